@@ -1,0 +1,3 @@
+#!/usr/bin/env node
+// The `shoal` command: what a person types.
+import './polyfill.ts'

@@ -1,0 +1,74 @@
+// Holds the arrows of the house: which room may import which, and which third parties live where. Also finds files that nobody reaches.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+const ROOMS = ['cli', 'daemon', 'protocols', 'training', 'storage'] as const
+type Room = (typeof ROOMS)[number]
+
+const MAY_IMPORT: Record<Room, (path: string) => boolean> = {
+  protocols: () => false,
+  training: () => false,
+  storage: () => false,
+  daemon: path => /^(protocols|training|storage)\//.test(path),
+  cli: path => path === 'daemon/index.ts' || path.startsWith('protocols/control/')
+}
+const THIRD_PARTIES: [RegExp, RegExp][] = [
+  [/^(@libp2p\/|libp2p$|@multiformats\/|@chainsafe\/)/, /^(daemon\/(node|identity)|protocols\/)/],
+  [/^libp2p$/, /^daemon\/node/],
+  [/^(@tensorflow\/|onnxruntime-node|onnx-proto)/, /^training\/(engines|models)\//],
+  [/^level$/, /^storage\//],
+  [/^node:fs/, /^(storage|daemon|cli)\//]
+]
+/** Started as processes or worker threads of their own, so nothing imports them. */
+const ENTRIES = /^(cli\/main\.ts|.*-(process|worker)\.ts)$/
+
+const sources = ROOMS.flatMap(room =>
+  readdirSync(join(ROOT, room), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.ts'))
+    .map(name => `${room}/${name}`)
+)
+const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter(name => name.endsWith('.ts'))
+  .map(name => `test/${name}`)
+const imports = (path: string): string[] =>
+  [...readFileSync(join(ROOT, path), 'utf8').matchAll(/(?:\bfrom|\bimport\(|^import)\s*'([^']+)'/gm)].map(match => match[1]!)
+const target = (from: string, specifier: string): string => relative(ROOT, resolve(ROOT, dirname(from), specifier))
+
+describe('the layout', () => {
+  it('has arrows that run one way', () => {
+    const wrong = sources.flatMap(path => {
+      const room = path.split('/')[0] as Room
+      return imports(path)
+        .filter(specifier => specifier.startsWith('.'))
+        .map(specifier => target(path, specifier))
+        .filter(to => !to.startsWith(`${room}/`) && !MAY_IMPORT[room](to))
+        .map(to => `${path} -> ${to}`)
+    })
+    assert.deepEqual(wrong, [])
+  })
+
+  it('keeps each third party in its place', () => {
+    const wrong = sources.flatMap(path =>
+      imports(path)
+        .filter(specifier => THIRD_PARTIES.some(([name, home]) => name.test(specifier) && !home.test(path)))
+        .map(specifier => `${path} -> ${specifier}`)
+    )
+    assert.deepEqual(wrong, [])
+  })
+
+  it('has no file that nobody imports', () => {
+    const reached = new Set(
+      [...sources, ...tests].flatMap(path =>
+        imports(path)
+          .filter(s => s.startsWith('.'))
+          .map(s => target(path, s))
+      )
+    )
+    assert.deepEqual(
+      sources.filter(path => !reached.has(path) && !ENTRIES.test(path)),
+      []
+    )
+  })
+})
