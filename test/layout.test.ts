@@ -1,6 +1,6 @@
 // Holds the arrows of the house: which room may import which, and which third parties live where. Also finds files that nobody reaches.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -24,7 +24,7 @@ const THIRD_PARTIES: [RegExp, RegExp][] = [
 /** Started as processes or worker threads of their own, so nothing imports them. */
 const ENTRIES = /^(cli\/main\.ts|.*-(process|worker)\.ts)$/
 
-const sources = ROOMS.flatMap(room =>
+const sources = ROOMS.filter(room => existsSync(join(ROOT, room))).flatMap(room =>
   readdirSync(join(ROOT, room), { recursive: true, encoding: 'utf8' })
     .filter(name => name.endsWith('.ts'))
     .map(name => `${room}/${name}`)
