@@ -1,0 +1,32 @@
+// The one error of this room: what went wrong between peers, or with bytes that came from one, under a stable code.
+
+/** Every code a protocol may raise; a code is forever, its sentence may be bettered. Each protocol lists its own here. */
+export type ProtocolErrorCode =
+  // signed blocks and messages: bytes from outside that are not what they must be
+  | 'bad_message' // cannot be decoded, or a field is missing or of the wrong kind
+  | 'message_too_large'
+  | 'bad_signature'
+  | 'wrong_signer' // signing with a key that is not the peer's named in the payload
+
+export interface ProtocolErrorOptions {
+  /** The way out, as a sentence for the person at the terminal. */
+  hint?: string
+  /** The facts behind the message, for logs and for `--json`. */
+  details?: Record<string, unknown>
+  cause?: unknown
+}
+
+/** @example throw new ProtocolError('message_too_large', 'cannot decode a record of 70000 bytes: at most 65536 are allowed') */
+export class ProtocolError extends Error {
+  readonly code: ProtocolErrorCode
+  readonly hint: string | undefined
+  readonly details: Record<string, unknown>
+
+  constructor(code: ProtocolErrorCode, message: string, options: ProtocolErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'ProtocolError'
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details ?? {}
+  }
+}
