@@ -7,6 +7,11 @@ export type ProtocolErrorCode =
   | 'message_too_large'
   | 'bad_signature'
   | 'wrong_signer' // signing with a key that is not the peer's named in the payload
+  // streams and blocks
+  | 'wrong_bytes' // a peer sent bytes that do not hash to the CID it was asked for
+  | 'peer_stalled' // a peer said nothing for longer than it may
+  | 'peer_unreachable' // no stream to the peer could be opened, or it broke
+  | 'block_missing' // a block that should be here is not
 
 export interface ProtocolErrorOptions {
   /** The way out, as a sentence for the person at the terminal. */

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { encodeBody, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
+
+const bytes = (length: number, seed: number) => new Uint8Array(length).map((_, index) => index * seed)
+const body = encodeBody([
+  { name: 'embedding', tensors: [{ name: 'wte', shape: [100], bytes: bytes(100, 3) }] },
+  { name: 'head', tensors: [{ name: 'ln_f', shape: [10], bytes: bytes(10, 7) }] }
+])
+const all = new Map(body.blocks.map(block => [block.cid, block.bytes]))
+
+function storeOf(start: Map<string, Uint8Array>) {
+  const held = new Map(start)
+  const asked: string[][] = []
+  const get = async (cid: string) => held.get(cid)
+  const fetch = async (cids: string[]) => {
+    asked.push(cids.filter(cid => !held.has(cid)))
+    for (const cid of cids) if (all.has(cid)) held.set(cid, all.get(cid)!)
+    return { missing: cids.filter(cid => !held.has(cid)) }
+  }
+  return { held, asked, get, fetch }
+}
+
+describe('walking a body', () => {
+  it('lists every block once', async () => {
+    const { get } = storeOf(all)
+    const { blocks, missing } = await listBodyBlocks(body.root, get)
+    assert.deepEqual(new Set(blocks), new Set(all.keys()))
+    assert.deepEqual(missing, [])
+  })
+
+  it('lists what is known of a part', async () => {
+    const { get } = storeOf(new Map([[body.root, all.get(body.root)!]]))
+    const { blocks, missing } = await listBodyBlocks(body.root, get)
+    assert.equal(blocks.length, 3)
+    assert.equal(missing.length, 2)
+  })
+
+  it('fetches level by level, one call a level', async () => {
+    const store = storeOf(new Map())
+    assert.deepEqual(await fetchBody(body.root, store), { missing: [] })
+    assert.deepEqual(
+      store.asked.map(cids => cids.length),
+      [1, 2, 2]
+    )
+    assert.deepEqual(new Set(store.held.keys()), new Set(all.keys()))
+  })
+
+  it('fetches one stage alone', async () => {
+    const store = storeOf(new Map())
+    await fetchBody(body.root, store, { stages: ['head'] })
+    assert.equal(store.held.size, 3)
+  })
+
+  it('refuses a body that weighs more than it may before it asks for chunks', async () => {
+    const store = storeOf(new Map())
+    await assert.rejects(fetchBody(body.root, store, { totalBytesMax: 109 }), { code: 'message_too_large' })
+    assert.equal(store.asked.length, 2)
+  })
+})
