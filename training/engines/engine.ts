@@ -1,0 +1,136 @@
+// What computes: one interface, several engines behind it, and the rule by which `auto` chooses.
+import { TrainingError } from '../errors.ts'
+import type { Model, NamedTensor } from '../models/model.ts'
+import type { AdamWOptions } from '../optimizers/adamw.ts'
+
+export type { AdamWOptions } from '../optimizers/adamw.ts'
+
+/** Best first: the order in which `auto` tries them. */
+export const ENGINE_NAMES = ['tfjs-node-gpu', 'traced', 'tfjs-node', 'wasm', 'js'] as const
+export type EngineName = (typeof ENGINE_NAMES)[number]
+
+/** One forward's worth of examples: row-major [batch, context] token ids, targets one token ahead of inputs. */
+export interface TokenBatch {
+  inputs: Int32Array
+  targets: Int32Array
+}
+
+export interface TrainingOptions {
+  /** Sequences in a microbatch. */
+  batch: number
+  /** Tokens of a sequence; at most the model's context. */
+  context: number
+  /** Microbatches whose mean gradient makes one step. */
+  accumulation: number
+  optimizer: AdamWOptions
+}
+
+/** All of it is refused with TrainingError 'engine_disposed' after `dispose` and, but for `load`, with 'not_loaded' before `load`. Calls do not overlap. */
+export interface CompiledTraining {
+  compileMs: number
+  /** Starts from these parameters, moments (zeros if absent; `adam.m/NAME` and `adam.v/NAME`) and number of steps done. Copies what it is given. */
+  load(parameters: NamedTensor[], moments?: NamedTensor[], step?: number): Promise<void>
+  /** One optimizer step. Loss is the mean over the microbatches in nats a token, before the step; gradNorm is the norm before clipping, null where nothing clips. */
+  step(microbatches: TokenBatch[], learningRate: number): Promise<{ loss: number; gradNorm: number | null }>
+  parameters(): Promise<NamedTensor[]>
+  /** Replaces the parameters, leaves moments and step alone. */
+  setParameters(parameters: NamedTensor[]): Promise<void>
+  moments(): Promise<NamedTensor[]>
+  dispose(): Promise<void>
+}
+
+export interface CompiledForward {
+  load(parameters: NamedTensor[]): Promise<void>
+  /** [batch, context, vocabulary] of tokens [batch, context]. */
+  logits(inputs: Int32Array): Promise<Float32Array>
+  /** Nats at each position, [batch, context]. */
+  losses(inputs: Int32Array, targets: Int32Array): Promise<Float32Array>
+  dispose(): Promise<void>
+}
+
+/** Shapes that a forward is compiled for; context may be shorter than the model's. */
+export interface ForwardOptions {
+  batch: number
+  context: number
+}
+
+export interface Engine {
+  name: EngineName
+  compileTraining(model: Model, options: TrainingOptions): Promise<CompiledTraining>
+  compileForward(model: Model, options: ForwardOptions): Promise<CompiledForward>
+  /** Disposes what it compiled too. */
+  dispose(): Promise<void>
+}
+
+export interface EngineOptions {
+  /** CPU threads to compute on; engines that have one thread ignore it. */
+  threads: number
+}
+
+export interface EngineListing {
+  name: EngineName
+  available: boolean
+  /** Why it is not available. */
+  reason: string | null
+  /** What would make it available. */
+  install: string | null
+}
+
+const INSTALL: Record<EngineName, string | null> = {
+  traced: 'npm install onnxruntime-node',
+  'tfjs-node-gpu': 'npm install --no-save @tensorflow/tfjs-node-gpu',
+  'tfjs-node': 'npm install --no-save @tensorflow/tfjs-node',
+  wasm: 'npm install @tensorflow/tfjs-backend-wasm',
+  js: null
+}
+
+/** Every engine, best first, with whether it works on this machine: each is loaded to find out. */
+export async function listEngines(): Promise<EngineListing[]> {
+  const listings: EngineListing[] = []
+  // One after the other: tfjs keeps one current backend for the process.
+  for (const name of ENGINE_NAMES) {
+    const reason = await unavailable(name)
+    listings.push({ name, available: reason === null, reason, install: reason === null ? null : INSTALL[name] })
+  }
+  return listings
+}
+
+/**
+ * Opens an engine; `auto` takes the first of {@link ENGINE_NAMES} that works here.
+ *
+ * @throws TrainingError 'unknown_engine', 'engine_unavailable'
+ */
+export async function openEngine(name: EngineName | 'auto', options: EngineOptions): Promise<Engine> {
+  if (!Number.isSafeInteger(options.threads) || options.threads < 1)
+    throw new TrainingError(
+      'engine_failed',
+      `Cannot open engine ${name} with ${options.threads} threads: threads must be a whole number from 1`
+    )
+  if (name === 'auto') {
+    for (const candidate of ENGINE_NAMES) if ((await unavailable(candidate)) === null) return open(candidate, options)
+    throw new TrainingError('engine_unavailable', 'Cannot open any engine')
+  }
+  if (!ENGINE_NAMES.includes(name))
+    throw new TrainingError(
+      'unknown_engine',
+      `Cannot open engine ${JSON.stringify(name)}: the engines are auto, ${ENGINE_NAMES.join(', ')}`
+    )
+  const reason = await unavailable(name)
+  if (reason !== null)
+    throw new TrainingError('engine_unavailable', `Cannot open engine ${name}: ${reason}`, {
+      hint: INSTALL[name] ?? 'Choose another engine',
+      details: { name }
+    })
+  return open(name, options)
+}
+
+async function unavailable(name: EngineName): Promise<string | null> {
+  // Imported when asked for: each loads tens of megabytes.
+  if (name === 'traced') return 'it is not built yet'
+  return (await import('./tfjs.ts')).tfjsUnavailable(name)
+}
+
+async function open(name: EngineName, _options: EngineOptions): Promise<Engine> {
+  if (name === 'traced') throw new TrainingError('engine_unavailable', 'Cannot open engine traced: it is not built yet')
+  return (await import('./tfjs.ts')).openTfjsEngine(name)
+}
