@@ -26,6 +26,7 @@ export type TrainingErrorCode =
   | 'bad_codec'
   | 'bad_codec_bytes'
   | 'bad_strategy'
+  | 'bad_weight'
   | 'non_finite'
   | 'shape_mismatch'
   | 'norm_too_large'

@@ -1,0 +1,99 @@
+// Codec `int8`: blocks of values that share one scale, each value a whole number of scales.
+// Bytes of a block: scale, binary32 little-endian; then one signed byte for each value, from -127 to 127. The last block may be short.
+// scale = largest magnitude / 127, rounded to binary32; a code is value / scale to nearest, ties to even; a value is code x scale, rounded to binary32.
+import { TrainingError } from '../errors.ts'
+import type { Codec } from './codec.ts'
+import { INT8_BLOCK_VALUES } from './constants.ts'
+import { checkCount, checkSize, countOf, nonFinite, viewOf } from './counting.ts'
+
+const SCALE_BYTES = 4
+/** The largest scale of which 127 are still finite in binary32. */
+const SCALE_MAX = Math.fround(2.6793883890187504e36)
+/** Blocks below this are sent as zeros (the residual keeps them): their scale would be subnormal and a code could pass 127. */
+const MAGNITUDE_MIN = 2 ** -118
+/** Adding and taking away 1.5 x 2^52 rounds a small f64 to a whole number, ties to even, in two additions. */
+const ROUNDER = 6_755_399_441_055_744
+
+export function createInt8Codec(blockValues: number): Codec {
+  const name = blockValues === INT8_BLOCK_VALUES ? 'int8' : `int8/${blockValues}`
+  const maxBytes = (count: number): number => count + SCALE_BYTES * Math.ceil(count / blockValues)
+  return {
+    name,
+    lossless: false,
+    blockValues,
+    maxBytes,
+    encode(values, shape) {
+      checkCount(values, shape)
+      const bytes = new Uint8Array(maxBytes(values.length))
+      const codes = new Int8Array(bytes.buffer)
+      const view = viewOf(bytes)
+      for (let start = 0, at = 0; start < values.length; start += blockValues, at += SCALE_BYTES + blockValues) {
+        const end = Math.min(start + blockValues, values.length)
+        const scale = scaleFor(largestMagnitude(values, start, end))
+        if (scale < 0) throw nonFinite('encode as int8', start)
+        view.setFloat32(at, scale, true)
+        if (scale > 0) writeCodes(values, start, end, 1 / scale, codes, at + SCALE_BYTES)
+      }
+      return bytes
+    },
+    decode(bytes, shape) {
+      const values = new Float32Array(countOf(shape))
+      checkSize(name, bytes, maxBytes(values.length))
+      const codes = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      const view = viewOf(bytes)
+      for (let start = 0, at = 0; start < values.length; start += blockValues, at += SCALE_BYTES + blockValues) {
+        const scale = checkScale(view.getFloat32(at, true), start)
+        checkCode(readCodes(codes, at + SCALE_BYTES, scale, values, start, Math.min(start + blockValues, values.length)), start)
+      }
+      return values
+    }
+  }
+}
+
+/** The scale of a block whose largest magnitude is this one; -1 where it is not finite. */
+export function scaleFor(magnitude: number): number {
+  if (!Number.isFinite(magnitude)) return -1
+  if (magnitude < MAGNITUDE_MIN) return 0
+  return Math.min(Math.fround(magnitude / 127), SCALE_MAX)
+}
+
+/** Largest magnitude in values[start, end), Infinity where one is not finite. */
+export function largestMagnitude(values: Float32Array, start: number, end: number): number {
+  let largest = 0
+  for (let i = start; i < end; i++) {
+    const magnitude = Math.abs(values[i]!)
+    // Written so that NaN passes: no comparison with it holds.
+    if (!(magnitude <= largest)) {
+      if (!(magnitude < Number.POSITIVE_INFINITY)) return Number.POSITIVE_INFINITY
+      largest = magnitude
+    }
+  }
+  return largest
+}
+
+export function writeCodes(values: Float32Array, start: number, end: number, inverse: number, codes: Int8Array, at: number): void {
+  for (let i = start; i < end; i++) codes[at++] = values[i]! * inverse + ROUNDER - ROUNDER
+}
+
+/** Writes the values; gives the smallest code. */
+export function readCodes(codes: Int8Array, at: number, scale: number, values: Float32Array, start: number, end: number): number {
+  let smallest = 0
+  for (let i = start; i < end; i++) {
+    const code = codes[at++]!
+    if (code < smallest) smallest = code
+    values[i] = code * scale
+  }
+  return smallest
+}
+
+/** @throws TrainingError non_finite, bad_codec_bytes */
+export function checkScale(scale: number, index: number): number {
+  if (scale >= 0 && scale <= SCALE_MAX) return scale
+  if (scale - scale !== 0) throw nonFinite('decode a scale of int8', index)
+  throw new TrainingError('bad_codec_bytes', `cannot decode int8: the scale ${scale} at value ${index} is not from 0 to ${SCALE_MAX}`)
+}
+
+/** @throws TrainingError bad_codec_bytes */
+export function checkCode(smallest: number, index: number): void {
+  if (smallest === -128) throw new TrainingError('bad_codec_bytes', `cannot decode int8: the block at value ${index} has the code -128`)
+}
