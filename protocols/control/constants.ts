@@ -1,0 +1,22 @@
+// The control API's fixed numbers and names, each with its reason.
+
+/** Stands in every document; raised only when a field changes its meaning or goes away, never when one is added. */
+export const CONTROL_SCHEMA = 1
+
+/** Where a daemon says who it is and where its API listens: JSON {@link import('./messages.ts').DaemonFile}, under the node's home. */
+export const DAEMON_FILE = 'daemon.json'
+
+/** The API's bearer token, one line of base64url, mode 0600, under the node's home. */
+export const TOKEN_FILE = 'api-token'
+
+/** Milliseconds a client waits for the head of an answer unless told otherwise: a busy two-core machine answers in well under one second. */
+export const REQUEST_TIMEOUT_MS = 30_000
+
+/** Bytes of one server-sent event that a client accepts; the server's events are far below 64 KiB. */
+export const MAX_EVENT_BYTES = 1 << 20
+
+/** Bytes of one JSON answer that a client accepts. */
+export const MAX_ANSWER_BYTES = 64 << 20
+
+/** Milliseconds between the server's heartbeats on an open stream: a reader that hears nothing for three of them may give up. */
+export const HEARTBEAT_MS = 10_000

@@ -1,0 +1,304 @@
+// Every JSON document of the control API. Field names are stable, times are RFC 3339 in UTC, sizes are bytes, durations name their unit.
+// A reader ignores fields it does not know; `schema` is raised only when a field changes its meaning.
+
+/** What each JSON answer of the API starts with. */
+export interface Document {
+  schema: 1
+}
+
+/** The body of every answer that is not a 2xx. */
+export interface ErrorDocument extends Document {
+  error: ErrorFacts
+}
+
+/** The plain shape of an error, the same for every room: what the CLI prints. */
+export interface ErrorFacts {
+  code: string
+  /** The action that failed, the value, the limit. */
+  message: string
+  /** The way out. */
+  hint?: string
+  /** Plain data for machines, such as the list of wrong settings. */
+  details?: unknown
+}
+
+/** HOME/daemon.json: written when the API listens, removed at a clean stop. */
+export interface DaemonFile extends Document {
+  pid: number
+  /** Base address, such as `http://127.0.0.1:4180`. */
+  api: string
+  peer: string
+  startedAt: string
+  version: string
+}
+
+/** GET /v1/id */
+export interface IdDocument extends Document {
+  peer: string
+  /** Multiaddrs with this node's peer id. */
+  addresses: string[]
+  network: string
+  home: string
+  version: string
+  /** The exact line that lets another machine join this mesh. */
+  join: string
+}
+
+export type RunState = 'joining' | 'syncing' | 'training' | 'waiting' | 'paused' | 'failed' | 'left' | 'observing'
+
+/** How this node stands in one run. */
+export interface RunStatus {
+  run: string
+  name: string
+  state: RunState
+  /** What the run cannot go on without, such as `waiting for 1 more`. */
+  waitingFor: string | null
+  /** Why the state is what it is, where that needs words. */
+  reason: string | null
+  /** Round of the adopted head; 0 is the genesis. */
+  round: number
+  head: string | null
+  anchor: string | null
+  /** Inner steps taken by this node. */
+  step: number
+  /** Mean training loss of the last steps, nats a token. */
+  loss: number | null
+  /** Tokens trained on by this node. */
+  tokens: number
+  tokensPerSecond: number | null
+  engine: string | null
+  /** Peer ids of live members, this node among them. */
+  members: string[]
+  lastContribution: { round: number; cid: string; result: ContributionResult; weight: number | null } | null
+  trainer: { restarts: number; reason: string | null }
+}
+
+export type ContributionResult = 'pending' | 'included' | 'late' | 'lost' | 'refused'
+
+export interface PeerRow {
+  peer: string
+  addresses: string[]
+  direction: 'inbound' | 'outbound' | null
+  rttMs: number | null
+  lastSeenMs: number | null
+  /** How this node learnt of the peer. */
+  foundBy: 'bootstrap' | 'mdns' | 'dht' | 'inbound' | 'connect' | null
+  state: string
+  runs: { run: string; round: number; state: string }[]
+  agent: string | null
+}
+
+export type HealthLevel = 'ok' | 'warn' | 'fail'
+
+export interface HealthRow {
+  level: HealthLevel
+  code: string
+  message: string
+  /** What to do about it, one sentence or command. */
+  fix: string | null
+}
+
+/** Payload bytes on the wire since the daemon started. */
+export interface TrafficRow {
+  sent: number
+  received: number
+}
+
+export type NodeState = 'starting' | 'ready' | 'stopping'
+
+/** GET /v1/status */
+export interface StatusDocument extends Document {
+  node: { peer: string; upSeconds: number; version: string; network: string; state: NodeState }
+  runs: RunStatus[]
+  peers: PeerRow[]
+  traffic: TrafficRow
+  health: HealthRow[]
+}
+
+/** GET /v1/peers */
+export interface PeersDocument extends Document {
+  peers: PeerRow[]
+}
+
+/** POST /v1/peers/connect */
+export interface ConnectRequest {
+  /** A multiaddr that ends in /p2p/PEER. */
+  address: string
+}
+export interface ConnectDocument extends Document {
+  peer: string
+}
+
+/** GET /v1/runs */
+export interface RunsDocument extends Document {
+  runs: RunStatus[]
+}
+
+/** GET /v1/runs/:run; the manifest is the resolved one, as plain data. */
+export interface RunDocument extends Document {
+  run: string
+  manifest: Record<string, unknown>
+  status: RunStatus
+}
+
+/** POST /v1/runs and POST /v1/runs/validate */
+export interface CreateRunRequest {
+  /** A run's description: its YAML or JSON text (then errors name their line), or the parsed value. */
+  spec: unknown
+  /** Absolute folder from which relative paths in the description are read; only where the description names files. */
+  baseDir?: string
+  /** The name that errors use for the description. */
+  file?: string
+}
+export interface CreateRunDocument extends Document {
+  run: string
+}
+export interface ValidateRunDocument extends Document {
+  /** The description with every default filled in. */
+  spec: Record<string, unknown>
+  warnings: string[]
+}
+
+/** POST /v1/runs/:run/join */
+export interface JoinRunRequest {
+  /** Absolute paths of corpora, or `sotu:ERA`, for a run whose data is private. */
+  data?: string[]
+  /** False: follow rounds and hold anchors, train nothing. */
+  train?: boolean
+  engine?: string
+  threads?: number
+}
+/** The answer of join, leave, pause and resume. */
+export interface RunActionDocument extends Document {
+  status: RunStatus
+}
+
+/** One adopted round. */
+export interface RoundRow {
+  round: number
+  record: string
+  anchor: string
+  closer: string
+  contributors: { peer: string; tokens: number; loss: number; age: number }[]
+  /** From the parent's adoption to this record's, on this node. */
+  seconds: number | null
+  /** Payload bytes of the contributions' bodies. */
+  bytes: number
+  adoptedAt: string | null
+  /** Mean of the contributors' losses, weighted by tokens. */
+  loss: number | null
+}
+
+/** GET /v1/runs/:run/rounds?limit=N, newest first. */
+export interface RoundsDocument extends Document {
+  run: string
+  rounds: RoundRow[]
+}
+
+export type EventType = 'phase' | 'round' | 'peer' | 'refused' | 'checkpoint' | 'trainer' | 'health' | 'run'
+
+/** One thing that happened on this node. */
+export interface NodeEvent {
+  /** Rises by one for each event, across restarts. */
+  id: number
+  /** RFC 3339, UTC. */
+  ts: string
+  type: EventType
+  run?: string
+  round?: number
+  peer?: string
+  /** A stable reason or kind, such as `norm_too_large`. */
+  code?: string
+  /** One plain sentence. */
+  message: string
+  data?: Record<string, unknown>
+}
+
+/** GET /v1/why?subject=PEER|ROUND|CID */
+export interface WhyDocument extends Document {
+  subject: string
+  events: NodeEvent[]
+}
+
+/** GET /v1/events?limit=N without `Accept: text/event-stream`. */
+export interface EventsDocument extends Document {
+  events: NodeEvent[]
+  /** Id of the newest event, 0 when there is none: where a reader goes on. */
+  last: number
+}
+
+export interface CheckpointRow {
+  run: string
+  round: number
+  record: string
+  anchor: string
+  bytes: number
+}
+
+/** GET /v1/checkpoints */
+export interface CheckpointsDocument extends Document {
+  checkpoints: CheckpointRow[]
+}
+
+/** POST /v1/checkpoints/fetch */
+export interface FetchCheckpointRequest {
+  run: string
+  round?: number
+}
+export interface FetchCheckpointDocument extends Document {
+  checkpoint: CheckpointRow
+}
+
+/** POST /v1/checkpoints/export */
+export interface ExportCheckpointRequest {
+  run: string
+  round?: number
+  /** Absolute; made if missing. */
+  directory: string
+}
+export interface ExportCheckpointDocument extends Document {
+  directory: string
+  run: string
+  round: number
+  anchor: string
+  files: string[]
+}
+
+/** GET /v1/logs?tail=N; `follow=1` streams the same lines as server-sent events. */
+export interface LogsDocument extends Document {
+  lines: string[]
+}
+
+/** One setting and where its value came from. */
+export interface SettingRow {
+  key: string
+  value: unknown
+  from: 'flag' | 'env' | 'file' | 'profile' | 'default'
+  default: unknown
+  /** What the setting is for and why the default is what it is. */
+  reason: string
+  /** The environment variable that sets it. */
+  env: string
+  /** The daemon's flag that sets it, if there is one. */
+  flag: string | null
+}
+
+/** GET /v1/config */
+export interface ConfigDocument extends Document {
+  home: string
+  /** The file that was read, null when there was none. */
+  file: string | null
+  settings: SettingRow[]
+}
+
+/** POST /v1/shutdown */
+export interface ShutdownDocument extends Document {
+  stopping: true
+}
+
+/** GET /livez and /readyz; the second is 503 while a check fails. */
+export interface ReadyDocument extends Document {
+  ready: boolean
+  /** Checks that fail, by name. */
+  failed: string[]
+}
