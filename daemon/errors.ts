@@ -1,0 +1,110 @@
+// The daemon's one error class and every code it can carry. Codes are stable: scripts and the CLI's exit codes depend on them.
+
+export type DaemonErrorCode =
+  // configuration
+  | 'config_syntax'
+  | 'config_unknown_key'
+  | 'config_value'
+  | 'config_unreadable'
+  // run manifests
+  | 'manifest_syntax'
+  | 'manifest_unknown_key'
+  | 'manifest_missing_key'
+  | 'manifest_value'
+  | 'manifest_version'
+  | 'manifest_too_large'
+  | 'manifest_damaged'
+  | 'manifest_signature'
+  // the daemon's life
+  | 'home_in_use'
+  | 'home_unusable'
+  | 'identity_damaged'
+  | 'port_taken'
+  | 'address_not_available'
+  | 'api_token_missing'
+  | 'stopping'
+  | 'start_failed'
+  // requests
+  | 'bad_request'
+  | 'body_too_large'
+  | 'request_timeout'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'not_authorised'
+  | 'host_not_allowed'
+  | 'too_many_streams'
+  | 'internal'
+  // runs and checkpoints
+  | 'unknown_run'
+  | 'unknown_round'
+  | 'no_peers'
+  | 'not_joined'
+  | 'already_joined'
+  | 'not_allowed'
+  | 'data_missing'
+  | 'data_unreadable'
+  | 'directory_not_empty'
+  | 'not_enough_memory'
+  | 'engine_unavailable'
+  | 'genesis_unusable'
+  | 'disk_full'
+  | 'trainer_failed'
+  | 'timeout'
+  // bench round
+  | 'bench_failed'
+
+/** One wrong place in a configuration or a manifest. */
+export interface Issue {
+  code: DaemonErrorCode
+  /** Keys joined by dots, such as `strategy.codec.name`. */
+  path: string
+  /** What stands there, undefined where nothing does. */
+  value: unknown
+  /** What may stand there. */
+  allowed: string
+  /** The known key nearest to an unknown one. */
+  nearest?: string
+  /** Line in the text it was read from, from 1. */
+  line?: number
+}
+
+export interface DaemonErrorOptions {
+  /** The way out, one sentence or command. */
+  hint?: string
+  /** Plain data for machines. */
+  details?: Record<string, unknown>
+  cause?: unknown
+}
+
+/** What a daemon throws on purpose: the action that failed, the value and the limit in `message`, the way out in `hint`. */
+export class DaemonError extends Error {
+  override name = 'DaemonError'
+  readonly code: DaemonErrorCode
+  readonly hint: string | undefined
+  readonly details: Record<string, unknown> | undefined
+
+  constructor(code: DaemonErrorCode, message: string, options: DaemonErrorOptions = {}) {
+    super(message, { cause: options.cause })
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details
+  }
+}
+
+/** The structural shape that errors of every room share. */
+export interface CodedError {
+  code: string
+  message: string
+  hint?: string
+  details?: unknown
+}
+
+/** True for an error that was thrown on purpose by any of our rooms (`code` in snake_case), false for Node's own (`ENOENT`) and bugs. */
+export function isCodedError(error: unknown): error is CodedError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && /^[a-z][a-z0-9_]*$/.test(error.code)
+}
+
+/** Text of anything that was thrown. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,224 @@
+// Every setting of a run: its type, default, range, and the words an error uses for them. A description is what a person writes, a manifest what it becomes.
+import * as v from 'valibot'
+import { parseDuration } from './quantities.ts'
+
+/** Peer ids that admission or genesis may list: enough for any mesh that this form serves, and it keeps the manifest one block. */
+export const MAX_LISTED_PEERS = 4096
+
+// ---- building bricks: each schema carries the text of what is allowed, so that every error can say it
+
+const integer = (min: number, max: number, unit = '') => {
+  const allowed = `an integer from ${min} to ${max}${unit && ` ${unit}`}`
+  return v.pipe(v.number(allowed), v.safeInteger(allowed), v.minValue(min, allowed), v.maxValue(max, allowed))
+}
+const real = (min: number, max: number, allowed = `a number from ${min} to ${max}`) =>
+  v.pipe(v.number(allowed), v.finite(allowed), v.minValue(min, allowed), v.maxValue(max, allowed))
+const positive = (max: number) => {
+  const allowed = `a number above 0, at most ${max}`
+  return v.pipe(real(Number.MIN_VALUE, max, allowed))
+}
+const oneOf = <const T extends string>(...names: T[]) => v.picklist(names, `one of ${names.join(', ')}`)
+const flag = () => v.boolean('true or false')
+const milliseconds = (min: number, max: number) => {
+  const allowed = `milliseconds from ${min} to ${max}, or a duration such as 20s`
+  return v.pipe(
+    v.union([v.number(), v.string()], allowed),
+    v.transform(input => (typeof input === 'number' ? input : (parseDuration(input) ?? Number.NaN))),
+    v.safeInteger(allowed),
+    v.minValue(min, allowed),
+    v.maxValue(max, allowed)
+  )
+}
+const PEER_TEXT = 'an Ed25519 peer id such as 12D3KooW...'
+const peerId = v.pipe(v.string(PEER_TEXT), v.regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, PEER_TEXT))
+const CID_TEXT = 'a CID version 1 in base32'
+const cid = v.pipe(v.string(CID_TEXT), v.regex(/^b[a-z2-7]{58}$/, CID_TEXT))
+const peerList = (min: number) => {
+  const allowed = `a list of ${min} to ${MAX_LISTED_PEERS} different peer ids`
+  return v.pipe(
+    v.array(peerId, allowed),
+    v.minLength(min, allowed),
+    v.maxLength(MAX_LISTED_PEERS, allowed),
+    v.check(peers => new Set(peers).size === peers.length, allowed)
+  )
+}
+const PATH_TEXT = 'a path of 1 to 4096 characters'
+const path = v.pipe(v.string(PATH_TEXT), v.minLength(1, PATH_TEXT), v.maxLength(4096, PATH_TEXT))
+const NAME_TEXT = 'a name of 1 to 64 letters, digits, dots, dashes or underscores that starts with a letter or digit'
+const runName = v.pipe(v.string(NAME_TEXT), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, NAME_TEXT))
+const version = v.pipe(
+  v.number('1, the only version this shoal knows'),
+  v.check(value => value === 1, '1, the only version this shoal knows')
+)
+
+// ---- parts that a description and a manifest share
+
+const MODEL_SIZE = {
+  family: oneOf('gpt2'),
+  layers: integer(1, 256),
+  width: integer(1, 65_536),
+  heads: integer(1, 1024),
+  context: integer(1, 1_048_576, 'tokens'),
+  biases: v.optional(flag(), true),
+  tiedEmbeddings: v.optional(flag(), true),
+  layerNormEpsilon: v.optional(positive(1), 1e-5)
+}
+
+const outerSchema = v.variant(
+  'name',
+  [
+    v.strictObject({ name: v.literal('averaging') }),
+    v.strictObject({
+      name: v.literal('nesterov'),
+      // DiLoCo (arXiv 2311.08105) uses 0.7 and 0.9.
+      learningRate: v.optional(positive(10), 0.7),
+      momentum: v.optional(real(0, 0.9999), 0.9)
+    })
+  ],
+  'one of averaging, nesterov'
+)
+
+const codecSchema = v.variant(
+  'name',
+  [
+    v.strictObject({ name: v.literal('f32') }),
+    v.strictObject({ name: v.literal('f16') }),
+    v.strictObject({ name: v.literal('int8'), blockSize: v.optional(integer(8, 65_536, 'values')) }),
+    v.strictObject({
+      name: v.literal('topk'),
+      density: v.optional(positive(1), 0.05),
+      value: v.optional(oneOf('f32', 'f16', 'int8')),
+      blockSize: v.optional(integer(8, 65_536, 'values'))
+    })
+  ],
+  'one of f32, f16, int8, topk'
+)
+
+const strategyEntries = {
+  outer: v.optional(outerSchema, { name: 'averaging' }),
+  codec: v.optional(codecSchema, { name: 'int8' }),
+  innerSteps: v.optional(integer(1, 1_000_000), 50),
+  deadlineMs: v.optional(milliseconds(100, 86_400_000), 20_000),
+  graceMs: v.optional(milliseconds(10, 3_600_000), 3000),
+  fetchTimeoutMs: v.optional(milliseconds(100, 86_400_000), 10_000),
+  quorum: v.optional(integer(1, 1024, 'contributors'), 2),
+  keepRounds: v.optional(integer(2, 1000, 'rounds'), 8)
+}
+
+const optimizerEntries = {
+  name: v.optional(oneOf('adamw'), 'adamw'),
+  learningRate: positive(10),
+  beta1: v.optional(real(0, 0.999_999), 0.9),
+  beta2: v.optional(real(0, 0.999_999), 0.95),
+  epsilon: v.optional(positive(1), 1e-8),
+  weightDecay: v.optional(real(0, 10), 0.1),
+  /** null: gradients are not clipped. */
+  clipNorm: v.optional(v.nullable(positive(1e6)), 1),
+  schedule: v.optional(oneOf('constant', 'cosine'), 'constant'),
+  warmupSteps: v.optional(integer(0, 1_000_000_000), 0),
+  finalFactor: v.optional(real(0, 1), 0.1),
+  batch: v.optional(integer(1, 65_536, 'sequences'), 16),
+  accumulation: v.optional(integer(1, 65_536, 'microbatches'), 1)
+}
+
+const admissionSchema = v.union([v.literal('open'), peerList(1)], `open, or a list of 1 to ${MAX_LISTED_PEERS} different peer ids`)
+
+// ---- the description
+
+const tokenizerSpec = v.variant(
+  'kind',
+  [
+    v.strictObject({ kind: v.literal('bytes') }),
+    v.strictObject({ kind: v.literal('bpe'), vocabulary: integer(257, 1_000_000, 'tokens') }),
+    v.strictObject({ kind: v.literal('gpt2') }),
+    v.strictObject({ kind: v.literal('json'), file: path })
+  ],
+  'one of bytes, bpe, gpt2, json'
+)
+
+const FILES_TEXT = 'a list of 1 to 1000 paths'
+const dataSpec = v.variant(
+  'corpus',
+  [
+    v.strictObject({ corpus: v.literal('sotu') }),
+    v.strictObject({ corpus: v.literal('private') }),
+    v.strictObject({
+      corpus: v.literal('files'),
+      files: v.pipe(v.array(path, FILES_TEXT), v.minLength(1, FILES_TEXT), v.maxLength(1000, FILES_TEXT))
+    })
+  ],
+  'one of sotu, private, files'
+)
+
+export const specSchema = v.strictObject(
+  {
+    version: v.optional(version, 1),
+    name: runName,
+    /** Absent only where `genesis.from` names a checkpoint, which brings its own. */
+    model: v.optional(v.strictObject(MODEL_SIZE, 'a map of settings')),
+    tokenizer: v.optional(tokenizerSpec),
+    data: v.optional(dataSpec, { corpus: 'private' }),
+    strategy: v.optional(
+      v.strictObject(
+        {
+          ...strategyEntries,
+          maxStepsAhead: v.optional(integer(0, 1_000_000)),
+          maxTokensPerRound: v.optional(integer(1, 1e12, 'tokens'))
+        },
+        'a map of settings'
+      ),
+      {}
+    ),
+    /** `totalSteps` is where cosine ends; constant needs none. */
+    optimizer: v.strictObject({ ...optimizerEntries, totalSteps: v.optional(integer(1, 1_000_000_000)) }, 'a map of settings'),
+    seed: v.optional(integer(0, 2 ** 32 - 1), 1),
+    genesis: v.optional(v.strictObject({ from: v.optional(path), peers: v.optional(peerList(0), []) }, 'a map with from or peers'), {}),
+    admission: v.optional(admissionSchema, 'open')
+  },
+  'a map of settings'
+)
+
+/** A validated description with every default filled in; paths are still as the person wrote them. */
+export type RunSpec = v.InferOutput<typeof specSchema>
+/** A description as a person may write it. */
+export type RunSpecInput = v.InferInput<typeof specSchema>
+
+// ---- the manifest
+
+export const manifestSchema = v.strictObject(
+  {
+    version,
+    name: runName,
+    author: peerId,
+    model: v.strictObject({ ...MODEL_SIZE, vocabulary: integer(1, 10_000_000, 'tokens') }),
+    /** `json` is the CID of a file index (a tokenizer.json) for kinds that need one, null for `bytes` and `gpt2`. */
+    tokenizer: v.strictObject({ kind: oneOf('bytes', 'bpe', 'gpt2', 'json'), vocabulary: integer(1, 10_000_000), json: v.nullable(cid) }),
+    data: v.variant('corpus', [
+      v.strictObject({ corpus: v.literal('sotu') }),
+      v.strictObject({ corpus: v.literal('private') }),
+      v.strictObject({
+        corpus: v.literal('files'),
+        /** Each file by the CID of its file index. */
+        files: v.pipe(
+          v.array(v.strictObject({ name: path, file: cid }), FILES_TEXT),
+          v.minLength(1, FILES_TEXT),
+          v.maxLength(1000, FILES_TEXT)
+        )
+      })
+    ]),
+    strategy: v.strictObject({
+      ...strategyEntries,
+      maxStepsAhead: integer(0, 1_000_000),
+      maxTokensPerRound: integer(1, 1e12, 'tokens')
+    }),
+    optimizer: v.strictObject({ ...optimizerEntries, totalSteps: v.nullable(integer(1, 1_000_000_000)) }),
+    seed: integer(0, 2 ** 32 - 1),
+    /** The anchor of record 0, and the ids that rank and weigh before anybody has been accepted; the author is the first. */
+    genesis: v.strictObject({ anchor: cid, peers: peerList(1) }),
+    admission: admissionSchema
+  },
+  'a manifest'
+)
+
+/** What all nodes of a run agree on; plain data, encoded as dag-cbor. */
+export type Manifest = v.InferOutput<typeof manifestSchema>

@@ -1,0 +1,185 @@
+// From a run's description to its manifest: checked, resolved, signed by its author, one block whose CID is the run's id.
+import { decode, encode } from '@ipld/dag-cbor'
+import * as v from 'valibot'
+import { DaemonError, type Issue } from './errors.ts'
+import { type Manifest, manifestSchema, type RunSpec, type RunSpecInput, specSchema } from './manifest-schema.ts'
+import { issueSentence, wrongValues } from './wrong-values.ts'
+import { readYaml } from './yaml-text.ts'
+
+export type { Manifest, RunSpec, RunSpecInput } from './manifest-schema.ts'
+
+/** Bytes of a description's text; real ones are under 4 KiB. */
+export const MAX_SPEC_BYTES = 256 * 1024
+/** Bytes of an encoded manifest: with its signature it must travel as one block of at most 1 MiB. */
+export const MAX_MANIFEST_BYTES = 1_000_000
+/** What is signed is bound to this use. */
+export const MANIFEST_DOMAIN = 'shoal/manifest/1'
+
+/** The run that `shoal mesh run` and `run: demo` use when no description is given. */
+export const DEMO_SPEC: RunSpecInput = {
+  version: 1,
+  name: 'demo',
+  model: { family: 'gpt2', layers: 2, width: 96, heads: 4, context: 64, biases: false, tiedEmbeddings: true },
+  tokenizer: { kind: 'bytes' },
+  data: { corpus: 'private' },
+  strategy: { outer: { name: 'averaging' }, codec: { name: 'int8' }, innerSteps: 50, deadlineMs: 20_000, graceMs: 3000, quorum: 2 },
+  optimizer: { name: 'adamw', learningRate: 5e-3, schedule: 'cosine', warmupSteps: 20, totalSteps: 1000, finalFactor: 0.1, batch: 16 },
+  seed: 1
+}
+
+/**
+ * Checks a description: YAML or JSON text (errors then name the line), or the parsed value.
+ * Throws `manifest_syntax`, `manifest_too_large`, or, with every wrong place in `details.issues`, the code of the first:
+ * `manifest_unknown_key`, `manifest_missing_key`, `manifest_value`, `manifest_version`.
+ */
+export function parseRunSpec(input: unknown, options: { file?: string } = {}): RunSpec {
+  const what = options.file ?? 'the run'
+  const read = typeof input === 'string' ? readSpecText(input, what) : { value: input, lineOf: () => undefined }
+  const result = v.safeParse(specSchema, read.value)
+  const issues = result.success
+    ? contradictions(result.output).map(issue => ({ ...issue, ...lineAt(read.lineOf(issue.path.split('.'))) }))
+    : wrongValues(specSchema, read.value, result.issues, read.lineOf)
+  if (issues.length > 0) throw refusal(issues, what)
+  return result.output as RunSpec
+}
+
+/** What is allowed but probably not meant, one sentence each. */
+export function specWarnings(spec: RunSpec): string[] {
+  const { strategy, optimizer } = spec
+  const warnings: string[] = []
+  if (strategy.quorum === 1) warnings.push('strategy.quorum is 1: a part of the mesh that is cut off goes on alone, and the run can fork')
+  if (strategy.maxStepsAhead === 0) warnings.push('strategy.maxStepsAhead is 0: every node waits for each round (synchronous)')
+  if (spec.genesis.from !== undefined && spec.model !== undefined)
+    warnings.push('genesis.from brings its own model: model must agree with it')
+  if (optimizer.schedule === 'constant' && optimizer.totalSteps !== undefined)
+    warnings.push('optimizer.totalSteps has no effect with a constant schedule')
+  return warnings
+}
+
+/** What only the author's node can find out: see {@link resolveManifest}. */
+export interface Resolution {
+  /** The author's peer id. */
+  author: string
+  /** From the tokenizer, once built; `json` is the CID of its file index, null for kinds that need none. */
+  tokenizer: { kind: Manifest['tokenizer']['kind']; vocabulary: number; json: string | null }
+  /** The genesis anchor's root. */
+  anchor: string
+  /** The model of `genesis.from`; may be left out where the description has a model. */
+  model?: Omit<Manifest['model'], 'vocabulary'>
+  /** The corpus files by the CIDs of their file indexes, for `corpus: files`. */
+  files?: { name: string; file: string }[]
+}
+
+/** Fills a description with what the author's node resolved. Pure; throws `manifest_value` or `manifest_missing_key`. */
+export function resolveManifest(spec: RunSpec, resolution: Resolution): Manifest {
+  const { author, tokenizer, anchor } = resolution
+  const { strategy, optimizer } = spec
+  const model = resolution.model ?? spec.model
+  if (model === undefined) throw new DaemonError('manifest_missing_key', `model is missing in ${spec.name}, and genesis.from brings none`)
+  const maxStepsAhead = strategy.maxStepsAhead ?? 2 * strategy.innerSteps
+  const tokensPerStep = optimizer.batch * optimizer.accumulation * model.context
+  return checked({
+    version: 1,
+    name: spec.name,
+    author,
+    model: { ...model, vocabulary: tokenizer.vocabulary },
+    tokenizer,
+    data: spec.data.corpus === 'files' ? { corpus: 'files', files: resolution.files ?? [] } : spec.data,
+    strategy: {
+      ...strategy,
+      maxStepsAhead,
+      // The most an honest node can have trained since its last contribution, so that a claim of more weighs no more.
+      maxTokensPerRound: strategy.maxTokensPerRound ?? (strategy.innerSteps + maxStepsAhead) * tokensPerStep
+    },
+    optimizer: { ...optimizer, totalSteps: optimizer.totalSteps ?? null },
+    seed: spec.seed,
+    genesis: { anchor, peers: [author, ...spec.genesis.peers.filter(peer => peer !== author)] },
+    admission: spec.admission
+  })
+}
+
+/** The payload that is signed: dag-cbor with keys in canonical order. Throws `manifest_too_large`. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const bytes = encode(manifest)
+  if (bytes.byteLength > MAX_MANIFEST_BYTES) {
+    throw new DaemonError(
+      'manifest_too_large',
+      `the manifest of ${manifest.name} takes ${bytes.byteLength} bytes, at most ${MAX_MANIFEST_BYTES} fit`,
+      {
+        hint: 'name fewer files, or fewer peers in admission'
+      }
+    )
+  }
+  return bytes
+}
+
+/** Reads a payload that may come from anybody. Throws `manifest_too_large`, `manifest_damaged`, `manifest_version` or what {@link parseRunSpec} throws. */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  if (bytes.byteLength > MAX_MANIFEST_BYTES) {
+    throw new DaemonError(
+      'manifest_too_large',
+      `a manifest of ${bytes.byteLength} bytes was refused, at most ${MAX_MANIFEST_BYTES} are read`
+    )
+  }
+  let value: unknown
+  try {
+    value = decode(bytes)
+  } catch (cause) {
+    throw new DaemonError('manifest_damaged', 'a manifest could not be decoded', { cause })
+  }
+  return checked(value)
+}
+
+function checked(value: unknown): Manifest {
+  const result = v.safeParse(manifestSchema, value)
+  if (!result.success) throw refusal(wrongValues(manifestSchema, value, result.issues), 'the manifest')
+  const { model } = result.output
+  if (model.width % model.heads !== 0) throw refusal([headsIssue(model)], 'the manifest')
+  return result.output
+}
+
+function readSpecText(text: string, what: string) {
+  if (Buffer.byteLength(text) > MAX_SPEC_BYTES) {
+    throw new DaemonError('manifest_too_large', `${what} has ${Buffer.byteLength(text)} bytes, at most ${MAX_SPEC_BYTES} are read`)
+  }
+  const read = readYaml(text)
+  if (!('message' in read)) return read
+  const at = read.line === undefined ? '' : `:${read.line}`
+  throw new DaemonError('manifest_syntax', `${what}${at} is not YAML or JSON: ${read.message}`, { details: { line: read.line } })
+}
+
+/** What each setting allows alone but two together do not. */
+function contradictions(spec: RunSpec): Issue[] {
+  const { model, optimizer, strategy, admission, genesis } = spec
+  const issues: Issue[] = []
+  const refuse = (path: string, value: unknown, allowed: string) =>
+    issues.push({ code: value === undefined ? 'manifest_missing_key' : 'manifest_value', path, value, allowed })
+  if (model !== undefined && model.width % model.heads !== 0) issues.push(headsIssue(model))
+  if (genesis.from === undefined) {
+    if (model === undefined) refuse('model', undefined, 'a map with family, layers, width, heads and context (or name genesis.from)')
+    if (spec.tokenizer === undefined) refuse('tokenizer', undefined, 'a map with kind (or name genesis.from)')
+  }
+  if (optimizer.schedule === 'cosine') {
+    if (optimizer.totalSteps === undefined) refuse('optimizer.totalSteps', undefined, 'an integer, since schedule is cosine')
+    else if (optimizer.warmupSteps >= optimizer.totalSteps)
+      refuse('optimizer.warmupSteps', optimizer.warmupSteps, `below optimizer.totalSteps, which is ${optimizer.totalSteps}`)
+  }
+  if (admission !== 'open' && admission.length < strategy.quorum)
+    refuse('strategy.quorum', strategy.quorum, `at most the number of peers in admission, which is ${admission.length}`)
+  return issues
+}
+
+function headsIssue(model: { width: number; heads: number }): Issue {
+  return { code: 'manifest_value', path: 'model.heads', value: model.heads, allowed: `a divisor of model.width, which is ${model.width}` }
+}
+
+function lineAt(line: number | undefined): { line?: number } {
+  return line === undefined ? {} : { line }
+}
+
+function refusal(issues: Issue[], what: string): DaemonError {
+  const wrongVersion = issues.find(issue => issue.path === 'version' && issue.code === 'manifest_value')
+  const all = wrongVersion === undefined ? issues : [{ ...wrongVersion, code: 'manifest_version' as const }]
+  const sentences = all.map(issue => issueSentence(issue, what))
+  return new DaemonError(all[0]!.code, sentences.join('\n'), { details: { issues: all } })
+}

@@ -1,0 +1,180 @@
+// The table of everything that can be wrong with a run's description, and what the author's node makes of a right one.
+import assert from 'node:assert/strict'
+import { DaemonError, type Issue } from '../../../daemon/errors.ts'
+import {
+  DEMO_SPEC,
+  decodeManifest,
+  encodeManifest,
+  MAX_MANIFEST_BYTES,
+  MAX_SPEC_BYTES,
+  parseRunSpec,
+  resolveManifest,
+  specWarnings
+} from '../../../daemon/manifest.ts'
+
+const PEER_A = `12D3KooW${'A'.repeat(44)}`
+const PEER_B = `12D3KooW${'B'.repeat(44)}`
+const CID = `b${'a'.repeat(58)}`
+const RESOLUTION = { author: PEER_A, tokenizer: { kind: 'bytes' as const, vocabulary: 257, json: null }, anchor: CID }
+
+/** The demo's description with a value set (or, undefined, deleted) at a path. */
+function demoWith(path: string, value: unknown): unknown {
+  const spec = structuredClone(DEMO_SPEC) as Record<string, unknown>
+  const keys = path.split('.')
+  let node = spec
+  for (const key of keys.slice(0, -1)) {
+    node[key] ??= {}
+    node = node[key] as Record<string, unknown>
+  }
+  if (value === undefined) delete node[keys.at(-1)!]
+  else node[keys.at(-1)!] = value
+  return spec
+}
+
+function refused(input: unknown, file?: string): DaemonError {
+  try {
+    parseRunSpec(input, file === undefined ? {} : { file })
+  } catch (error) {
+    assert.ok(error instanceof DaemonError, String(error))
+    return error
+  }
+  assert.fail('the description was accepted')
+}
+
+describe('parseRunSpec()', () => {
+  it('fills every default of the demo', () => {
+    const spec = parseRunSpec(DEMO_SPEC)
+    assert.equal(spec.strategy.fetchTimeoutMs, 10_000)
+    assert.equal(spec.optimizer.beta2, 0.95)
+    assert.equal(spec.admission, 'open')
+    assert.deepEqual(specWarnings(spec), [])
+  })
+
+  it('reads durations where milliseconds are meant', () => {
+    assert.equal(parseRunSpec(demoWith('strategy.deadlineMs', '1m30s')).strategy.deadlineMs, 90_000)
+  })
+
+  const table: [string, unknown, string, RegExp][] = [
+    ['strategy.quorm', 2, 'manifest_unknown_key', /did you mean quorum\?/],
+    ['modle', {}, 'manifest_unknown_key', /did you mean model\?/],
+    ['strategy.outer.momentum', 0.9, 'manifest_unknown_key', /unknown key strategy\.outer\.momentum .*name/],
+    ['strategy.codec', { name: 'topk', densty: 0.1 }, 'manifest_unknown_key', /did you mean density\?/],
+    ['optimizer.learning_rate', 1, 'manifest_unknown_key', /did you mean learningRate\?/],
+    ['name', undefined, 'manifest_missing_key', /name in the run is missing: it must be a name of 1 to 64/],
+    ['name', '../../etc', 'manifest_value', /name in the run is "\.\.\/\.\.\/etc": it must be a name of 1 to 64/],
+    ['model', undefined, 'manifest_missing_key', /or name genesis\.from/],
+    ['tokenizer', undefined, 'manifest_missing_key', /tokenizer/],
+    ['model.family', 'llama', 'manifest_value', /"llama": it must be one of gpt2/],
+    ['model.layers', 0, 'manifest_value', /model\.layers in the run is 0: it must be an integer from 1 to 256/],
+    ['model.layers', 2.5, 'manifest_value', /2\.5/],
+    ['model.width', Number.NaN, 'manifest_value', /NaN/],
+    ['model.heads', 5, 'manifest_value', /divisor of model\.width, which is 96/],
+    ['model.context', '64', 'manifest_value', /"64": it must be an integer/],
+    ['tokenizer', { kind: 'words' }, 'manifest_value', /"words": it must be one of bytes, bpe, gpt2, json/],
+    ['tokenizer', { kind: 'bpe' }, 'manifest_missing_key', /tokenizer\.vocabulary in the run is missing: it must be an integer from 257/],
+    ['tokenizer', { kind: 'bpe', vocabulary: 100 }, 'manifest_value', /100/],
+    ['data.corpus', 'wikipedia', 'manifest_value', /one of sotu, private, files/],
+    ['data', { corpus: 'files', files: [] }, 'manifest_value', /1 to 1000 paths/],
+    ['strategy.outer', { name: 'adam' }, 'manifest_value', /one of averaging, nesterov/],
+    ['strategy.codec.name', 'gzip', 'manifest_value', /one of f32, f16, int8, topk/],
+    ['strategy.codec', { name: 'topk', density: 0 }, 'manifest_value', /above 0/],
+    ['strategy.innerSteps', 0, 'manifest_value', /1 to 1000000/],
+    ['strategy.deadlineMs', 5, 'manifest_value', /100 to 86400000, or a duration such as 20s/],
+    ['strategy.deadlineMs', 'soon', 'manifest_value', /"soon"/],
+    ['strategy.quorum', 0, 'manifest_value', /1 to 1024 contributors/],
+    ['optimizer.learningRate', -1, 'manifest_value', /-1: it must be a number/],
+    ['optimizer.learningRate', undefined, 'manifest_missing_key', /optimizer\.learningRate/],
+    ['optimizer.clipNorm', 0, 'manifest_value', /0/],
+    ['optimizer.schedule', 'linear', 'manifest_value', /one of constant, cosine/],
+    ['optimizer.totalSteps', undefined, 'manifest_missing_key', /since schedule is cosine/],
+    ['optimizer.warmupSteps', 1000, 'manifest_value', /below optimizer\.totalSteps, which is 1000/],
+    ['seed', -1, 'manifest_value', /0 to 4294967295/],
+    ['admission', 'closed', 'manifest_value', /open, or a list/],
+    ['admission', ['bob'], 'manifest_value', /admission/],
+    ['admission', [PEER_A, PEER_A], 'manifest_value', /different/],
+    ['admission', [PEER_A], 'manifest_value', /strategy\.quorum in the run is 2: it must be at most .* which is 1/],
+    ['genesis.peers', ['x'], 'manifest_value', /peer id/],
+    ['version', 2, 'manifest_version', /the only version this shoal knows/]
+  ]
+  for (const [path, value, code, message] of table) {
+    it(`refuses ${path} = ${JSON.stringify(value)} with ${code}`, () => {
+      const error = refused(demoWith(path, value))
+      assert.equal(error.code, code, error.message)
+      assert.match(error.message, message)
+    })
+  }
+
+  for (const value of [null, 7, [], 'just words']) {
+    it(`refuses ${JSON.stringify(value)} as a whole`, () => {
+      assert.match(refused(value).code, /^manifest_/)
+    })
+  }
+
+  it('names every wrong place at once, with the line it stands on', () => {
+    const text =
+      'name: demo\nmodel: { family: gpt2, layers: 2, width: 96, heads: 4, context: 64 }\ntokenizer:\n  kind: bytes\nstrategy:\n  quorm: 2\n  innerSteps: -3\noptimizer: { learningRate: 1 }\n'
+    const error = refused(text, 'run.yaml')
+    const issues = (error.details as { issues: Issue[] }).issues
+    assert.deepEqual(issues.map(issue => [issue.path, issue.line]).sort(), [
+      ['strategy.innerSteps', 7],
+      ['strategy.quorm', 6]
+    ])
+    assert.match(error.message, /run\.yaml \(line 6\)/)
+  })
+
+  it('says on which line a text is not YAML', () => {
+    const error = refused('name: demo\nmodel: { family: gpt2\n', 'run.yaml')
+    assert.equal(error.code, 'manifest_syntax')
+    assert.match(error.message, /^run\.yaml:\d/)
+  })
+
+  it('refuses a text above its bound and a bomb of aliases', () => {
+    assert.equal(refused(`name: ${'x'.repeat(MAX_SPEC_BYTES)}`).code, 'manifest_too_large')
+    const bomb = [
+      'a: &a [x,x,x,x,x,x,x,x,x]',
+      ...'bcdefgh'.split('').map((k, i) => `${k}: &${k} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(',')}]`)
+    ]
+    assert.equal(refused(bomb.join('\n')).code, 'manifest_syntax')
+  })
+})
+
+describe('specWarnings()', () => {
+  it('warns that a quorum of one can fork', () => {
+    const spec = parseRunSpec(demoWith('strategy.quorum', 1))
+    assert.match(specWarnings(spec).join(), /can fork/)
+  })
+})
+
+describe('resolveManifest()', () => {
+  it('adds what the author found out and bounds what one contribution may weigh', () => {
+    const manifest = resolveManifest(parseRunSpec(demoWith('genesis.peers', [PEER_B, PEER_A])), RESOLUTION)
+    assert.equal(manifest.model.vocabulary, 257)
+    assert.deepEqual(manifest.genesis, { anchor: CID, peers: [PEER_A, PEER_B] })
+    assert.equal(manifest.strategy.maxStepsAhead, 100)
+    assert.equal(manifest.strategy.maxTokensPerRound, 150 * 16 * 64)
+  })
+
+  it('refuses a run without any model', () => {
+    const spec = parseRunSpec({ name: 'x', genesis: { from: 'dir' }, optimizer: { learningRate: 1 } })
+    assert.throws(() => resolveManifest(spec, RESOLUTION), { code: 'manifest_missing_key' })
+  })
+})
+
+describe('decodeManifest()', () => {
+  const manifest = resolveManifest(parseRunSpec(DEMO_SPEC), RESOLUTION)
+
+  it('gives back what was encoded, whatever order its keys had', () => {
+    assert.deepEqual(decodeManifest(encodeManifest(manifest)), manifest)
+    const shuffled = Object.fromEntries(Object.entries(manifest).reverse()) as typeof manifest
+    assert.deepEqual(encodeManifest(shuffled), encodeManifest(manifest))
+  })
+
+  it('refuses noise, giants, other versions and keys it would not obey', () => {
+    assert.throws(() => decodeManifest(new Uint8Array([1, 2, 3])), { code: 'manifest_damaged' })
+    assert.throws(() => decodeManifest(new Uint8Array(MAX_MANIFEST_BYTES + 1)), { code: 'manifest_too_large' })
+    const odd = (extra: object) => encodeManifest({ ...manifest, ...extra } as typeof manifest)
+    assert.throws(() => decodeManifest(odd({ version: 2 })), { code: 'manifest_version' })
+    assert.throws(() => decodeManifest(odd({ surprise: true })), { code: 'manifest_unknown_key' })
+    assert.throws(() => decodeManifest(odd({ seed: -1 })), { code: 'manifest_value' })
+  })
+})
