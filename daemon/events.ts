@@ -1,0 +1,206 @@
+// The node's memory of what happened: events with rising ids, kept on disk up to a cap, and the reasons among them kept longer for `why`.
+import type { NodeEvent } from '../protocols/control/messages.ts'
+
+/** The part of a table of records that the log needs. */
+export interface EventTable {
+  put(key: string, value: NodeEvent): Promise<void>
+  delete(key: string): Promise<void>
+  entries(range?: { gte?: string; gt?: string; lt?: string; reverse?: boolean; limit?: number }): AsyncIterable<[string, NodeEvent]>
+}
+
+export interface EventLogComponents {
+  /** Every event, the newest {@link EventLogOptions.kept} of them. */
+  events: EventTable
+  /** Only events that carry a `code`: refusals and failures, which are rarer and asked for later. */
+  reasons: EventTable
+}
+
+interface Place {
+  table: EventTable
+  kept: number
+  /** Entries on disk now. */
+  count: number
+  takes: (event: NodeEvent) => boolean
+}
+
+export interface EventLogOptions {
+  /** Events kept. @default 20000 */
+  kept?: number
+  /** Events with a code kept. @default 20000 */
+  reasonsKept?: number
+  /** RFC 3339 time of an event. @default the system's clock */
+  now?: () => Date
+  /** Told once for each failed write; events stay readable in memory meanwhile. */
+  onError?: (error: unknown) => void
+}
+
+/** Events a log holds while the disk takes none; the oldest go first. */
+const MAX_UNWRITTEN = 10_000
+/** Digits of a key, so that text order is number order. */
+const KEY_DIGITS = 16
+/** Characters from which a prefix of a peer id or CID is enough in `why`. */
+const MIN_PREFIX = 8
+/** Events that `why` answers with at most, the newest. */
+const MAX_WHY = 200
+
+/** Persisted log of events. Emitting never waits and never throws; writes follow in order. */
+export class EventLog {
+  readonly #tables: [Place, Place]
+  readonly #listeners = new Set<(event: NodeEvent) => void>()
+  readonly #now: () => Date
+  readonly #onError: (error: unknown) => void
+  #unwritten: NodeEvent[] = []
+  #writing: Promise<void> | undefined
+  #last = 0
+
+  private constructor(components: EventLogComponents, options: EventLogOptions) {
+    this.#tables = [
+      { table: components.events, kept: options.kept ?? 20_000, count: 0, takes: () => true },
+      { table: components.reasons, kept: options.reasonsKept ?? 20_000, count: 0, takes: event => event.code !== undefined }
+    ]
+    this.#now = options.now ?? (() => new Date())
+    this.#onError = options.onError ?? (() => {})
+  }
+
+  /** Opens the log where the last one ended: ids go on rising. */
+  static async open(components: EventLogComponents, options: EventLogOptions = {}): Promise<EventLog> {
+    const log = new EventLog(components, options)
+    for (const place of log.#tables) {
+      for await (const [key] of place.table.entries()) {
+        place.count++
+        log.#last = Math.max(log.#last, Number(key))
+      }
+    }
+    return log
+  }
+
+  /** Id of the newest event, 0 before the first. */
+  get last(): number {
+    return this.#last
+  }
+
+  emit(facts: Omit<NodeEvent, 'id' | 'ts'>): NodeEvent {
+    const event: NodeEvent = { id: ++this.#last, ts: this.#now().toISOString(), ...facts }
+    this.#unwritten.push(event)
+    if (this.#unwritten.length > MAX_UNWRITTEN) this.#unwritten.shift()
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined
+    })
+    for (const listener of this.#listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        this.#onError(error)
+      }
+    }
+    return event
+  }
+
+  /** Up to `limit` events after an id, oldest first. */
+  async since(id: number, limit: number): Promise<NodeEvent[]> {
+    await this.flush()
+    const found: NodeEvent[] = []
+    for await (const [, event] of this.#tables[0].table.entries({ gt: keyOf(id), limit })) found.push(event)
+    for (const event of this.#unwritten) if (event.id > Math.max(id, found.at(-1)?.id ?? 0)) found.push(event)
+    return found.slice(0, limit)
+  }
+
+  /** Up to `limit` of the newest events, oldest first. */
+  async tail(limit: number): Promise<NodeEvent[]> {
+    await this.flush()
+    const found: NodeEvent[] = [...this.#unwritten].reverse()
+    for await (const [, event] of this.#tables[0].table.entries({ reverse: true, limit }))
+      if (!found.some(e => e.id === event.id)) found.push(event)
+    return found.slice(0, limit).reverse()
+  }
+
+  /** Calls `listener` for each event from now on; the answer stops that. */
+  subscribe(listener: (event: NodeEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Every kept event about a peer, run, round (`7` or `RUN/7`) or CID, oldest first; a prefix of 8 characters is enough for ids. */
+  async why(subject: string): Promise<NodeEvent[]> {
+    await this.flush()
+    const about = matcher(subject)
+    const found = new Map<number, NodeEvent>()
+    for (const { table } of this.#tables) for await (const [, event] of table.entries()) if (about(event)) found.set(event.id, event)
+    for (const event of this.#unwritten) if (about(event)) found.set(event.id, event)
+    return [...found.values()].sort((a, b) => a.id - b.id).slice(-MAX_WHY)
+  }
+
+  /** Resolves when everything emitted so far is written or could not be. */
+  async flush(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing
+  }
+
+  /** Writes what is left and stops telling listeners. */
+  async close(): Promise<void> {
+    this.#listeners.clear()
+    if (this.#unwritten.length > 0) this.#writing ??= this.#write()
+    await this.flush()
+  }
+
+  async #write(): Promise<void> {
+    // One turn later, so that a burst of events becomes one batch.
+    await Promise.resolve()
+    while (this.#unwritten.length > 0) {
+      const batch = this.#unwritten.slice(0, 256)
+      try {
+        for (const place of this.#tables) {
+          const taken = batch.filter(place.takes)
+          await Promise.all(taken.map(event => place.table.put(keyOf(event.id), event)))
+          place.count += taken.length
+        }
+      } catch (error) {
+        this.#onError(error)
+        return
+      }
+      const written = batch.at(-1)!.id
+      this.#unwritten = this.#unwritten.filter(event => event.id > written)
+      await this.#trim()
+    }
+  }
+
+  async #trim(): Promise<void> {
+    try {
+      for (const place of this.#tables) await this.#trimTable(place)
+    } catch (error) {
+      this.#onError(error)
+    }
+  }
+
+  async #trimTable(place: Place): Promise<void> {
+    // Trim in strides: each deletion is a write.
+    if (place.count <= place.kept + Math.floor(place.kept / 50)) return
+    const keys: string[] = []
+    for await (const [key] of place.table.entries({ limit: place.count - place.kept })) keys.push(key)
+    for (const key of keys) await place.table.delete(key)
+    place.count -= keys.length
+  }
+}
+
+function keyOf(id: number): string {
+  return String(id).padStart(KEY_DIGITS, '0')
+}
+
+function matcher(subject: string): (event: NodeEvent) => boolean {
+  const round = /^(?:(.+)\/)?(\d{1,9})$/.exec(subject)
+  if (round !== null) {
+    const [, run, number] = round
+    return event => event.round === Number(number) && (run === undefined || named(event.run, run))
+  }
+  return event =>
+    named(event.run, subject) || named(event.peer, subject) || Object.values(event.data ?? {}).some(value => mentions(value, subject))
+}
+
+function mentions(value: unknown, subject: string): boolean {
+  return typeof value === 'string'
+    ? named(value, subject)
+    : Array.isArray(value) && value.some(part => typeof part === 'string' && named(part, subject))
+}
+
+function named(id: string | undefined, subject: string): boolean {
+  return id !== undefined && (id === subject || (subject.length >= MIN_PREFIX && id.startsWith(subject)))
+}

@@ -1,0 +1,50 @@
+// What the daemon's shell needs from the part that keeps runs, and what it gives that part to work with.
+import type {
+  CheckpointRow,
+  CreateRunRequest,
+  ExportCheckpointDocument,
+  JoinRunRequest,
+  RoundRow,
+  RunStatus
+} from '../../protocols/control/messages.ts'
+import type { EventLog } from '../events.ts'
+import type { Manifest } from '../manifest.ts'
+
+/** Keeps this node's runs: creates, joins, trains, closes rounds. Every method throws an error with a stable code. */
+export interface RunHost {
+  /** Takes up the runs that were joined when the daemon last stopped. */
+  start(): Promise<void>
+  /** Stops trainers and leaves nothing behind that a start would not find. */
+  stop(): Promise<void>
+  /** Resolves and signs a run's description, stores it and its genesis, and returns the run's id; does not join. */
+  create(spec: CreateRunRequest['spec'], options: { baseDir?: string; file?: string; signal?: AbortSignal }): Promise<string>
+  /** Joins by id alone: finds members by the DHT where none are known. */
+  join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void>
+  leave(run: string): Promise<void>
+  pause(run: string): Promise<void>
+  resume(run: string): Promise<void>
+  list(): RunStatus[]
+  /** `unknown_run` where the node does not know it. */
+  inspect(run: string): Promise<{ manifest: Manifest; status: RunStatus }>
+  /** Newest first. */
+  rounds(run: string, limit: number): Promise<RoundRow[]>
+  checkpoints(): Promise<CheckpointRow[]>
+  fetchCheckpoint(run: string, round: number | undefined, options: { signal?: AbortSignal }): Promise<CheckpointRow>
+  exportCheckpoint(
+    run: string,
+    round: number | undefined,
+    directory: string,
+    options: { signal?: AbortSignal }
+  ): Promise<Omit<ExportCheckpointDocument, 'schema'>>
+  /** Disk space fell below the floor: stop training and storing others' blocks, and say why. */
+  pauseForDisk(reason: string): Promise<void>
+  /** There is room again. */
+  resumeFromDisk(): Promise<void>
+  /** Timers stood still for `gapMs` (the process was stopped or the machine slept): sync heads before closing anything. */
+  afterClockGap(gapMs: number): void
+}
+
+/** What {@link RunHost} is built from. */
+export interface RunHostComponents {
+  events: EventLog
+}

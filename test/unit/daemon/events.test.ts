@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { EventLog, type EventTable } from '../../../daemon/events.ts'
+import { openRunHost } from '../../../daemon/run/index.ts'
+import type { NodeEvent } from '../../../protocols/control/messages.ts'
+
+/** A table in memory with the order of Level's. */
+class MemoryTable implements EventTable {
+  readonly rows = new Map<string, NodeEvent>()
+  full = false
+
+  async put(key: string, value: NodeEvent) {
+    if (this.full) throw new Error('no space left')
+    this.rows.set(key, value)
+  }
+
+  async delete(key: string) {
+    this.rows.delete(key)
+  }
+
+  async *entries(range: { gt?: string; gte?: string; lt?: string; reverse?: boolean; limit?: number } = {}) {
+    let keys = [...this.rows.keys()].sort()
+    if (range.gt !== undefined) keys = keys.filter(key => key > range.gt!)
+    if (range.gte !== undefined) keys = keys.filter(key => key >= range.gte!)
+    if (range.lt !== undefined) keys = keys.filter(key => key < range.lt!)
+    if (range.reverse) keys.reverse()
+    for (const key of keys.slice(0, range.limit)) yield [key, this.rows.get(key)!] as [string, NodeEvent]
+  }
+}
+
+const ids = (events: NodeEvent[]) => events.map(event => event.id)
+
+describe('EventLog', () => {
+  let events: MemoryTable
+  let reasons: MemoryTable
+  beforeEach(() => {
+    events = new MemoryTable()
+    reasons = new MemoryTable()
+  })
+
+  it('gives rising ids, across a restart too', async () => {
+    const first = await EventLog.open({ events, reasons })
+    first.emit({ type: 'run', message: 'one' })
+    first.emit({ type: 'run', message: 'two' })
+    await first.close()
+    const second = await EventLog.open({ events, reasons })
+    assert.equal(second.emit({ type: 'run', message: 'three' }).id, 3)
+    assert.deepEqual(ids(await second.since(1, 10)), [2, 3])
+    assert.deepEqual(ids(await second.tail(2)), [2, 3])
+  })
+
+  it('keeps at most its cap of events, and reasons by a cap of their own', async () => {
+    const log = await EventLog.open({ events, reasons }, { kept: 100, reasonsKept: 1000 })
+    log.emit({ type: 'refused', code: 'norm_too_large', peer: 'peer-one', message: 'too large' })
+    for (let i = 0; i < 500; i++) log.emit({ type: 'phase', message: 'training' })
+    await log.flush()
+    assert.ok(events.rows.size <= 102, String(events.rows.size))
+    assert.equal(reasons.rows.size, 1)
+    assert.deepEqual(ids(await log.why('peer-one')), [1])
+  })
+
+  it('finds what concerns a round, a run, a peer, or any id in an event', async () => {
+    const log = await EventLog.open({ events, reasons })
+    log.emit({ type: 'round', run: 'run-one-id', round: 7, message: 'closed', data: { record: 'record-cid', contributors: ['peer-two'] } })
+    log.emit({ type: 'round', run: 'run-two-id', round: 7, message: 'closed' })
+    assert.deepEqual(ids(await log.why('7')), [1, 2])
+    assert.deepEqual(ids(await log.why('run-one-id/7')), [1])
+    assert.deepEqual(ids(await log.why('run-one-')), [1])
+    assert.deepEqual(ids(await log.why('record-cid')), [1])
+    assert.deepEqual(ids(await log.why('peer-two')), [1])
+    assert.deepEqual(ids(await log.why('peer')), [])
+  })
+
+  it('stays readable while the disk takes nothing, and writes when it does again', async () => {
+    let failures = 0
+    const log = await EventLog.open({ events, reasons }, { onError: () => failures++ })
+    events.full = true
+    log.emit({ type: 'health', message: 'disk full' })
+    assert.deepEqual(ids(await log.since(0, 10)), [1])
+    assert.ok(failures > 0)
+    events.full = false
+    log.emit({ type: 'health', message: 'room again' })
+    await log.close()
+    assert.equal(events.rows.size, 2)
+  })
+
+  it('tells listeners until they leave, and one that throws hurts nobody', async () => {
+    const log = await EventLog.open({ events, reasons })
+    const heard: number[] = []
+    log.subscribe(() => {
+      throw new Error('bad listener')
+    })
+    const leave = log.subscribe(event => heard.push(event.id))
+    log.emit({ type: 'run', message: 'one' })
+    leave()
+    log.emit({ type: 'run', message: 'two' })
+    assert.deepEqual(heard, [1])
+  })
+})
+
+describe('openRunHost()', () => {
+  it('knows no run in an empty node', async () => {
+    const log = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+    await assert.rejects(openRunHost({ events: log }).inspect('b'), { code: 'unknown_run' })
+  })
+})
