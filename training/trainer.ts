@@ -1,0 +1,271 @@
+// The inner loop: optimizer steps on batches, measured from a base B. It knows no peer and no file; tensors in and out are plain, and state() is everything
+// that an exact resume needs. Progress not yet reported is B - local, a pseudo-gradient that points where a gradient would (DiLoCo, section 2).
+import { performance } from 'node:perf_hooks'
+import type { CompiledTraining, TokenBatch } from './engines/engine.ts'
+import { TrainingError } from './errors.ts'
+import type { NamedTensor } from './models/model.ts'
+import { type LearningRateSchedule, learningRateAt } from './optimizers/schedule.ts'
+
+/** Where a source of batches stands; plain JSON. */
+export interface BatchPosition {
+  epoch: number
+  slot: number
+  offset: number
+}
+
+export interface BatchSource {
+  next(): TokenBatch
+  position(): BatchPosition
+  /** After it, `next` gives what it gave when `position` was taken. */
+  seek(position: BatchPosition): void
+}
+
+export interface TrainerComponents {
+  compiled: CompiledTraining
+  data: BatchSource
+}
+
+export interface TrainerOptions {
+  schedule: LearningRateSchedule
+  /** Microbatches of a step; as `compiled` was compiled for. */
+  accumulation: number
+}
+
+/** Where a trainer begins: at an anchor with no history, or exactly where state() was taken. */
+export type TrainerStart =
+  | { parameters: NamedTensor[] /** Inner steps done before, for the schedule. @default 0 */; step?: number }
+  | { state: TrainerState }
+
+export interface StepReport {
+  /** Steps done, this one included. */
+  step: number
+  /** Mean nats a token, before the step. */
+  loss: number
+  learningRate: number
+  tokens: number
+  ms: number
+  gradNorm: number | null
+}
+
+export interface Snapshot {
+  /** B - local. */
+  delta: NamedTensor[]
+  steps: number
+  tokens: number
+  /** Mean over the steps; 0 where there was none. */
+  loss: number
+}
+
+export interface TrainerState {
+  /** Plain JSON. */
+  json: TrainerCounters & { version: 1; position: BatchPosition }
+  /** `local/NAME`, `base/NAME`, `adam.m/NAME` and `adam.v/NAME` for each parameter. */
+  tensors: NamedTensor[]
+}
+
+interface TrainerCounters {
+  step: number
+  stepsSinceSnapshot: number
+  tokensSinceSnapshot: number
+  lossSinceSnapshot: number
+}
+
+const LOCAL = 'local/'
+const BASE = 'base/'
+
+/** Calls may overlap; they take effect one after the other, in the order they were made. */
+export class Trainer {
+  readonly #compiled: CompiledTraining
+  readonly #data: BatchSource
+  readonly #options: TrainerOptions
+  #base: NamedTensor[]
+  #counters: TrainerCounters
+  #last: Promise<unknown> = Promise.resolve()
+
+  /**
+   * @throws TrainingError 'bad_parameters', 'bad_state'
+   */
+  static async open({ compiled, data }: TrainerComponents, start: TrainerStart, options: TrainerOptions): Promise<Trainer> {
+    if (!('state' in start)) {
+      const step = start.step ?? 0
+      await compiled.load(start.parameters, undefined, step)
+      const counters = { step, stepsSinceSnapshot: 0, tokensSinceSnapshot: 0, lossSinceSnapshot: 0 }
+      return new Trainer({ compiled, data }, { base: await compiled.parameters(), counters }, options)
+    }
+    const { json, tensors } = start.state
+    if (json.version !== 1)
+      throw new TrainingError('bad_state', `Cannot resume from a state of version ${json.version}: this program reads version 1`)
+    const { version: _, position, ...counters } = json
+    const { local, base, moments } = splitState(tensors)
+    if (base.length !== local.length)
+      throw new TrainingError('bad_state', `Cannot resume: the state has ${local.length} local tensors and ${base.length} of the base`)
+    await compiled.load(local, moments, counters.step)
+    // In the engine's order, so that B and local go together from here on; a state that lacks a tensor of the base shows here.
+    const byName = new Map(base.map(tensor => [tensor.name, tensor]))
+    const ordered = (await compiled.parameters()).map(tensor => ({ ...tensor, values: valuesOf(byName, tensor).slice() }))
+    data.seek(position)
+    return new Trainer({ compiled, data }, { base: ordered, counters }, options)
+  }
+
+  private constructor(
+    { compiled, data }: TrainerComponents,
+    { base, counters }: { base: NamedTensor[]; counters: TrainerCounters },
+    options: TrainerOptions
+  ) {
+    this.#compiled = compiled
+    this.#data = data
+    this.#options = options
+    this.#base = base
+    this.#counters = { ...counters }
+  }
+
+  /** Optimizer steps done since training began. */
+  get steps(): number {
+    return this.#counters.step
+  }
+
+  get stepsSinceSnapshot(): number {
+    return this.#counters.stepsSinceSnapshot
+  }
+
+  get tokensSinceSnapshot(): number {
+    return this.#counters.tokensSinceSnapshot
+  }
+
+  /**
+   * One optimizer step on the next batches.
+   *
+   * @throws TrainingError 'non_finite' when the loss is not a number any more; the step was taken
+   */
+  step(): Promise<StepReport> {
+    return this.#exclusive(async () => {
+      const start = performance.now()
+      const { schedule, accumulation } = this.#options
+      const learningRate = learningRateAt(schedule, this.#counters.step)
+      const microbatches = Array.from({ length: accumulation }, () => this.#data.next())
+      const { loss, gradNorm } = await this.#compiled.step(microbatches, learningRate)
+      const tokens = microbatches.reduce((sum, { inputs }) => sum + inputs.length, 0)
+      this.#count(1, tokens, loss)
+      this.#counters.step++
+      if (!Number.isFinite(loss))
+        throw new TrainingError('non_finite', `Cannot go on: the loss of step ${this.#counters.step} is ${loss}`, {
+          hint: 'Lower the learning rate or set clipNorm',
+          details: { step: this.#counters.step, learningRate }
+        })
+      return { step: this.#counters.step, loss, learningRate, tokens, ms: performance.now() - start, gradNorm }
+    })
+  }
+
+  /** B, the point from which unreported progress is measured. The trainer's own arrays: not to be written to. */
+  base(): NamedTensor[] {
+    return this.#base
+  }
+
+  /** Takes what was learned since B; B moves to local. */
+  snapshot(): Promise<Snapshot> {
+    return this.#exclusive(async () => {
+      const local = await this.#compiled.parameters()
+      const delta = local.map(({ name, shape, values }, i) => ({
+        name,
+        shape,
+        values: combine(this.#base[i]!.values, values, (b, l) => b - l)
+      }))
+      const { stepsSinceSnapshot: steps, tokensSinceSnapshot: tokens, lossSinceSnapshot } = this.#counters
+      this.#base = local
+      this.#counters = { ...this.#counters, stepsSinceSnapshot: 0, tokensSinceSnapshot: 0, lossSinceSnapshot: 0 }
+      return { delta, steps, tokens, loss: steps === 0 ? 0 : lossSinceSnapshot / steps }
+    })
+  }
+
+  /**
+   * Moves to another anchor. `shift`: local := anchor + (local - B), unreported progress goes along. `keep`, after a lost fork: local stays.
+   * In both B := anchor; moments stay as they are.
+   *
+   * @throws TrainingError 'bad_parameters'
+   */
+  adopt(anchor: readonly NamedTensor[], mode: 'shift' | 'keep'): Promise<void> {
+    return this.#exclusive(async () => {
+      const byName = new Map(anchor.map(tensor => [tensor.name, tensor]))
+      const next = this.#base.map(tensor => ({ ...tensor, values: valuesOf(byName, tensor).slice() }))
+      if (mode === 'shift') {
+        const local = await this.#compiled.parameters()
+        local.forEach(({ values }, t) => {
+          const from = this.#base[t]!.values
+          const to = next[t]!.values
+          for (let i = 0; i < values.length; i++) values[i] = to[i]! + (values[i]! - from[i]!)
+        })
+        await this.#compiled.setParameters(local)
+      }
+      this.#base = next
+    })
+  }
+
+  /**
+   * Takes back a contribution that made it nowhere: local := local - delta, B stays, so that the next snapshot reports it again.
+   *
+   * @param facts the snapshot's counts, if they are to be reported again too
+   * @throws TrainingError 'bad_parameters'
+   */
+  restore(delta: readonly NamedTensor[], facts?: { steps: number; tokens: number; loss: number }): Promise<void> {
+    return this.#exclusive(async () => {
+      const byName = new Map(delta.map(tensor => [tensor.name, tensor]))
+      const local = await this.#compiled.parameters()
+      const next = local.map(tensor => ({ ...tensor, values: combine(tensor.values, valuesOf(byName, tensor), (l, d) => l - d) }))
+      await this.#compiled.setParameters(next)
+      if (facts) this.#count(facts.steps, facts.tokens, facts.loss * facts.steps)
+    })
+  }
+
+  /** The local parameters, copied. */
+  parameters(): Promise<NamedTensor[]> {
+    return this.#exclusive(() => this.#compiled.parameters())
+  }
+
+  /** Everything an exact resume needs. Tensors of the base are the trainer's own arrays: not to be written to. */
+  state(): Promise<TrainerState> {
+    return this.#exclusive(async () => ({
+      json: { version: 1, ...this.#counters, position: this.#data.position() },
+      tensors: [
+        ...(await this.#compiled.parameters()).map(tensor => ({ ...tensor, name: LOCAL + tensor.name })),
+        ...this.#base.map(tensor => ({ ...tensor, name: BASE + tensor.name })),
+        ...(await this.#compiled.moments())
+      ]
+    }))
+  }
+
+  #count(steps: number, tokens: number, loss: number): void {
+    this.#counters.stepsSinceSnapshot += steps
+    this.#counters.tokensSinceSnapshot += tokens
+    this.#counters.lossSinceSnapshot += loss
+  }
+
+  /** One action at a time: between reading parameters and writing them back, a step would be lost. */
+  #exclusive<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(action)
+    this.#last = result.catch(() => {})
+    return result
+  }
+}
+
+function splitState(tensors: readonly NamedTensor[]): { local: NamedTensor[]; base: NamedTensor[]; moments: NamedTensor[] } {
+  const under = (prefix: string) =>
+    tensors.filter(({ name }) => name.startsWith(prefix)).map(tensor => ({ ...tensor, name: tensor.name.slice(prefix.length) }))
+  return { local: under(LOCAL), base: under(BASE), moments: tensors.filter(({ name }) => name.startsWith('adam.')) }
+}
+
+function valuesOf(given: ReadonlyMap<string, NamedTensor>, { name, values }: NamedTensor): Float32Array {
+  const found = given.get(name)?.values
+  if (found?.length !== values.length)
+    throw new TrainingError(
+      'bad_parameters',
+      `Cannot take tensors: ${name} has ${found?.length ?? 'no'} values, it must have ${values.length}`,
+      { details: { name } }
+    )
+  return found
+}
+
+function combine(a: Float32Array, b: Float32Array, operation: (a: number, b: number) => number): Float32Array {
+  const result = new Float32Array(a.length)
+  for (let i = 0; i < a.length; i++) result[i] = operation(a[i]!, b[i]!)
+  return result
+}
