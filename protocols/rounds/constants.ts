@@ -1,0 +1,64 @@
+// Every number that rounds live by and that a manifest does not set, each with its unit and its reason.
+
+/** Version field of contributions and records; another version is another wire. */
+export const MESSAGE_VERSION = 1
+
+/** A round number has room for one round a second over thirty years, and sorts as ten digits. */
+export const MAX_ROUND = 999_999_999
+
+/** CIDs in one record: 1,024 of 41 bytes stay under the 64 KiB of a gossip message. */
+export const MAX_CONTRIBUTIONS_PER_RECORD = 1_024
+
+/** Letters in a codec's wire name. */
+export const MAX_CODEC_NAME_LENGTH = 64
+
+/** k of the round rule when a manifest says nothing: authors accepted in this many records are ranked to close the next. Few enough that the long gone drop out, enough that a bad round or two does not empty the list. */
+export const RECENT_ROUNDS = 8
+
+/** Records of this many rounds stay in memory behind the head, so that a split up to this long heals by weight. At 20 s a round that is 85 minutes; longer ones are reported as `fork_too_old`. */
+export const FORK_WINDOW_ROUNDS = 256
+
+/** A losing branch whose tip is this many rounds behind the head is forgotten; if it grows after all it is fetched again. */
+export const BRANCH_KEEP_ROUNDS = 16
+
+/** A node that is further behind than this takes an anchor this many records before the newest from others and computes only the rest. The older ones rest on their signers. */
+export const RECOMPUTE_ROUNDS = 3
+
+/** Contributions and bodies of a record path that are asked for ahead of the computation. */
+export const FETCH_AHEAD_RECORDS = 3
+
+/** Live holders that a contribution needs before a closer counts it: two copies in all survive any one death. */
+export const HOLDERS_NEEDED = 2
+
+/** Holders remembered for one contribution: enough to fetch from several at once, so few that hundreds of members cost nothing. */
+export const MAX_HOLDERS = 16
+
+/** Open contributions of one author for one parent record. Two, so that an author who signs two different ones cannot split the mesh by showing each half one of them. */
+export const MAX_PER_AUTHOR_AND_PARENT = 2
+
+/** Open contributions in all: four times what fits into a record. */
+export const MAX_OPEN_CONTRIBUTIONS = 4_096
+
+/** Contributions to records that we do not have: kept for the moment when the record arrives a little late. */
+export const MAX_STRAY_CONTRIBUTIONS = 1_024
+
+/** Rounds that a contribution may be ahead of our head and still be remembered. */
+export const MAX_ROUNDS_AHEAD = 8
+
+/** CIDs that others hold and we have not seen: asked for, and forgotten when nobody answers. */
+export const MAX_UNKNOWN_CONTRIBUTIONS = 1_024
+
+/** Records of one closer for one parent: an honest closer that crashed may sign two. */
+export const MAX_RECORDS_PER_CLOSER = 2
+
+/** Records outside our own chain, in all: a newcomer's whole chain must fit. */
+export const MAX_RECORDS_OFF_CHAIN = 16_384
+
+/** Records whose parents we do not have. */
+export const MAX_ORPHAN_RECORDS = 1_024
+
+/** Our own contributions are watched this many rounds for a change of fate by a fork. */
+export const FATE_ROUNDS = 8
+
+/** Peers remembered at once. */
+export const MAX_PEERS = 4_096
