@@ -1,0 +1,36 @@
+// Storage: bytes that stay true. Records in Level, blocks in files, tensors in safetensors, checkpoints as Hugging Face folders.
+// It knows no peer and no model, and has no state outside the folders it is given.
+//
+//   const store = await openStore(home)                           // takes the home's lock
+//   const cid = await store.blocks.putRaw(bytes, { durable: true })
+//   await store.records.table('heads').put(run, { head: cid }, { sync: true })
+//   await store.close()
+export { type BlockStore, CBOR_CODEC, cidOf, openBlockFiles, type PutOptions, RAW_CODEC } from './block-store.ts'
+export {
+  type Checkpoint,
+  type NewCheckpoint,
+  type OpenCheckpoint,
+  openCheckpoint,
+  readCheckpoint,
+  writeCheckpoint
+} from './checkpoints.ts'
+export { BLOCK_BYTES_MAX } from './constants.ts'
+export { StorageError, type StorageErrorCode } from './errors.ts'
+export { freeBytes } from './free-bytes.ts'
+export { type KeyRange, orderedKey, type RecordOperation, type Records, type Table, type TableName, type WriteOptions } from './records.ts'
+export { blocksToDelete } from './retention.ts'
+export {
+  encodeSafetensors,
+  type OpenSafetensors,
+  openSafetensors,
+  readSafetensors,
+  readSafetensorsFile,
+  type SafetensorsFile,
+  safetensorsBytes,
+  type TensorSource,
+  writeSafetensorsFile
+} from './safetensors.ts'
+export type { SafetensorsLimits } from './safetensors-header.ts'
+export { openStore, type Store } from './store.ts'
+export { type Dtype, floatsOf, type StoredTensor, storedTensor, type TensorInfo } from './tensors.ts'
+export { type WriteFileOptions, writeFileAtomic } from './write-file-atomic.ts'
