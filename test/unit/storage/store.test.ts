@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openStore, type StorageError } from '../../../storage/index.ts'
+import { temporaryHome } from './temporary-home.ts'
+
+describe('openStore()', () => {
+  const home = temporaryHome()
+
+  it('makes a home that only its user may enter', async () => {
+    const store = await openStore(join(home(), 'deep', 'home'))
+    assert.equal(statSync(store.home).mode & 0o777, 0o700)
+    await store.close()
+  })
+
+  it('refuses a home in use with home_in_use, and takes it when the other is closed', async () => {
+    const first = await openStore(home())
+    await assert.rejects(openStore(home()), (error: StorageError) => error.code === 'home_in_use' && error.hint !== undefined)
+    await first.close()
+    await (await openStore(home())).close()
+  })
+
+  it('keeps records and blocks from one life to the next', async () => {
+    const first = await openStore(home())
+    const cid = await first.blocks.putRaw(new Uint8Array([1, 2, 3]))
+    await first.records.table('heads').put('run', { head: cid })
+    await first.close()
+    const second = await openStore(home())
+    assert.deepEqual(await second.records.table('heads').get('run'), { head: cid })
+    assert.deepEqual(await second.blocks.get(cid), new Uint8Array([1, 2, 3]))
+    await second.close()
+  })
+
+  it('refuses a home of another layout with store_version', async () => {
+    await (await openStore(home())).close()
+    writeFileSync(join(home(), 'store-version'), '99\n')
+    await assert.rejects(openStore(home()), { code: 'store_version' })
+    await assert.rejects(openStore(home()), { code: 'store_version' }, 'the lock was given back')
+  })
+
+  it('says store_corrupt, with the way out, when the records are damaged', async () => {
+    await (await openStore(home())).close()
+    const current = readdirSync(join(home(), 'records')).find(name => name.startsWith('MANIFEST'))!
+    writeFileSync(join(home(), 'records', current), 'not a manifest')
+    await assert.rejects(openStore(home()), (error: StorageError) => error.code === 'store_corrupt' && /move/.test(error.hint ?? ''))
+  })
+
+  it('says so plainly when the home is a file', async () => {
+    writeFileSync(join(home(), 'file'), '')
+    await assert.rejects(openStore(join(home(), 'file')), { code: 'io_error' })
+  })
+
+  it('removes what dead writers left, and nothing that a living one writes', async () => {
+    const run = join(home(), 'runs', 'bafy')
+    mkdirSync(join(run, `folder.${2 ** 22 + 1}-0-1.shoal-tmp`), { recursive: true })
+    const dead = join(run, `state.safetensors.${2 ** 22 + 1}-0-1.shoal-tmp`)
+    const living = join(run, `state.safetensors.${process.ppid}-0-1.shoal-tmp`)
+    const ours = join(run, `state.safetensors.${process.pid}-0-1.shoal-tmp`)
+    const formerLife = join(run, `state.safetensors.${process.pid}-0-2.shoal-tmp`)
+    for (const path of [dead, living, ours, formerLife]) writeFileSync(path, 'half')
+    utimesSync(formerLife, 1, 1)
+    await (await openStore(home())).close()
+    assert.deepEqual(
+      [dead, living, ours, formerLife].map(path => existsSync(path)),
+      [false, true, true, false]
+    )
+    assert.equal(readdirSync(run).length, 2)
+  })
+
+  it('refuses work after close() with store_closed', async () => {
+    const store = await openStore(home())
+    await store.close()
+    await assert.rejects(store.blocks.putRaw(new Uint8Array(1)), { code: 'store_closed' })
+    await assert.rejects(store.records.table('runs').put('run', 1), { code: 'store_closed' })
+    await assert.rejects(store.records.table('runs').get('run'), { code: 'store_closed' })
+    await store.close()
+  })
+
+  it('does not begin when the signal is aborted', async () => {
+    await assert.rejects(openStore(home(), { signal: AbortSignal.abort() }), { name: 'AbortError' })
+    assert.deepEqual(readdirSync(home()), [])
+  })
+})
