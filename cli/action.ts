@@ -1,0 +1,41 @@
+// Runs one command: builds its session, turns Ctrl-C into an aborted signal (the second one forces), and nothing else.
+import type { Command } from 'commander'
+import { CliError, EXIT } from './errors.ts'
+import { createSession, type GlobalFlags, type Session } from './session.ts'
+
+/** A command's work. `args` are its positional arguments, `options` its own and the global ones. */
+export type Handler<Options> = (session: Session, options: Options, ...args: string[]) => Promise<void>
+
+/** Wraps a handler for commander's `action()`. Rest arguments (`[file...]`) arrive spread. */
+export function action<Options>(handler: Handler<Options>): (...parameters: unknown[]) => Promise<void> {
+  return async (...parameters) => {
+    const command = parameters.at(-1) as Command
+    const args = parameters.slice(0, -2).flat() as string[]
+    const options = command.optsWithGlobals<Options & GlobalFlags>()
+    const interruption = new AbortController()
+    const stop = (signal: NodeJS.Signals): void => {
+      // Exit handlers still run, so that a mesh's processes are not left behind.
+      if (interruption.signal.aborted) process.exit(EXIT.failed)
+      interruption.abort(new CliError('interrupted', `stopped by ${signal}`))
+    }
+    for (const name of SIGNALS) process.on(name, stop)
+    try {
+      await handler(createSession(options, process.env, interruption.signal), options, ...args)
+    } finally {
+      for (const name of SIGNALS) process.off(name, stop)
+    }
+  }
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** True for the error of a command that a person ended: for one that follows something, that is its usual end. */
+export function wasInterrupted(session: Session, error: unknown): boolean {
+  const reason = session.signal.reason as unknown
+  return session.signal.aborted && reason instanceof CliError && reason.code === 'interrupted' && !isOtherFailure(error)
+}
+
+function isOtherFailure(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code
+  return error instanceof CliError && code !== 'interrupted'
+}

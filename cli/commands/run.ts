@@ -1,0 +1,123 @@
+// `shoal run`: describe, start, find, join and leave runs.
+import { dirname, resolve } from 'node:path'
+import type { Command } from 'commander'
+import type { RunActionDocument } from '../../protocols/control/index.ts'
+import { action } from '../action.ts'
+import { readNamed } from '../files.ts'
+import { collected, wholeNumber } from '../option-values.ts'
+import { theRun } from '../run-argument.ts'
+import type { Session } from '../session.ts'
+import { runsTable } from '../status-text.ts'
+
+interface JoinFlags {
+  data?: string[]
+  train: boolean
+  engine?: string
+  threads?: number
+}
+
+export function registerRun(program: Command): void {
+  const run = program.command('run').description('create, find, join and leave runs')
+
+  withJoinOptions(
+    run
+      .command('create')
+      .description('start a run from its description; prints the id by which others join')
+      .argument('<file>', 'YAML or JSON')
+      .option('--join', 'also take part in it')
+  ).action(
+    action<JoinFlags & { join?: boolean }>(async ({ output, control, signal }, flags, file) => {
+      const client = await control()
+      const answer = await client.createRun(await requestFor(file!), { signal })
+      if (flags.join === true) await client.joinRun(answer.run, joinRequest(flags), { signal })
+      output.answer(answer, () => (flags.join === true ? `${answer.run}` : `${answer.run}`))
+      output.note(`others join with: shoal run join ${answer.run}`)
+    })
+  )
+
+  run
+    .command('validate')
+    .description('check a description without starting anything')
+    .argument('<file>', 'YAML or JSON')
+    .action(
+      action(async ({ output, control, signal }, _options, file) => {
+        const answer = await (await control()).validateRun(await requestFor(file!), { signal })
+        output.answer(answer, () => [`${file} is a valid description`, ...answer.warnings.map(text => `warning: ${text}`)].join('\n'))
+      })
+    )
+
+  run
+    .command('ls')
+    .description('the runs of this node')
+    .action(
+      action(async ({ output, control, signal }) => {
+        const answer = await (await control()).runs({ signal })
+        output.answer(answer, () => (answer.runs.length === 0 ? 'no runs' : runsTable(answer.runs)))
+      })
+    )
+
+  run
+    .command('inspect')
+    .description("a run's manifest and how this node stands in it")
+    .argument('[run]', "a run's id or name")
+    .action(
+      action(async ({ output, control, signal }, _options, name) => {
+        const client = await control()
+        const answer = await client.run(await theRun(client, name, signal), { signal })
+        const { stringify } = await import('yaml')
+        output.answer(answer, () => stringify({ run: answer.run, status: answer.status, manifest: answer.manifest }).trimEnd())
+      })
+    )
+
+  withJoinOptions(run.command('join').description('take part in a run that this mesh knows').argument('<run>', "the run's id")).action(
+    action<JoinFlags>(async ({ output, control, signal }, flags, id) => {
+      const client = await control()
+      const known = (await client.runs({ signal })).runs.find(row => row.name === id || row.run === id)
+      tell(output, await client.joinRun(known?.run ?? id!, joinRequest(flags), { signal }))
+    })
+  )
+
+  const doings = [
+    ['leave', 'stop taking part; its checkpoints stay', 'leaveRun'],
+    ['pause', 'stop training, go on following rounds', 'pauseRun'],
+    ['resume', 'train again', 'resumeRun']
+  ] as const
+  for (const [name, description, method] of doings) {
+    run
+      .command(name)
+      .description(description)
+      .argument('[run]', "a run's id or name")
+      .action(
+        action(async ({ output, control, signal }, _options, word) => {
+          const client = await control()
+          tell(output, await client[method](await theRun(client, word, signal), { signal }))
+        })
+      )
+  }
+}
+
+function withJoinOptions(command: Command): Command {
+  return command
+    .option('--data <path>', 'a text, JSONL file or folder to train on, or sotu:ERA; again for more', collected)
+    .option('--no-train', 'follow the run and hold its anchors without training')
+    .option('--engine <name>', 'what computes; see: shoal engines')
+    .option('--threads <count>', 'threads of the trainer', wholeNumber(1, 1024))
+}
+
+function joinRequest(flags: JoinFlags) {
+  return {
+    // The daemon's working folder is not this one.
+    ...(flags.data === undefined ? {} : { data: flags.data.map(path => (/^[a-z]+:/.test(path) ? path : resolve(path))) }),
+    ...(flags.train ? {} : { train: false }),
+    ...(flags.engine === undefined ? {} : { engine: flags.engine }),
+    ...(flags.threads === undefined ? {} : { threads: flags.threads })
+  }
+}
+
+async function requestFor(file: string): Promise<{ spec: string; baseDir: string; file: string }> {
+  return { spec: await readNamed(file), baseDir: dirname(resolve(file)), file }
+}
+
+function tell(output: Session['output'], answer: RunActionDocument): void {
+  output.answer(answer, () => runsTable([answer.status]))
+}

@@ -1,0 +1,91 @@
+// `shoal wait --for CONDITION`: for scripts. Ends with 0 when it holds, 4 when --timeout passes first.
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Command } from 'commander'
+import type { ControlClient, StatusDocument } from '../../protocols/control/index.ts'
+import { action } from '../action.ts'
+import { CliError } from '../errors.ts'
+
+/** Milliseconds between looks. */
+const LOOK_MS = 250
+
+type Condition = { kind: 'ready' } | { kind: 'synced' } | { kind: 'peers'; count: number } | { kind: 'round'; round: number }
+
+export function registerWait(program: Command): void {
+  program
+    .command('wait')
+    .description('wait for a condition; exit code 4 when --timeout passes first')
+    .requiredOption('--for <condition>', 'ready, peers=N, round=N or synced', readCondition)
+    .option('--run <run>', "for round and synced: a run's id or name; any run otherwise")
+    .action(
+      action<{ for: Condition; run?: string }>(async (session, options) => {
+        const { signal, output } = session
+        let last = 'the daemon does not answer'
+        for (;;) {
+          // A daemon that is still starting is what one waits for, so its absence is no failure here.
+          const look = await lookAt(session.control, options.for, options.run, signal)
+          if (look.holds) {
+            output.answer({ schema: 1, met: true, condition: conditionText(options.for) }, () => look.text)
+            return
+          }
+          last = look.text
+          await delay(LOOK_MS, undefined, { signal }).catch(() => undefined)
+          if (!signal.aborted) continue
+          if ((signal.reason as Error).name === 'TimeoutError') {
+            throw new CliError('timeout', `waited for ${conditionText(options.for)}: ${last}`, { hint: 'give --timeout a longer time' })
+          }
+          signal.throwIfAborted()
+        }
+      })
+    )
+}
+
+async function lookAt(
+  control: () => Promise<ControlClient>,
+  condition: Condition,
+  run: string | undefined,
+  signal: AbortSignal
+): Promise<{ holds: boolean; text: string }> {
+  try {
+    const client = await control()
+    if (condition.kind === 'ready') {
+      const { ready, failed } = await client.ready({ signal })
+      return { holds: ready, text: ready ? 'ready' : `not ready: ${failed.join(', ')}` }
+    }
+    return judge(await client.status({ signal }), condition, run)
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string }
+    if (code === 'not_authorised') throw error
+    return { holds: false, text: message }
+  }
+}
+
+/** Pure: whether a status fulfils a condition, and in words how far it is. */
+export function judge(status: StatusDocument, condition: Condition, run: string | undefined): { holds: boolean; text: string } {
+  if (condition.kind === 'peers') {
+    const count = status.peers.filter(peer => peer.state !== 'gone').length
+    return { holds: count >= condition.count, text: `${count} peers` }
+  }
+  const runs = status.runs.filter(row => run === undefined || row.run === run || row.name === run)
+  const newest = runs.sort((a, b) => b.round - a.round)[0]
+  if (newest === undefined) return { holds: false, text: run === undefined ? 'this node is in no run' : `this node is not in ${run}` }
+  if (condition.kind === 'round') return { holds: newest.round >= condition.round, text: `round ${newest.round}` }
+  if (condition.kind === 'ready') return { holds: true, text: 'ready' }
+  // Synced: past the fetching of history, and not behind what any live peer says it holds.
+  const ahead = Math.max(0, ...status.peers.flatMap(peer => peer.runs.filter(row => row.run === newest.run).map(row => row.round)))
+  const settled = newest.head !== null && !['joining', 'syncing', 'failed'].includes(newest.state)
+  return { holds: settled && newest.round >= ahead, text: `${newest.state} at round ${newest.round}, peers at ${ahead}` }
+}
+
+/** @throws CliError `bad_argument`. */
+export function readCondition(text: string): Condition {
+  if (text === 'ready' || text === 'synced') return { kind: text }
+  const counted = /^(peers|round)=(\d+)$/.exec(text)
+  if (counted?.[1] === 'peers') return { kind: 'peers', count: Number(counted[2]) }
+  if (counted?.[1] === 'round') return { kind: 'round', round: Number(counted[2]) }
+  throw new CliError('bad_argument', `read the condition "${text}"`, { hint: 'want ready, peers=N, round=N or synced' })
+}
+
+function conditionText(condition: Condition): string {
+  if (condition.kind === 'peers') return `peers=${condition.count}`
+  return condition.kind === 'round' ? `round=${condition.round}` : condition.kind
+}

@@ -1,0 +1,57 @@
+// Readers for option values, so that a wrong one is a usage error that names what is wanted.
+import { parseDuration } from './duration.ts'
+import { CliError } from './errors.ts'
+
+/** @returns a reader for whole numbers within bounds. */
+export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return text => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    if (!Number.isSafeInteger(value) || value < least || value > most) {
+      const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`
+      throw new CliError('bad_argument', `read the number "${text}": want a whole number ${range}`)
+    }
+    return value
+  }
+}
+
+/** @returns a reader for numbers within bounds. */
+export function decimalNumber(least: number, most: number): (text: string) => number {
+  return text => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    if (!(value >= least && value <= most))
+      throw new CliError('bad_argument', `read the number "${text}": want one from ${least} to ${most}`)
+    return value
+  }
+}
+
+/** Milliseconds. */
+export const duration = parseDuration
+
+/** For options that may be given several times. */
+export function collected(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), text]
+}
+
+/** `1,2,3`. */
+export function commaList(text: string): string[] {
+  return text
+    .split(',')
+    .map(part => part.trim())
+    .filter(part => part !== '')
+}
+
+/** `KEY=VALUE`, the value as JSON where it is JSON; several make one mapping. */
+export function setting(text: string, before: Record<string, unknown> | undefined): Record<string, unknown> {
+  const split = text.indexOf('=')
+  if (split < 1)
+    throw new CliError('bad_argument', `read the setting "${text}": want KEY=VALUE`, { hint: 'for example optimizer.learningRate=3e-3' })
+  return { ...before, [text.slice(0, split)]: jsonOrText(text.slice(split + 1)) }
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

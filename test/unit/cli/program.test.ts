@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
+
+describe('the shoal command', function () {
+  this.timeout(20_000)
+  let home: string
+  before(() => {
+    home = mkdtempSync(join(tmpdir(), 'shoal-cli-'))
+  })
+  after(() => rmSync(home, { recursive: true, force: true }))
+
+  const shoal = (...args: string[]) => {
+    const { SHOAL_HOME: _home, SHOAL_API: _api, ...env } = process.env
+    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', env: { ...env, SHOAL_HOME: home } })
+    return { status, stdout, stderr }
+  }
+
+  it('prints help with its exit codes and loads nothing heavy for it', () => {
+    const { status, stdout } = shoal('--help')
+    assert.equal(status, 0)
+    assert.match(stdout, /Exit codes: 0 ok, 1 failed, 2 usage/)
+    assert.match(stdout, /checkpoint/)
+  })
+
+  it('says its version', () => {
+    const { status, stdout } = shoal('version', '--json')
+    assert.equal(status, 0)
+    assert.equal(JSON.parse(stdout).schema, 1)
+    assert.match(JSON.parse(stdout).version, /^\d+\.\d+\.\d+/)
+  })
+
+  it('refuses an unknown command with 2 and the nearest name', () => {
+    const { status, stderr, stdout } = shoal('statsu')
+    assert.equal(status, 2)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^unknown_command: /)
+    assert.match(stderr, /did you mean shoal status\?/)
+  })
+
+  it('refuses an unknown command of a group with 2 and the nearest name', () => {
+    const { status, stderr } = shoal('run', 'creat')
+    assert.equal(status, 2)
+    assert.match(stderr, /did you mean shoal run create\?/)
+  })
+
+  it('refuses an unknown flag with 2 and the nearest name, before or after the command', () => {
+    const own = shoal('rounds', '--limt', '3')
+    assert.equal(own.status, 2)
+    assert.match(own.stderr, /^unknown_option: .*--limt/)
+    assert.match(own.stderr, /did you mean --limit\?/)
+    const global = shoal('--hom', 'x', 'status')
+    assert.equal(global.status, 2)
+    assert.match(global.stderr, /did you mean --home\?/)
+  })
+
+  it('answers errors as one JSON document on stdout in --json mode', () => {
+    const { status, stdout, stderr } = shoal('rounds', '--json', '--limt', '3')
+    assert.equal(status, 2)
+    assert.equal(stderr, '')
+    const { error } = JSON.parse(stdout)
+    assert.equal(error.code, 'unknown_option')
+    assert.equal(error.hint, 'did you mean --limit?')
+  })
+
+  it('ends with 3 where no daemon runs', () => {
+    const { status, stderr } = shoal('status')
+    assert.equal(status, 3)
+    assert.match(stderr, /^daemon_not_running: .*\n {2}hint: start one with: shoal daemon/)
+    assert.equal(shoal('status', '--api', 'http://127.0.0.1:1').status, 5, 'an API without its token')
+  })
+
+  it('ends with 4 when wait runs out of time', () => {
+    const { status, stderr } = shoal('wait', '--for', 'ready', '--timeout', '300ms')
+    assert.equal(status, 4)
+    assert.match(stderr, /^timeout: waited for ready: no daemon is running/)
+  })
+
+  it('refuses wrong values with 2 and says what is wanted', () => {
+    for (const [args, wanted] of [
+      [['wait', '--for', 'lunch'], /want ready, peers=N, round=N or synced/],
+      [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
+      [['rounds', '--limit', '-3'], /limit|whole number/],
+      [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
+      [['run'], /one of create, validate, ls/],
+      [['why'], /subject/]
+    ] as [string[], RegExp][]) {
+      const { status, stderr } = shoal(...args)
+      assert.ok(status === 2 || status === 3, `${args.join(' ')} ended with ${status}`)
+      if (status === 2) assert.match(stderr, wanted)
+    }
+  })
+})
