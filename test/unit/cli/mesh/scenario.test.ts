@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { parseScenario } from '../../../../cli/mesh/scenario.ts'
+
+const ISSUE = `
+nodes: 5             # indexes 1..5
+run: demo            # or the path of a manifest
+rounds: 10           # the first record after the genesis is round 1; end when the mesh has adopted round 10
+timeout: 8m
+steps:
+  - { at: { round: 2 }, do: kill, node: 3 }
+  - { at: { round: 4 }, do: restart, node: 3 }
+expect:
+  - equalAnchors
+  - { heldOutBelow: 2.5 }
+`
+
+const refusal = (text: string, flags = {}) => {
+  try {
+    parseScenario(text, flags, 'x.yaml')
+  } catch (error) {
+    const { code, message, hint } = error as { code: string; message: string; hint: string }
+    assert.equal(code, 'bad_scenario')
+    return `${message} | ${hint}`
+  }
+  return assert.fail(`accepted: ${text}`)
+}
+
+describe('parseScenario()', () => {
+  it('reads the scenario of the documentation', () => {
+    assert.deepEqual(parseScenario(ISSUE), {
+      nodes: 5,
+      run: 'demo',
+      rounds: 10,
+      timeoutMs: 480_000,
+      seed: null,
+      baseline: false,
+      set: {},
+      steps: [
+        { at: { kind: 'round', round: 2 }, do: 'kill', node: 3 },
+        { at: { kind: 'round', round: 4 }, do: 'restart', node: 3 }
+      ],
+      expect: [{ name: 'equalAnchors' }, { name: 'heldOutBelow', limit: 2.5 }]
+    })
+  })
+
+  it('lets flags win over the file', () => {
+    const scenario = parseScenario(ISSUE, { nodes: 7, rounds: 12, seed: 3, timeoutMs: 1000, baseline: true })
+    assert.deepEqual([scenario.nodes, scenario.rounds, scenario.seed, scenario.timeoutMs, scenario.baseline], [7, 12, 3, 1000, true])
+  })
+
+  it('leaves out steps that a shorter --rounds puts after the end', () => {
+    assert.deepEqual(
+      parseScenario(ISSUE, { rounds: 3 }).steps.map(step => step.do),
+      ['kill']
+    )
+  })
+
+  it('reads steps at a phase, on the node itself or on another, and at a wait', () => {
+    const { steps } = parseScenario(`
+steps:
+  - { at: { phase: closing, round: 3, node: 2 }, do: kill, node: 2 }
+  - { at: { phase: storing, round: 4 }, do: stop, node: 1 }
+  - { at: { waiting: 3 }, do: restart, node: 2 }
+`)
+    assert.deepEqual(
+      steps.map(step => step.at),
+      [
+        { kind: 'phase', phase: 'closing', round: 3, node: 2 },
+        { kind: 'phase', phase: 'storing', round: 4, node: 1 },
+        { kind: 'waiting', node: 3 }
+      ]
+    )
+  })
+
+  it('refuses unknown keys with their line and the nearest name', () => {
+    assert.equal(refusal('nodes: 3\nround: 5'), 'read x.yaml:2: round is not a known key | did you mean rounds?')
+    assert.match(
+      refusal('steps:\n  - { at: { round: 1 }, doo: kill, node: 1 }'),
+      /x.yaml:2: steps\[0\].doo is not a known key \| did you mean do\?/
+    )
+  })
+
+  it('refuses wrong values with what is wanted', () => {
+    for (const [text, wanted] of [
+      ['nodes: 0', /want a whole number from 1 to 256/],
+      ['nodes: [', /read x.yaml:1/],
+      ['- 1', /not a mapping/],
+      ['timeout: soon', /90s or 8m/],
+      ['steps: 3', /want a list/],
+      ['steps:\n  - { at: { round: 1 }, do: kil, node: 1 }', /did you mean kill\?/],
+      ['steps:\n  - { at: { phase: closng, round: 1 }, do: kill, node: 1 }', /did you mean closing\?/],
+      ['steps:\n  - { at: { phase: closing }, do: kill, node: 1 }', /at.round is missing/],
+      ['steps:\n  - { do: kill, node: 1 }', /steps\[0\].at is missing/],
+      ['expect:\n  - equalAnchor', /did you mean equalAnchors\?/],
+      ['expect:\n  - { heldOutBelow: low }', /nats per byte/],
+      ['expect:\n  - meshBelowAlone', /baseline/]
+    ] as [string, RegExp][]) {
+      assert.match(refusal(text), wanted)
+    }
+  })
+
+  it('refuses steps that cannot happen', () => {
+    for (const [text, wanted] of [
+      ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: kill, node: 3 }', /node 3|that node is absent/],
+      ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: restart, node: 1 }', /restart needs a node that is dead/],
+      ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: join, node: 2 }', /join takes a new index, above 2/],
+      ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: continue, node: 2 }', /continue needs a node that is stopped/],
+      ['rounds: 3\nsteps:\n  - { at: { round: 4 }, do: kill, node: 2 }', /after the last round/]
+    ] as [string, RegExp][]) {
+      assert.match(refusal(text), wanted)
+    }
+  })
+
+  it('bounds aliases', () => {
+    const bomb = [
+      'a: &a [x,x,x,x,x,x,x,x,x]',
+      ...'bcdefgh'.split('').map((key, i) => `${key}: &${key} [${`*${'abcdefgh'[i]},`.repeat(9)}]`)
+    ]
+    refusal(bomb.join('\n'))
+  })
+})
