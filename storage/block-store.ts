@@ -238,11 +238,11 @@ class BlockFiles implements BlockStore {
     const folder = join(this.#folder, 'corrupt')
     try {
       await mkdir(folder, { recursive: true })
-      if ((await readdir(folder)).length >= CORRUPT_FILES_MAX) await rm(path, { force: true })
+      if ((await readdir(folder)).length >= CORRUPT_FILES_MAX) await rm(path, { recursive: true, force: true })
       else await rename(path, join(folder, cid))
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return // Another reader was faster.
-      await rm(path, { force: true }) // No room to keep it: what matters is that it is not taken for the block.
+      await rm(path, { recursive: true, force: true }) // No room to keep it: what matters is that it is not taken for the block.
     }
   }
 
