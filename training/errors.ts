@@ -20,8 +20,16 @@ export type TrainingErrorCode =
   | 'not_loaded'
   // data, tokenizers, evaluation, generation
   | 'bad_corpus'
+  | 'corpus_too_large'
+  | 'corpus_too_small'
+  | 'corpus_empty'
+  | 'invalid_utf8'
+  | 'bad_json_line'
+  | 'unknown_era'
   | 'bad_tokenizer'
-  | 'bad_text'
+  | 'bad_token_id'
+  | 'bad_position'
+  | 'bad_generation'
   // outer, compression
   | 'bad_codec'
   | 'bad_codec_bytes'
