@@ -21,6 +21,11 @@ export type DaemonErrorCode =
   | 'identity_damaged'
   | 'port_taken'
   | 'address_not_available'
+  // the network
+  | 'bad_address' // not an address, or none to listen on
+  | 'bad_network_name'
+  | 'peer_unreachable'
+  | 'other_network' // the peer was reached and belongs to a mesh of another name
   | 'api_token_missing'
   | 'stopping'
   | 'start_failed'

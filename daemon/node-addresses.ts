@@ -1,0 +1,78 @@
+// Addresses to listen on and to tell others.
+import { createServer } from 'node:net'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { DaemonError } from './errors.ts'
+
+/** @throws {DaemonError} `bad_address` */
+export function parseAddress(text: string): Multiaddr {
+  try {
+    return multiaddr(text)
+  } catch (cause) {
+    throw new DaemonError('bad_address', `cannot read "${text}" as an address`, {
+      hint: 'an address looks like /ip4/192.168.1.5/tcp/4101/p2p/12D3KooW...',
+      details: { address: text },
+      cause
+    })
+  }
+}
+
+/** The peer id at an address' end, if it names one. */
+export function peerInAddress(address: Multiaddr): string | undefined {
+  return address.getComponents().findLast(component => component.name === 'p2p')?.value
+}
+
+/** Swaps the ports that are taken for 0, which is any free one. */
+export async function freeAddresses(listen: string[]): Promise<{ addresses: string[]; taken: string[] }> {
+  const taken: string[] = []
+  const addresses: string[] = []
+  for (const text of listen) {
+    const { host, port } = hostAndPort(text)
+    if (port === 0 || (await bindable(text, host, port))) {
+      addresses.push(text)
+    } else {
+      taken.push(text)
+      addresses.push(text.replace(`/tcp/${port}`, '/tcp/0'))
+    }
+  }
+  return { addresses, taken }
+}
+
+/** Those that other machines can use first, loopback last. */
+export function byReach(addresses: string[]): string[] {
+  const local = (text: string) => Number(/^\/ip4\/127\.|^\/ip6\/::1\//.test(text))
+  return [...addresses].sort((a, b) => local(a) - local(b))
+}
+
+function hostAndPort(text: string): { host: string; port: number } {
+  const components = parseAddress(text).getComponents()
+  const host = components.find(({ name }) => name === 'ip4' || name === 'ip6')?.value
+  const port = components.find(({ name }) => name === 'tcp')?.value
+  if (host === undefined || port === undefined) {
+    throw new DaemonError('bad_address', `cannot listen on "${text}": it must name an IP address and a TCP port`, {
+      hint: 'for example /ip4/0.0.0.0/tcp/4101',
+      details: { address: text }
+    })
+  }
+  return { host, port: Number(port) }
+}
+
+async function bindable(text: string, host: string, port: number): Promise<boolean> {
+  const server = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, exclusive: true }, resolve)
+    })
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') return false
+    throw new DaemonError(code === 'EADDRNOTAVAIL' ? 'address_not_available' : 'bad_address', `cannot listen on ${text}: ${code}`, {
+      hint: 'name an address of this machine, or /ip4/0.0.0.0/tcp/PORT for all of them',
+      details: { address: text },
+      cause: error
+    })
+  } finally {
+    if (server.listening) await new Promise(resolve => server.close(resolve))
+  }
+}

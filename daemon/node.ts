@@ -1,0 +1,570 @@
+// The node on the network: the only place that constructs libp2p. TCP, noise, yamux, identify, ping, kad-dht, gossipsub and mDNS, all under the network's name.
+import { gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import type { Connection, IdentifyResult, PeerId, PrivateKey } from '@libp2p/interface'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { mdns } from '@libp2p/mdns'
+import { noise } from '@libp2p/noise'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { CID } from 'multiformats/cid'
+import {
+  type FrameHandler,
+  type FrameStream,
+  type GossipReceiver,
+  type GossipVerdict,
+  MAX_GOSSIP_BYTES
+} from '../protocols/frame-stream.ts'
+import { DaemonError, reasonOf } from './errors.ts'
+import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { Redial } from './node-redial.ts'
+import { frameStream, type TrafficCounter } from './node-streams.ts'
+
+/** Milliseconds that dialling one peer may take; what a stale provider record costs. */
+export const DIAL_TIMEOUT_MS = 5_000
+/** Milliseconds between queries for the nodes nearest to us, by which nodes that share only a bootstrap node find each other. */
+const LOOKUP_INTERVAL_MS = 15_000
+/** Milliseconds after a new connection before such a query: the other side needs a moment to enter us into its table. */
+const LOOKUP_DELAY_MS = 300
+/** Milliseconds between announcements of what we provide; new nodes near a key learn of it only thus. */
+const REPROVIDE_INTERVAL_MS = 5 * 60_000
+/** Milliseconds after which a provider record that nobody renewed is forgotten: three announcements missed. */
+const PROVIDER_VALIDITY_MS = 3 * REPROVIDE_INTERVAL_MS
+/** Milliseconds one announcement may take. */
+const PROVIDE_TIMEOUT_MS = 30_000
+/** Milliseconds between measurements of a peer's round trip. */
+const RTT_INTERVAL_MS = 10_000
+const RTT_TIMEOUT_MS = 5_000
+/** Connections above which discovered peers are no longer dialled; small meshes are complete, large ones are not. */
+const MAX_DISCOVERED_PEERS = 64
+/** Milliseconds before a discovered peer that could not be reached is tried again. */
+const DISCOVERED_RETRY_MS = 15_000
+/** Milliseconds for which a peer that was lost is called again. */
+const LOST_PEER_MS = 60 * 60_000
+/** Milliseconds to close down; then connections are dropped. */
+const STOP_TIMEOUT_MS = 2_000
+
+/** lan and test: loopback and private addresses are what the mesh is made of. test also takes mDNS to be off unless asked for. */
+export type NodeProfile = 'lan' | 'test'
+
+/** How a peer came to us: by a bootstrap address, mDNS, the DHT, an address given by hand, or it called us. */
+export type FoundBy = 'bootstrap' | 'mdns' | 'dht' | 'address' | 'inbound'
+
+export interface PeerInfo {
+  peer: string
+  addresses: string[]
+  direction: 'inbound' | 'outbound'
+  /** Milliseconds; null until first measured. */
+  rttMs: number | null
+  /** Unix milliseconds. */
+  connectedAtMs: number
+  foundBy: FoundBy
+  /** What the peer says it runs, such as shoal/0.1.0; at most 64 characters. */
+  agent: string | null
+}
+
+export type NodeEvent =
+  | { type: 'connected'; peer: string; foundBy: FoundBy }
+  | { type: 'disconnected'; peer: string }
+  | { type: 'otherNetwork'; peer: string }
+
+export interface NodeOptions {
+  privateKey: PrivateKey
+  /** Name of the mesh: lower-case letters, digits and `-`, at most 32. Part of the DHT's, gossip's and mDNS' names. */
+  network: string
+  /** Addresses to listen on. A TCP port that is taken is swapped for a free one. @default ['/ip4/0.0.0.0/tcp/0'] */
+  listen?: string[]
+  /** Addresses to tell others instead of those listened on. */
+  announce?: string[]
+  /** Addresses that are called for ever while their peer is not connected. */
+  bootstrap?: string[]
+  /** Addresses of peers known from earlier, called for a while. */
+  remembered?: string[]
+  /** @default false */
+  mdns?: boolean
+  /** @default 'lan' */
+  profile?: NodeProfile
+  /** @default 'shoal' */
+  agent?: string
+  /** @default DIAL_TIMEOUT_MS */
+  dialTimeoutMs?: number
+  /** Told when a wished port was taken, with the addresses that the node listens on instead. */
+  onPortTaken?: (wanted: string[], addresses: string[]) => void
+}
+
+export interface ShoalNode {
+  readonly peer: string
+  readonly network: string
+  /** Addresses with our peer id, those that other machines can use first. */
+  addresses(): string[]
+  /** Resolves with the peer id. @throws {DaemonError} bad_address | peer_unreachable | other_network */
+  connect(address: string, options?: { signal?: AbortSignal }): Promise<string>
+  /** Drops all connections with a peer at once. It is called again unless forgotten. */
+  disconnect(peer: string): void
+  /** Stops calling a peer that said goodbye. */
+  forget(peer: string): void
+  /** Connected peers of our network. */
+  peers(): PeerInfo[]
+  isConnected(peer: string): boolean
+  /** Round trip in milliseconds; dials if need be. */
+  ping(peer: string, options?: { signal?: AbortSignal }): Promise<number>
+  onEvent(listener: (event: NodeEvent) => void): () => void
+  /** Announces, now and again and again, that this node has `cid`. */
+  provide(cid: string): void
+  /** Stops announcing it; the record fades within PROVIDER_VALIDITY_MS. */
+  stopProviding(cid: string): void
+  /** Peers that announced `cid`, each once, as they are found. It ends when the query does or `signal` fires. */
+  findProviders(cid: string, options?: { signal?: AbortSignal }): AsyncIterable<string>
+  publish(topic: string, bytes: Uint8Array): Promise<void>
+  subscribe(topic: string, receive: GossipReceiver): void
+  unsubscribe(topic: string): void
+  handle(protocol: string, handler: FrameHandler): Promise<void>
+  unhandle(protocol: string): Promise<void>
+  openStream(peer: string, protocol: string, options?: { signal?: AbortSignal }): Promise<FrameStream>
+  /** Payload bytes of streams and gossip since the start. */
+  traffic(): TrafficCounter
+  stop(): Promise<void>
+}
+
+/** Starts a node; it listens when the promise resolves, and joins the mesh in its own time. @throws {DaemonError} bad_network_name | bad_address | address_not_available */
+export async function createNode(options: NodeOptions): Promise<ShoalNode> {
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(options.network)) {
+    throw new DaemonError('bad_network_name', `cannot use "${options.network}" as a network name`, {
+      hint: 'use 1 to 32 lower-case letters, digits and "-", beginning and ending with a letter or digit'
+    })
+  }
+  const { addresses, taken } = await freeAddresses(options.listen ?? ['/ip4/0.0.0.0/tcp/0'])
+  const discovered = new Discovered()
+  const libp2p = await startLibp2p({ ...options, listen: addresses }, discovered)
+  const node = new Node(libp2p, options, discovered)
+  await node.start()
+  if (taken.length > 0) options.onPortTaken?.(taken, node.addresses())
+  return node
+}
+
+const dhtProtocol = (network: string): string => `/shoal/${network}/kad/1.0.0`
+
+async function startLibp2p(options: NodeOptions, discovered: Discovered) {
+  const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
+  return await createLibp2p({
+    privateKey: options.privateKey,
+    nodeInfo: { userAgent: options.agent ?? 'shoal' },
+    addresses: { listen: options.listen ?? [], announce: options.announce ?? [] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    // It drops good peers when the machine is busy; presence says who is alive.
+    connectionMonitor: { enabled: false },
+    connectionManager: {
+      inboundConnectionThreshold: 1000,
+      maxIncomingPendingConnections: 1000,
+      dialTimeout,
+      addressDialTimeout: dialTimeout,
+      reconnectRetries: 0
+    },
+    peerDiscovery: options.mdns === true ? [discovered.watch('mdns', mdns({ serviceTag: `_shoal-${options.network}._udp.local` }))] : [],
+    services: {
+      identify: identify(),
+      ping: ping(),
+      gossip: gossipsub({
+        allowPublishToZeroTopicPeers: true,
+        // Without it each duplicate's signature is verified before it is known to be one.
+        fastMsgIdFn: message => Buffer.concat([message.from ?? new Uint8Array(), message.seqno ?? new Uint8Array()]).toString('latin1'),
+        // Many nodes behind one address are the rule on a LAN and on one machine.
+        scoreParams: { IPColocationFactorWeight: 0 }
+      }),
+      dht: discovered.watch(
+        'dht',
+        kadDHT({
+          protocol: dhtProtocol(options.network),
+          clientMode: false,
+          peerInfoMapper: passthroughMapper,
+          validators: {},
+          selectors: {},
+          reprovide: { validity: PROVIDER_VALIDITY_MS, interval: 60_000, threshold: REPROVIDE_INTERVAL_MS }
+        })
+      )
+    }
+  })
+}
+
+type Libp2pNode = Awaited<ReturnType<typeof startLibp2p>>
+
+/** Peers that mDNS and the DHT name, and by which of them first. */
+class Discovered {
+  readonly sources = new Map<string, FoundBy>()
+  onPeer: ((peer: string) => void) | undefined
+
+  /** Wraps a libp2p factory so that the peers its product finds are seen here. */
+  watch<C, P extends object>(source: FoundBy, factory: (components: C) => P): (components: C) => P {
+    return components => {
+      const product = factory(components)
+      const events = product as unknown as EventTarget
+      events.addEventListener('peer', event => {
+        const peer = (event as CustomEvent<{ id: PeerId }>).detail.id.toString()
+        this.note(peer, source)
+        this.onPeer?.(peer)
+      })
+      return product
+    }
+  }
+
+  note(peer: string, source: FoundBy): void {
+    if (!this.sources.has(peer)) this.sources.set(peer, source)
+  }
+}
+
+interface Member {
+  foundBy: FoundBy
+  direction: 'inbound' | 'outbound'
+  connectedAtMs: number
+  agent: string | null
+  rttMs: number | null
+}
+
+class Node implements ShoalNode {
+  readonly peer: string
+  readonly network: string
+  readonly #libp2p: Libp2pNode
+  readonly #options: NodeOptions
+  readonly #discovered: Discovered
+  readonly #redial = new Redial()
+  readonly #members = new Map<string, Member>()
+  readonly #strangers = new Set<string>()
+  readonly #retryAtMs = new Map<string, number>()
+  readonly #dialling = new Set<string>()
+  readonly #provided = new Set<string>()
+  readonly #listeners = new Set<(event: NodeEvent) => void>()
+  readonly #traffic: TrafficCounter = { sent: 0, received: 0 }
+  readonly #stopping = new AbortController()
+  readonly #timers: NodeJS.Timeout[] = []
+  #lookupTimer: NodeJS.Timeout | undefined
+  #provideTimer: NodeJS.Timeout | undefined
+
+  constructor(libp2p: Libp2pNode, options: NodeOptions, discovered: Discovered) {
+    this.#libp2p = libp2p
+    this.#options = options
+    this.#discovered = discovered
+    this.peer = libp2p.peerId.toString()
+    this.network = options.network
+  }
+
+  async start(): Promise<void> {
+    const libp2p = this.#libp2p
+    await libp2p.services.dht.setMode('server')
+    libp2p.addEventListener('peer:identify', event => this.#identified(event.detail))
+    libp2p.addEventListener('peer:disconnect', event => this.#disconnected(event.detail.toString()))
+    this.#discovered.onPeer = peer => void this.#meet(peer)
+    for (const address of this.#options.bootstrap ?? []) this.#redialAddress(address, 'bootstrap')
+    for (const address of this.#options.remembered ?? []) this.#redialAddress(address, 'address', LOST_PEER_MS)
+    this.#redial.start()
+    this.#timers.push(setInterval(() => void this.#lookUp(), LOOKUP_INTERVAL_MS))
+    this.#timers.push(setInterval(() => void this.#announceAll(), REPROVIDE_INTERVAL_MS))
+    this.#timers.push(setInterval(() => void this.#measureAll(), RTT_INTERVAL_MS))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new DaemonError('stopping', 'the node is stopping'))
+    this.#redial.stop()
+    for (const timer of this.#timers) clearInterval(timer)
+    clearTimeout(this.#lookupTimer)
+    clearTimeout(this.#provideTimer)
+    // A peer that does not answer would hold its connection's goodbye up.
+    const impatient = setTimeout(() => {
+      for (const connection of this.#libp2p.getConnections()) connection.abort(new Error('the node is stopping'))
+    }, STOP_TIMEOUT_MS)
+    try {
+      await this.#libp2p.stop()
+    } finally {
+      clearTimeout(impatient)
+    }
+  }
+
+  addresses(): string[] {
+    return byReach(this.#libp2p.getMultiaddrs().map(String))
+  }
+
+  async connect(text: string, options: { signal?: AbortSignal } = {}): Promise<string> {
+    const address = parseAddress(text)
+    const signal = this.#signal(options.signal)
+    const named = peerInAddress(address)
+    if (named !== undefined) this.#discovered.note(named, 'address')
+    let connection: Connection
+    try {
+      connection = await this.#libp2p.dial(address, { signal })
+    } catch (cause) {
+      throw new DaemonError('peer_unreachable', `cannot connect to ${text}: ${reasonOf(cause)}`, {
+        hint: 'check that the node is running and that the address and port can be reached from here',
+        details: { address: text },
+        cause
+      })
+    }
+    const peer = connection.remotePeer.toString()
+    this.#discovered.note(peer, 'address')
+    await this.#recognised(peer, text, signal)
+    return peer
+  }
+
+  disconnect(peer: string): void {
+    for (const connection of this.#libp2p.getConnections(peerIdFromString(peer))) connection.abort(new Error('the peer is silent'))
+  }
+
+  forget(peer: string): void {
+    this.#redial.remove(peer)
+    this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
+  }
+
+  peers(): PeerInfo[] {
+    return [...this.#members].map(([peer, { agent, connectedAtMs, direction, foundBy, rttMs }]) => ({
+      peer,
+      addresses: this.#libp2p.getConnections(peerIdFromString(peer)).map(connection => connection.remoteAddr.toString()),
+      direction,
+      rttMs,
+      connectedAtMs,
+      foundBy,
+      agent
+    }))
+  }
+
+  isConnected(peer: string): boolean {
+    return this.#members.has(peer)
+  }
+
+  async ping(peer: string, options: { signal?: AbortSignal } = {}): Promise<number> {
+    return await this.#libp2p.services.ping.ping(peerIdFromString(peer), { signal: this.#signal(options.signal) })
+  }
+
+  onEvent(listener: (event: NodeEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  provide(cid: string): void {
+    this.#provided.add(cid)
+    this.#announceSoon()
+  }
+
+  stopProviding(cid: string): void {
+    this.#provided.delete(cid)
+    void this.#libp2p.contentRouting.cancelReprovide(CID.parse(cid)).catch(() => {})
+  }
+
+  async *findProviders(cid: string, options: { signal?: AbortSignal } = {}): AsyncIterable<string> {
+    const signal = this.#signal(options.signal)
+    for await (const { id } of this.#libp2p.contentRouting.findProviders(CID.parse(cid), { signal })) {
+      const peer = id.toString()
+      if (peer === this.peer) continue
+      this.#discovered.note(peer, 'dht')
+      yield peer
+    }
+  }
+
+  async publish(topic: string, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > MAX_GOSSIP_BYTES)
+      throw new RangeError(`cannot publish ${bytes.length} bytes: at most ${MAX_GOSSIP_BYTES} are allowed`)
+    const { recipients } = await this.#libp2p.services.gossip.publish(topic, bytes)
+    this.#traffic.sent += bytes.length * recipients.length
+  }
+
+  subscribe(topic: string, receive: GossipReceiver): void {
+    const { gossip } = this.#libp2p.services
+    gossip.topicValidators.set(topic, async (_forwarder, message) => {
+      if (message.type !== 'signed' || message.data.length > MAX_GOSSIP_BYTES) return TopicValidatorResult.Reject
+      this.#traffic.received += message.data.length
+      return VERDICTS[await receive(message.data, message.from.toString())]
+    })
+    gossip.subscribe(topic)
+  }
+
+  unsubscribe(topic: string): void {
+    this.#libp2p.services.gossip.unsubscribe(topic)
+    this.#libp2p.services.gossip.topicValidators.delete(topic)
+  }
+
+  async handle(protocol: string, handler: FrameHandler): Promise<void> {
+    await this.#libp2p.handle(protocol, async (stream, connection) => {
+      const frames = frameStream(stream, this.#traffic)
+      try {
+        await handler(frames, connection.remotePeer.toString())
+      } catch (error) {
+        frames.abort(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
+  }
+
+  async unhandle(protocol: string): Promise<void> {
+    await this.#libp2p.unhandle(protocol)
+  }
+
+  async openStream(peer: string, protocol: string, options: { signal?: AbortSignal } = {}): Promise<FrameStream> {
+    const stream = await this.#libp2p.dialProtocol(peerIdFromString(peer), protocol, { signal: this.#signal(options.signal) })
+    return frameStream(stream, this.#traffic)
+  }
+
+  traffic(): TrafficCounter {
+    return { ...this.#traffic }
+  }
+
+  /** A connected peer has said what it speaks: ours, or of another mesh and sent away. */
+  #identified({ peerId, protocols, agentVersion, connection }: IdentifyResult): void {
+    const peer = peerId.toString()
+    if (!protocols.includes(dhtProtocol(this.network))) {
+      this.#strangers.add(peer)
+      this.#redial.remove(peer)
+      this.#emit({ type: 'otherNetwork', peer })
+      this.disconnect(peer)
+      return
+    }
+    this.#strangers.delete(peer)
+    this.#retryAtMs.delete(peer)
+    if (this.#members.has(peer)) return
+    const { direction } = connection
+    const foundBy = direction === 'inbound' ? 'inbound' : (this.#discovered.sources.get(peer) ?? 'dht')
+    this.#members.set(peer, { foundBy, direction, connectedAtMs: Date.now(), agent: agentVersion?.slice(0, 64) ?? null, rttMs: null })
+    this.#emit({ type: 'connected', peer, foundBy })
+    this.#lookUpSoon()
+    this.#announceSoon()
+    void this.#measure(peer)
+  }
+
+  #disconnected(peer: string): void {
+    if (!this.#members.delete(peer)) return
+    this.#emit({ type: 'disconnected', peer })
+    if (this.#stopping.signal.aborted) return
+    this.#redial.add(peer, {
+      connected: () => this.#members.has(peer),
+      dial: async signal => {
+        await this.#libp2p.dial(peerIdFromString(peer), { signal })
+      },
+      forMs: LOST_PEER_MS
+    })
+  }
+
+  /** Waits until the peer has said what it is. */
+  async #recognised(peer: string, address: string, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const other = () =>
+      new DaemonError('other_network', `cannot join ${address}: that node is not of network "${this.network}"`, {
+        hint: 'start both nodes with the same --network',
+        details: { address, peer }
+      })
+    const lost = () =>
+      new DaemonError('peer_unreachable', `cannot connect to ${address}: it closed the connection`, { details: { address, peer } })
+    const stopListening = this.onEvent(event => {
+      if (event.peer !== peer) return
+      if (event.type === 'connected') resolve()
+      else reject(event.type === 'otherNetwork' ? other() : lost())
+    })
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      if (this.#members.has(peer)) return
+      if (this.#strangers.has(peer)) throw other()
+      await promise
+    } finally {
+      stopListening()
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #redialAddress(text: string, source: FoundBy, forMs?: number): void {
+    const address = parseAddress(text)
+    let peer = peerInAddress(address)
+    if (peer === this.peer) return
+    if (peer !== undefined) this.#discovered.sources.set(peer, source)
+    this.#redial.add(text, {
+      connected: () => peer !== undefined && (this.#members.has(peer) || peer === this.peer),
+      dial: async signal => {
+        const connection = await this.#libp2p.dial(multiaddr(text), { signal })
+        peer = connection.remotePeer.toString()
+        this.#discovered.sources.set(peer, source)
+      },
+      ...(forMs === undefined ? {} : { forMs })
+    })
+  }
+
+  /** Calls a peer that mDNS or the DHT named. */
+  async #meet(peer: string): Promise<void> {
+    const nowMs = performance.now()
+    if (peer === this.peer || this.#members.has(peer) || this.#strangers.has(peer) || this.#dialling.has(peer)) return
+    if (this.#members.size >= MAX_DISCOVERED_PEERS || (this.#retryAtMs.get(peer) ?? 0) > nowMs || this.#stopping.signal.aborted) return
+    this.#dialling.add(peer)
+    try {
+      // The peer store learns the addresses in the same turn as we learn the name.
+      await new Promise(resolve => setTimeout(resolve, 50))
+      await this.#libp2p.dial(peerIdFromString(peer), { signal: this.#stopping.signal })
+    } catch {
+      this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
+    } finally {
+      this.#dialling.delete(peer)
+    }
+  }
+
+  #lookUpSoon(): void {
+    clearTimeout(this.#lookupTimer)
+    this.#lookupTimer = setTimeout(() => void this.#lookUp(), LOOKUP_DELAY_MS)
+  }
+
+  /** Asks for the peers nearest to us; the DHT tells us of each by its 'peer' event. */
+  async #lookUp(): Promise<void> {
+    if (this.#members.size === 0 || this.#stopping.signal.aborted) return
+    try {
+      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(LOOKUP_INTERVAL_MS)])
+      for await (const { id } of this.#libp2p.peerRouting.getClosestPeers(this.#libp2p.peerId.toMultihash().bytes, { signal })) {
+        void this.#meet(id.toString())
+      }
+    } catch {
+      // Tried again at the next interval; an empty table or a slow peer is no failure of ours.
+    }
+  }
+
+  #announceSoon(): void {
+    clearTimeout(this.#provideTimer)
+    this.#provideTimer = setTimeout(() => void this.#announceAll(), LOOKUP_DELAY_MS)
+  }
+
+  async #announceAll(): Promise<void> {
+    if (this.#members.size === 0) return
+    for (const cid of this.#provided) {
+      if (this.#stopping.signal.aborted) return
+      try {
+        const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(PROVIDE_TIMEOUT_MS)])
+        await this.#libp2p.contentRouting.provide(CID.parse(cid), { signal })
+      } catch {
+        // The next round announces it again.
+      }
+    }
+  }
+
+  async #measureAll(): Promise<void> {
+    await Promise.all([...this.#members.keys()].map(peer => this.#measure(peer)))
+  }
+
+  async #measure(peer: string): Promise<void> {
+    try {
+      const rttMs = await this.ping(peer, { signal: AbortSignal.timeout(RTT_TIMEOUT_MS) })
+      const member = this.#members.get(peer)
+      if (member !== undefined) member.rttMs = rttMs
+    } catch {
+      // A busy peer answers late; presence decides who is gone.
+    }
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#stopping.signal : AbortSignal.any([this.#stopping.signal, signal])
+  }
+
+  #emit(event: NodeEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}
+
+const VERDICTS: Record<GossipVerdict, TopicValidatorResult> = {
+  accept: TopicValidatorResult.Accept,
+  ignore: TopicValidatorResult.Ignore,
+  reject: TopicValidatorResult.Reject
+}

@@ -1,0 +1,35 @@
+// Names, limits and waits of the block exchange.
+
+/** Protocol id; meshes of different names do not exchange blocks. */
+export const blocksProtocol = (network: string): string => `/shoal/${network}/blocks/1`
+
+/** Bytes of the largest block. */
+export const MAX_BLOCK_BYTES = 1024 * 1024
+/** Bytes of the frames that answers are cut into: below 256 KiB the encryption layer's cost per write shows (0.7 of the rate at 64 KiB). */
+export const FRAME_BYTES = 256 * 1024
+/** Bytes that may be on their way to us on one stream. libp2p's reader drops a stream with 4 MiB unread. */
+export const WINDOW_BYTES = 3 * 1024 * 1024
+/** Bytes taken in before the window is opened again by as much: a quarter of it, so that the answering side never runs dry. */
+export const CREDIT_STEP_BYTES = 768 * 1024
+/** Blocks asked for in one frame. */
+export const MAX_WANTS_PER_FRAME = 256
+/** Blocks one stream may have asked for and not got; whoever asks for more is cut off. */
+export const MAX_QUEUED_WANTS = 1024
+/** Blocks a holder is asked for at first, while the size of what it sends is not known. */
+export const FIRST_WANTS = 16
+/** Blocks a holder may owe us at once, however small they are. */
+export const MAX_OWED_WANTS = 512
+/** Holders asked at once in one fetch. */
+export const MAX_HOLDERS = 8
+/** Milliseconds a holder may say nothing while it owes us a block, dialling included; then its blocks go to others. */
+export const STALL_MS = 5_000
+/** Milliseconds after which a holder with nothing to do asks for what slower ones still owe. */
+export const IMPATIENCE_MS = 1_000
+/** Milliseconds between looks at the list of holders while a fetch runs. */
+export const HOLDERS_POLL_MS = 250
+/** Milliseconds for which a peer that sent wrong bytes is asked last. */
+export const LIAR_MS = 60_000
+/** Milliseconds an idle stream is kept for the next fetch from the same peer. */
+export const IDLE_STREAM_MS = 5_000
+/** Milliseconds after which the answering side ends a stream on which nothing moves. */
+export const SERVE_IDLE_MS = 120_000

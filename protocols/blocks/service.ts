@@ -1,0 +1,166 @@
+// The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
+import { ProtocolError } from '../errors.ts'
+import type { FrameNode } from '../frame-stream.ts'
+import { blocksProtocol, IDLE_STREAM_MS, LIAR_MS, STALL_MS } from './constants.ts'
+import { Fetch, type HolderFailure } from './fetch.ts'
+import { HolderStream } from './holder-stream.ts'
+import { serveBlocks } from './serving.ts'
+
+export interface BlockExchangeComponents {
+  node: FrameNode
+  store: {
+    has(cid: string): Promise<boolean>
+    get(cid: string): Promise<Uint8Array | undefined>
+    put(cid: string, bytes: Uint8Array): Promise<void>
+  }
+}
+
+export interface BlockExchangeOptions {
+  network: string
+  /** Told when a holder lied, stalled or broke off. */
+  onHolderFailure?: (failure: HolderFailure) => void
+  /** Milliseconds a holder may say nothing while it owes us a block. @default STALL_MS */
+  stallMs?: number
+}
+
+export interface FetchOptions {
+  signal?: AbortSignal
+  /** Milliseconds for the whole fetch; what is not here by then is `missing`. @default no limit */
+  timeoutMs?: number
+  /** Milliseconds a holder may say nothing while it owes us a block. @default the exchange's */
+  stallMs?: number
+  onProgress?: (progress: { blocks: number; blocksWanted: number; bytes: number }) => void
+}
+
+/** Payload bytes of blocks, wire overhead not counted. */
+export interface BlockTraffic {
+  sent: number
+  received: number
+}
+
+interface IdleStream {
+  stream: HolderStream
+  timer: NodeJS.Timeout
+}
+
+export class BlockExchange {
+  readonly #components: BlockExchangeComponents
+  readonly #protocol: string
+  readonly #options: BlockExchangeOptions
+  readonly #idle = new Map<string, IdleStream[]>()
+  readonly #liars = new Map<string, number>()
+  readonly #stopping = new AbortController()
+  #sent = 0
+  #received = 0
+
+  constructor(components: BlockExchangeComponents, options: BlockExchangeOptions) {
+    this.#components = components
+    this.#options = options
+    this.#protocol = blocksProtocol(options.network)
+  }
+
+  async start(): Promise<void> {
+    const { node, store } = this.#components
+    await node.handle(this.#protocol, stream =>
+      serveBlocks({
+        stream,
+        store,
+        onSent: bytes => {
+          this.#sent += bytes
+        }
+      })
+    )
+  }
+
+  /** Ends running fetches (they reject) and closes idle streams. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new ProtocolError('peer_unreachable', 'the block exchange has stopped'))
+    await this.#components.node.unhandle(this.#protocol)
+    const idle = [...this.#idle.values()].flat()
+    this.#idle.clear()
+    for (const { timer } of idle) clearTimeout(timer)
+    await Promise.all(idle.map(({ stream }) => stream.close()))
+  }
+
+  get traffic(): BlockTraffic {
+    return { sent: this.#sent, received: this.#received }
+  }
+
+  /**
+   * Makes the blocks be in the store, from whoever of `from()` has them; it is asked again while the fetch runs, so holders may come and go.
+   * Blocks already here cost nothing, so a fetch that broke off goes on where it stood. Resolves early with what is missing as soon as every
+   * holder listed has failed or said that it does not have it.
+   *
+   * @throws what `signal` was aborted with, or what the store's `put` failed with (disk_full)
+   */
+  async fetch(cids: string[], from: () => string[], options: FetchOptions = {}): Promise<{ missing: string[] }> {
+    const { signal, timeoutMs, onProgress } = options
+    signal?.throwIfAborted()
+    const wanted = await this.#absent(cids)
+    if (wanted.length === 0) return { missing: [] }
+    const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)]
+    const progress = { blocks: 0, blocksWanted: wanted.length, bytes: 0 }
+    const fetch = new Fetch(
+      {
+        open: (peer, opening) => this.#open(peer, opening),
+        release: (peer, stream) => this.#release(peer, stream),
+        put: (cid, bytes) => this.#components.store.put(cid, bytes),
+        distrusted: peer => (this.#liars.get(peer) ?? 0) > performance.now(),
+        onHolderFailure: failure => this.#failed(failure),
+        onBlock: bytes => {
+          this.#received += bytes
+          progress.blocks += 1
+          progress.bytes += bytes
+          onProgress?.({ ...progress })
+        }
+      },
+      {
+        stallMs: options.stallMs ?? this.#options.stallMs ?? STALL_MS,
+        signal: AbortSignal.any([this.#stopping.signal, ...(signal === undefined ? [] : [signal]), ...timeout])
+      },
+      wanted
+    )
+    const missing = await fetch.run(from)
+    signal?.throwIfAborted()
+    this.#stopping.signal.throwIfAborted()
+    return { missing }
+  }
+
+  async #absent(cids: string[]): Promise<string[]> {
+    const distinct = [...new Set(cids)]
+    const held = await Promise.all(distinct.map(cid => this.#components.store.has(cid)))
+    return distinct.filter((_, index) => !held[index])
+  }
+
+  async #open(peer: string, options: { signal: AbortSignal }): Promise<HolderStream> {
+    const idle = this.#idle.get(peer)?.pop()
+    if (idle !== undefined) {
+      clearTimeout(idle.timer)
+      return idle.stream
+    }
+    return new HolderStream(await this.#components.node.openStream(peer, this.#protocol, options))
+  }
+
+  /** Keeps the stream for the next fetch from this peer: a body takes three in a row. */
+  #release(peer: string, stream: HolderStream): void {
+    if (this.#stopping.signal.aborted) {
+      void stream.close()
+      return
+    }
+    stream.reused = true
+    const streams = this.#idle.get(peer) ?? []
+    const timer = setTimeout(() => {
+      const at = streams.findIndex(idle => idle.stream === stream)
+      if (at >= 0) streams.splice(at, 1)
+      if (streams.length === 0 && this.#idle.get(peer) === streams) this.#idle.delete(peer)
+      void stream.close()
+    }, IDLE_STREAM_MS)
+    streams.push({ stream, timer })
+    this.#idle.set(peer, streams)
+  }
+
+  #failed(failure: HolderFailure): void {
+    if (failure.code === 'wrong_bytes' || failure.code === 'bad_message') this.#liars.set(failure.peer, performance.now() + LIAR_MS)
+    this.#options.onHolderFailure?.(failure)
+  }
+}

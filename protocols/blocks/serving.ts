@@ -1,0 +1,130 @@
+// The answering side of the block exchange: one stream's wants in, its answers out, never more than the asker has given credit for.
+import { ProtocolError } from '../errors.ts'
+import type { FrameStream } from '../frame-stream.ts'
+import { MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
+import { AnswerEncoder, decodeRequest } from './messages.ts'
+
+export interface ServingComponents {
+  stream: FrameStream
+  store: { get(cid: string): Promise<Uint8Array | undefined> }
+  /** Told how many payload bytes (of blocks) were handed to the stream. */
+  onSent: (bytes: number) => void
+}
+
+/** Answers until the asker ends the stream. Rejects when it breaks the rules, or nothing moves for SERVE_IDLE_MS. */
+export async function serveBlocks({ stream, store, onSent }: ServingComponents): Promise<void> {
+  const serving = new Serving()
+  try {
+    await Promise.all([readRequests(stream, serving), writeAnswers(stream, store, serving, onSent)])
+  } finally {
+    serving.end()
+  }
+  await stream.close({ signal: AbortSignal.timeout(SERVE_IDLE_MS) })
+}
+
+async function readRequests(stream: FrameStream, serving: Serving): Promise<void> {
+  try {
+    for (;;) {
+      const frame = await stream.read({ signal: AbortSignal.timeout(SERVE_IDLE_MS) })
+      if (frame === null) return
+      const request = decodeRequest(frame)
+      if (request.kind === 'credit') serving.grant(request.bytes)
+      else serving.enqueue(request.cids)
+    }
+  } finally {
+    serving.end()
+  }
+}
+
+async function writeAnswers(stream: FrameStream, store: ServingComponents['store'], serving: Serving, onSent: (bytes: number) => void) {
+  const encoder = new AnswerEncoder()
+  // The next block is read from disk while the last one is on its way.
+  let next = readNext(store, serving)
+  for (;;) {
+    const wanted = serving.queued === 0 && next === null ? await waitForWant(stream, encoder, serving) : true
+    if (!wanted) return
+    next ??= readNext(store, serving)
+    const block = await next!
+    next = readNext(store, serving)
+    const frames = encoder.add(block)
+    await send(stream, frames, serving)
+    if (block !== undefined) onSent(block.length)
+  }
+}
+
+/** Everything asked for is answered: sends what the last frame holds, then waits. False when the asker is done. */
+async function waitForWant(stream: FrameStream, encoder: AnswerEncoder, serving: Serving): Promise<boolean> {
+  await send(stream, encoder.flush(), serving)
+  while (serving.queued === 0) {
+    if (serving.ended) return false
+    await serving.changed()
+  }
+  return true
+}
+
+async function send(stream: FrameStream, frames: Uint8Array[], serving: Serving): Promise<void> {
+  for (const frame of frames) {
+    while (!serving.spend(frame.length)) {
+      if (serving.ended) throw new ProtocolError('peer_unreachable', 'cannot send a block: the asker has gone')
+      await serving.changed()
+    }
+    await stream.write([frame], { signal: AbortSignal.timeout(SERVE_IDLE_MS) })
+  }
+}
+
+function readNext(store: ServingComponents['store'], serving: Serving): Promise<Uint8Array | undefined> | null {
+  const cid = serving.dequeue()
+  if (cid === undefined) return null
+  const block = store.get(cid)
+  // Whoever awaits it sees the failure; until then it must not count as unhandled.
+  block.catch(() => {})
+  return block
+}
+
+/** What one stream has asked for and may still be sent. */
+class Serving {
+  #wants: string[] = []
+  #creditBytes = 0
+  #waiting: (() => void)[] = []
+  ended = false
+
+  get queued(): number {
+    return this.#wants.length
+  }
+
+  enqueue(cids: string[]): void {
+    if (this.#wants.length + cids.length > MAX_QUEUED_WANTS) {
+      throw new ProtocolError('bad_message', `cannot queue more than ${MAX_QUEUED_WANTS} wants of one stream`)
+    }
+    this.#wants.push(...cids)
+    this.#wake()
+  }
+
+  dequeue(): string | undefined {
+    return this.#wants.shift()
+  }
+
+  grant(bytes: number): void {
+    this.#creditBytes = Math.min(this.#creditBytes + bytes, 0xffffffff)
+    this.#wake()
+  }
+
+  spend(bytes: number): boolean {
+    if (this.#creditBytes < bytes) return false
+    this.#creditBytes -= bytes
+    return true
+  }
+
+  end(): void {
+    this.ended = true
+    this.#wake()
+  }
+
+  changed(): Promise<void> {
+    return new Promise(resolve => this.#waiting.push(resolve))
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+}

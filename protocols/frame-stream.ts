@@ -1,0 +1,45 @@
+// What a protocol of this room asks of the network: whole frames both ways with one peer, and a way to answer and to open such streams.
+// The daemon makes them of libp2p streams; tests make them of an in-memory pair.
+
+/** A stream of frames with one peer. Frames arrive whole and in order, each at most MAX_FRAME_BYTES. */
+export interface FrameStream {
+  /** The next frame, or null when the peer has ended its side cleanly between two frames. Rejects when the stream broke or `signal` fired. */
+  read(options?: { signal?: AbortSignal }): Promise<Uint8Array | null>
+  /** Resolves when the frames were handed over and more may be sent; it waits for a slow peer. */
+  write(frames: Uint8Array[], options?: { signal?: AbortSignal }): Promise<void>
+  /** Ends our side; what was written is still delivered. */
+  close(options?: { signal?: AbortSignal }): Promise<void>
+  /** Drops the stream at once; both sides' pending calls reject. */
+  abort(error: Error): void
+}
+
+export type FrameHandler = (stream: FrameStream, peer: string) => Promise<void>
+
+/** The part of a node that protocols with streams need. */
+export interface FrameNode {
+  /** Answers `protocol` from now on; a handler that rejects has its stream aborted. */
+  handle(protocol: string, handler: FrameHandler): Promise<void>
+  unhandle(protocol: string): Promise<void>
+  /** Dials the peer if need be. Rejects when it cannot be reached or does not speak `protocol`. */
+  openStream(peer: string, protocol: string, options?: { signal?: AbortSignal }): Promise<FrameStream>
+}
+
+/** accept: for us and to be forwarded; ignore: neither; reject: neither, and its sender's fault. */
+export type GossipVerdict = 'accept' | 'ignore' | 'reject'
+
+/** Sees each message once, before it is forwarded; `from` is the peer whose signature the message carries. */
+export type GossipReceiver = (bytes: Uint8Array, from: string) => GossipVerdict | Promise<GossipVerdict>
+
+/** The part of a node that protocols with gossip need. */
+export interface GossipNode {
+  /** Resolves when handed over, also when nobody listens. At most MAX_GOSSIP_BYTES. */
+  publish(topic: string, bytes: Uint8Array): Promise<void>
+  subscribe(topic: string, receive: GossipReceiver): void
+  unsubscribe(topic: string): void
+}
+
+/** Bytes. libp2p's reader drops a stream with more than 4 MiB unread, so frames stay well below. */
+export const MAX_FRAME_BYTES = 1024 * 1024
+
+/** Bytes. Facts travel by gossip, bodies by streams: one gossip RPC holds about 4 MiB and loses what is larger without an error. */
+export const MAX_GOSSIP_BYTES = 64 * 1024

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { IDENTITY_FILE, loadIdentity, peerOf } from '../../../daemon/identity.ts'
+
+describe('loadIdentity()', () => {
+  let home: string
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'shoal-identity-'))
+  })
+  afterEach(() => rm(home, { recursive: true }))
+
+  it('makes a key once and keeps it, readable by its owner only', async () => {
+    const first = await loadIdentity(home)
+    const second = await loadIdentity(home)
+    assert.equal(peerOf(first), peerOf(second))
+    assert.match(peerOf(first), /^12D3KooW/)
+    assert.equal((await stat(join(home, IDENTITY_FILE))).mode & 0o777, 0o600)
+  })
+
+  it('gives one key to two that start at once', async () => {
+    const keys = await Promise.all([loadIdentity(home), loadIdentity(home)])
+    assert.equal(peerOf(keys[0]), peerOf(keys[1]))
+  })
+
+  it('refuses a damaged file and leaves it as it is', async () => {
+    for (const text of ['', 'not a key', 'AAAA']) {
+      await writeFile(join(home, IDENTITY_FILE), text)
+      await assert.rejects(loadIdentity(home), { code: 'identity_damaged' })
+      assert.equal(await readFile(join(home, IDENTITY_FILE), 'utf8'), text)
+    }
+  })
+})
