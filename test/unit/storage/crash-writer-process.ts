@@ -1,0 +1,37 @@
+// Writes to a home for ever and says on standard output what it was promised, line by line; crash.test.ts kills it in the midst.
+import { writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { openStore, orderedKey, storedTensor, writeCheckpoint, writeSafetensorsFile } from '../../../storage/index.ts'
+
+const [home, life] = process.argv.slice(2) as [string, string]
+const store = await openStore(home)
+const acknowledge = (...words: string[]): void => {
+  writeSync(1, `${words.join(' ')}\n`)
+}
+
+async function writeBlocks(writer: number): Promise<never> {
+  for (let n = 0; ; n++) {
+    const cid = await store.blocks.putRaw(Buffer.from(`${life} ${writer} ${n} `.repeat(1 + ((n * 7919) % 8000))), { durable: n % 2 === 0 })
+    acknowledge('block', cid)
+    const key = `${life}-${writer}/${orderedKey(n)}`
+    await store.records.batch([{ type: 'put', table: 'own', key, value: { cid } }], { sync: n % 2 === 0 })
+    acknowledge('record', key, cid)
+  }
+}
+
+async function writeFiles(): Promise<never> {
+  for (let n = 0; ; n++) {
+    await writeSafetensorsFile(join(home, 'state.safetensors'), [storedTensor('x', [50_000], new Float32Array(50_000).fill(n))], {
+      n: String(n)
+    })
+    acknowledge('state', String(n))
+    await writeCheckpoint(join(home, 'checkpoints', `${life}-${n}`), {
+      config: { n },
+      tensors: [storedTensor('x', [1000], new Float32Array(1000).fill(n))],
+      files: { 'tokenizer.json': '{}' }
+    })
+    acknowledge('checkpoint', `${life}-${n}`)
+  }
+}
+
+await Promise.all([writeBlocks(0), writeBlocks(1), writeFiles()])
