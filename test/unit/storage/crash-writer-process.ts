@@ -11,7 +11,9 @@ const acknowledge = (...words: string[]): void => {
 
 async function writeBlocks(writer: number): Promise<never> {
   for (let n = 0; ; n++) {
-    const cid = await store.blocks.putRaw(Buffer.from(`${life} ${writer} ${n} `.repeat(1 + ((n * 7919) % 8000))), { durable: n % 2 === 0 })
+    const cid = await store.blocks.putRaw(Buffer.from(`${life} ${writer} ${n} `.repeat(1 + ((n * 79_191) % 100_000))), {
+      durable: n % 2 === 0
+    })
     acknowledge('block', cid)
     const key = `${life}-${writer}/${orderedKey(n)}`
     await store.records.batch([{ type: 'put', table: 'own', key, value: { cid } }], { sync: n % 2 === 0 })
@@ -19,19 +21,22 @@ async function writeBlocks(writer: number): Promise<never> {
   }
 }
 
-async function writeFiles(): Promise<never> {
+/** Large enough that a kill nearly always finds it half-written. */
+async function writeState(): Promise<never> {
   for (let n = 0; ; n++) {
-    await writeSafetensorsFile(join(home, 'state.safetensors'), [storedTensor('x', [50_000], new Float32Array(50_000).fill(n))], {
+    await writeSafetensorsFile(join(home, 'state.safetensors'), [storedTensor('x', [1_000_000], new Float32Array(1_000_000).fill(n))], {
       n: String(n)
     })
     acknowledge('state', String(n))
-    await writeCheckpoint(join(home, 'checkpoints', `${life}-${n}`), {
-      config: { n },
-      tensors: [storedTensor('x', [1000], new Float32Array(1000).fill(n))],
-      files: { 'tokenizer.json': '{}' }
-    })
+  }
+}
+
+async function writeCheckpoints(): Promise<never> {
+  for (let n = 0; ; n++) {
+    const tensors = [storedTensor('x', [1000], new Float32Array(1000).fill(n))]
+    await writeCheckpoint(join(home, 'checkpoints', `${life}-${n}`), { config: { n }, tensors, files: { 'tokenizer.json': '{}' } })
     acknowledge('checkpoint', `${life}-${n}`)
   }
 }
 
-await Promise.all([writeBlocks(0), writeBlocks(1), writeFiles()])
+await Promise.all([writeBlocks(0), writeBlocks(1), writeState(), writeCheckpoints()])
