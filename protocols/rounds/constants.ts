@@ -24,6 +24,9 @@ export const BRANCH_KEEP_ROUNDS = 16
 /** A node that is further behind than this takes an anchor this many records before the newest from others and computes only the rest. The older ones rest on their signers. */
 export const RECOMPUTE_ROUNDS = 3
 
+/** Failed computations of one record before its anchor is taken from others: the parent's anchor may be gone from here. */
+export const COMPUTE_TRIES = 2
+
 /** Contributions and bodies of a record path that are asked for ahead of the computation. */
 export const FETCH_AHEAD_RECORDS = 3
 
@@ -62,3 +65,6 @@ export const FATE_ROUNDS = 8
 
 /** Peers remembered at once. */
 export const MAX_PEERS = 4_096
+
+/** Contributions refused by content whose refusal is remembered, so that records that list them are refused too. */
+export const MAX_REMEMBERED_REFUSALS = 4_096

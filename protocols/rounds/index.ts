@@ -15,4 +15,6 @@ export {
   signContribution,
   signRecord
 } from './messages.ts'
+export { advancePace, createPace, type PaceCommand, type PaceEvent, type PaceRules, type PaceStart, type PaceState } from './pace.ts'
 export { isReasonCode, REASONS, type ReasonCode } from './reasons.ts'
+export { advance, createRounds, type RoundsStart, type RoundsState, type RoundsView, viewOf } from './rules.ts'

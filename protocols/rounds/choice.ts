@@ -1,0 +1,48 @@
+// Which of several records is the head: a pure function of the set, so that everybody who has the same records has the same head, in whatever order they came.
+import { compareClosers } from './closing.ts'
+import { type RecordTree, recentAuthors, type TreeRecord } from './record-tree.ts'
+import { branchWeight } from './weight.ts'
+
+/**
+ * Walks from the root to a leaf. At each fork it takes the child whose branch is heaviest, counted with the authors known there; of equally heavy siblings the better-ranked closer's, then the lower CID.
+ *
+ * A walk, not a comparison of leaves in pairs: weights count from a fork, so that with three leaves pairs could go round in a circle.
+ *
+ * @param counts records that take part; what grew on one that does not takes no part either
+ */
+export function chooseHead(tree: RecordTree, run: string, counts: (record: TreeRecord) => boolean): TreeRecord {
+  const known = new Set<string>()
+  let unread: TreeRecord[] = []
+  let at = tree.root
+  for (;;) {
+    const children = at.children.filter(counts)
+    if (children.length === 0) return at
+    unread.push(at)
+    if (children.length === 1) {
+      at = children[0]!
+      continue
+    }
+    for (const record of unread) for (const part of record.parts) known.add(part.peer)
+    unread = []
+    at = preferred(run, at, children, peer => tree.known.has(peer) || known.has(peer), counts)
+  }
+}
+
+function preferred(
+  run: string,
+  fork: TreeRecord,
+  children: TreeRecord[],
+  isKnown: (peer: string) => boolean,
+  counts: (record: TreeRecord) => boolean
+): TreeRecord {
+  const ranked = recentAuthors(fork)
+  return children
+    .map(child => ({ child, weight: branchWeight(child, isKnown, counts) }))
+    .reduce((best, other) => {
+      const order =
+        other.weight - best.weight ||
+        compareClosers(run, fork.round + 1, ranked, best.child.closer, other.child.closer) ||
+        (best.child.cid < other.child.cid ? -1 : 1)
+      return order > 0 ? other : best
+    }).child
+}

@@ -1,0 +1,84 @@
+// Who closes a round, and what a closer counts.
+import { createHash } from 'node:crypto'
+import { HOLDERS_NEEDED, MAX_CONTRIBUTIONS_PER_RECORD } from './constants.ts'
+import type { Part } from './events.ts'
+
+/** Decides a node's rank in a round: nobody can choose it by minting ids or by leaving others out. Hex text; the lowest is first. */
+export function rankHash(run: string, round: number, peer: string): string {
+  return createHash('sha256').update(`${run}/${round}/${peer}`).digest('hex')
+}
+
+/** The order in which nodes may close a round: the authors of the last k records by hash, behind them the round's other contributors by the same hash. */
+export function closingOrder(run: string, round: number, ranked: readonly string[], others: readonly string[]): string[] {
+  const first = new Set(ranked)
+  const rest = new Set(others.filter(peer => !first.has(peer)))
+  return [...byHash(run, round, first), ...byHash(run, round, rest)]
+}
+
+/** Negative when `a` is the better-ranked closer. `ranked` are the authors of the last k records before the round. */
+export function compareClosers(run: string, round: number, ranked: readonly string[], a: string, b: string): number {
+  if (a === b) return 0
+  const behind = Number(!ranked.includes(a)) - Number(!ranked.includes(b))
+  if (behind !== 0) return behind
+  return rankHash(run, round, a) < rankHash(run, round, b) ? -1 : 1
+}
+
+/**
+ * How many nodes a node lets go first: the live ones ahead of it. The dead cost nothing; who does not train lets all live trainers go first, because they expect it.
+ *
+ * @param order from `closingOrder`
+ * @param live those ahead who would close: null when a peer is not live (or has had its turn), else whether it trains
+ */
+export function turnsBefore(order: readonly string[], self: string, selfTrains: boolean, live: (peer: string) => boolean | null): number {
+  const own = order.indexOf(self)
+  let before = 0
+  for (const [at, peer] of order.entries()) {
+    if (peer === self) continue
+    const trains = live(peer)
+    if (trains === null) continue
+    if (trains === selfTrains ? at < own : trains) before++
+  }
+  return before
+}
+
+/** Live copies that a contribution needs before it counts: two in all, or as many as there are live members. */
+export function holdersNeeded(liveMembers: number): number {
+  return Math.max(1, Math.min(HOLDERS_NEEDED, liveMembers))
+}
+
+export interface Candidate extends Part {
+  /** The author was accepted before: these go first when a record is full. */
+  known: boolean
+}
+
+/** The list of a record: at most one contribution for each author and round (the lower CID), in the order in which they are summed, bounded. */
+export function listFor(candidates: readonly Candidate[]): Part[] {
+  const chosen = new Map<string, Candidate>()
+  for (const candidate of candidates) {
+    const place = `${candidate.peer}/${candidate.age}`
+    const other = chosen.get(place)
+    if (other === undefined || candidate.cid < other.cid) chosen.set(place, candidate)
+  }
+  let list = [...chosen.values()]
+  if (list.length > MAX_CONTRIBUTIONS_PER_RECORD) {
+    list = list.sort((a, b) => Number(b.known) - Number(a.known) || compareParts(a, b)).slice(0, MAX_CONTRIBUTIONS_PER_RECORD)
+  }
+  return list.sort(compareParts).map(({ cid, age, peer, tokens }) => ({ cid, age, peer, tokens }))
+}
+
+/** The order of summation: by author, then by round (the older contribution first). */
+export function compareParts(a: Part, b: Part): number {
+  if (a.peer !== b.peer) return a.peer < b.peer ? -1 : 1
+  return b.age - a.age
+}
+
+export function distinctAuthors(parts: readonly Part[]): number {
+  return new Set(parts.map(part => part.peer)).size
+}
+
+function byHash(run: string, round: number, peers: Iterable<string>): string[] {
+  return [...peers]
+    .map(peer => ({ peer, hash: rankHash(run, round, peer) }))
+    .sort((a, b) => (a.hash < b.hash ? -1 : 1))
+    .map(({ peer }) => peer)
+}

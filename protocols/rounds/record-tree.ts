@@ -1,0 +1,168 @@
+// The records that a node remembers: a tree under the oldest of them, with what each needs before it can be the head.
+import type { Part } from './events.ts'
+import type { RoundRecord } from './messages.ts'
+import type { ReasonCode } from './reasons.ts'
+
+export interface TreeRecord {
+  cid: string
+  round: number
+  anchor: string
+  /** Null only at the tree's root. */
+  parent: TreeRecord | null
+  /** CID of the parent; of the genesis: the empty text. */
+  parentCid: string
+  /** Null only for the genesis. */
+  record: RoundRecord | null
+  closer: string
+  children: TreeRecord[]
+  /** Of its contributions, in the record's order; empty until all envelopes are known. */
+  parts: Part[]
+  /** incomplete: envelopes are missing. valid: by everything but the anchor. */
+  status: 'incomplete' | 'valid' | 'invalid'
+  invalidReason: ReasonCode | null
+  /** Its anchor was computed here and agrees, or was taken as it is. */
+  ready: boolean
+  /** Not ready itself, but a descendant is: history that rests on its signers. */
+  passed: boolean
+  /** Its parts could not be had in time: not in the choice until they can. */
+  leftOut: boolean
+  /** What was asked for and not answered yet. */
+  asked: 'nothing' | 'compute' | 'anchor'
+  computeFailures: number
+  retryAt: number
+  /** ms: when it came; when its parts were first wanted; when it became our head. */
+  seenAt: number
+  wantedSince: number | null
+  adoptedAt: number | null
+  /** Authors accepted in the last k records, the newest first, this one included. */
+  recent: readonly (readonly string[])[]
+  rivalDone: boolean
+  /** Our own record was gossiped. */
+  published: boolean
+}
+
+export interface RecordTree {
+  root: TreeRecord
+  /** Authors accepted up to and with the root. */
+  known: Set<string>
+  byCid: Map<string, TreeRecord>
+}
+
+/** Record 0: its authors are the peers that the manifest names. */
+export function genesisTree(run: string, anchor: string, genesisPeers: readonly string[]): RecordTree {
+  const root: TreeRecord = { ...blank(run, 0, anchor, '', '', 0), status: 'valid', ready: true, recent: [genesisPeers] }
+  return { root, known: new Set(genesisPeers), byCid: new Map([[run, root]]) }
+}
+
+export function plant(tree: RecordTree, parent: TreeRecord, cid: string, record: RoundRecord, now: number): TreeRecord {
+  const entry: TreeRecord = { ...blank(cid, record.round, record.anchor, record.parent, record.closer, now), parent, record }
+  parent.children.push(entry)
+  tree.byCid.set(cid, entry)
+  return entry
+}
+
+/** The authors ranked to close the round after this record: all of the last k records, each once. */
+export function recentAuthors(record: TreeRecord): string[] {
+  return [...new Set(record.recent.flat())]
+}
+
+/** Had the history up to and with this record accepted the author? */
+export function knownAt(tree: RecordTree, record: TreeRecord, peer: string): boolean {
+  if (tree.known.has(peer)) return true
+  for (let at: TreeRecord | null = record; at !== null; at = at.parent) {
+    if (at.parts.some(part => part.peer === peer)) return true
+  }
+  return false
+}
+
+export function commonAncestor(a: TreeRecord, b: TreeRecord): TreeRecord {
+  let left = a
+  let right = b
+  while (left !== right) {
+    if (left.round >= right.round) left = left.parent!
+    else right = right.parent!
+  }
+  return left
+}
+
+/** The ancestor of that round (the record itself, if it is of that round), or null when it is older than the tree. */
+export function ancestorAt(record: TreeRecord, round: number): TreeRecord | null {
+  let at: TreeRecord | null = record
+  while (at !== null && at.round > round) at = at.parent
+  return at?.round === round ? at : null
+}
+
+/** The records from the first that is not ready down to this one, oldest first. */
+export function pathToReady(record: TreeRecord): TreeRecord[] {
+  const path: TreeRecord[] = []
+  for (let at = record; !at.ready && at.parent !== null; at = at.parent) path.push(at)
+  return path.reverse()
+}
+
+export function* subtree(record: TreeRecord): Generator<TreeRecord> {
+  const stack = [record]
+  for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+    yield at
+    stack.push(...at.children)
+  }
+}
+
+/** Forgets a record with everything that grew on it. */
+export function fell(tree: RecordTree, record: TreeRecord): void {
+  for (const gone of subtree(record)) tree.byCid.delete(gone.cid)
+  const siblings = record.parent?.children
+  siblings?.splice(siblings.indexOf(record), 1)
+}
+
+/** Moves the root up to `window` rounds behind the head, and forgets branches whose tips are more than `branchKeep` rounds behind it. */
+export function prune(tree: RecordTree, head: TreeRecord, window: number, branchKeep: number): void {
+  const chain: TreeRecord[] = []
+  for (let at: TreeRecord | null = head; at !== null; at = at.parent) chain.push(at)
+  if (tree.byCid.size > chain.length) {
+    const own = new Set(chain)
+    for (const record of chain) {
+      for (const branch of [...record.children]) {
+        if (own.has(branch) || record === head) continue
+        let tip = 0
+        for (const { round } of subtree(branch)) tip = Math.max(tip, round)
+        if (tip < head.round - branchKeep) fell(tree, branch)
+      }
+    }
+  }
+  while (head.round - tree.root.round > window) {
+    const next = chain[head.round - tree.root.round - 1]!
+    for (const branch of [...tree.root.children]) if (branch !== next) fell(tree, branch)
+    tree.byCid.delete(tree.root.cid)
+    next.parent = null
+    tree.root = next
+    for (const part of next.parts) tree.known.add(part.peer)
+  }
+}
+
+function blank(cid: string, round: number, anchor: string, parentCid: string, closer: string, now: number): TreeRecord {
+  return {
+    cid,
+    round,
+    anchor,
+    parent: null,
+    parentCid,
+    record: null,
+    closer,
+    children: [],
+    parts: [],
+    status: 'incomplete',
+    invalidReason: null,
+    ready: false,
+    passed: false,
+    leftOut: false,
+    asked: 'nothing',
+    computeFailures: 0,
+    retryAt: 0,
+    seenAt: now,
+    wantedSince: null,
+    adoptedAt: null,
+    recent: [],
+    rivalDone: false,
+    published: false
+  }
+}
