@@ -78,17 +78,26 @@ const outerSchema = v.variant(
   'one of averaging, nesterov'
 )
 
+const blockSize = () => {
+  const allowed = 'a power of two from 16 to 65536'
+  return v.pipe(
+    integer(16, 65_536),
+    v.check(size => (size & (size - 1)) === 0, allowed)
+  )
+}
+
+// A setting left out is the codec's own, which its name on the wire stands for.
 const codecSchema = v.variant(
   'name',
   [
     v.strictObject({ name: v.literal('f32') }),
     v.strictObject({ name: v.literal('f16') }),
-    v.strictObject({ name: v.literal('int8'), blockSize: v.optional(integer(8, 65_536, 'values')) }),
+    v.strictObject({ name: v.literal('int8'), blockSize: v.optional(blockSize()) }),
     v.strictObject({
       name: v.literal('topk'),
-      density: v.optional(positive(1), 0.05),
+      density: v.optional(positive(1)),
       value: v.optional(oneOf('f32', 'f16', 'int8')),
-      blockSize: v.optional(integer(8, 65_536, 'values'))
+      blockSize: v.optional(blockSize())
     })
   ],
   'one of f32, f16, int8, topk'
@@ -211,7 +220,7 @@ export const manifestSchema = v.strictObject(
       maxStepsAhead: integer(0, 1_000_000),
       maxTokensPerRound: integer(1, 1e12, 'tokens')
     }),
-    optimizer: v.strictObject({ ...optimizerEntries, totalSteps: v.nullable(integer(1, 1_000_000_000)) }),
+    optimizer: v.strictObject({ ...optimizerEntries, totalSteps: integer(1, 1_000_000_000) }),
     seed: integer(0, 2 ** 32 - 1),
     /** The anchor of record 0, and the ids that rank and weigh before anybody has been accepted; the author is the first. */
     genesis: v.strictObject({ anchor: cid, peers: peerList(1) }),

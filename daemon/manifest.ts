@@ -91,7 +91,8 @@ export function resolveManifest(spec: RunSpec, resolution: Resolution): Manifest
       // The most an honest node can have trained since its last contribution, so that a claim of more weighs no more.
       maxTokensPerRound: strategy.maxTokensPerRound ?? (strategy.innerSteps + maxStepsAhead) * tokensPerStep
     },
-    optimizer: { ...optimizer, totalSteps: optimizer.totalSteps ?? null },
+    // A constant schedule never looks at it.
+    optimizer: { ...optimizer, totalSteps: optimizer.totalSteps ?? 1 },
     seed: spec.seed,
     genesis: { anchor, peers: [author, ...spec.genesis.peers.filter(peer => peer !== author)] },
     admission: spec.admission
