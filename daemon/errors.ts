@@ -69,6 +69,8 @@ export interface Issue {
   allowed: string
   /** The known key nearest to an unknown one. */
   nearest?: string
+  /** The file, flag or variable it stands in, where that differs between issues. */
+  source?: string
   /** Line in the text it was read from, from 1. */
   line?: number
 }

@@ -42,8 +42,9 @@ export function wrongValues(
   return [...found.values()]
 }
 
-/** One sentence for an issue. */
-export function issueSentence(issue: Issue, what: string): string {
+/** One sentence for an issue; `whole` names the text it stands in, unless the issue itself does. */
+export function issueSentence(issue: Issue, whole: string): string {
+  const what = issue.source ?? whole
   const where = issue.line === undefined ? '' : ` (line ${issue.line})`
   if (issue.code.endsWith('unknown_key')) {
     const guess = issue.nearest === undefined ? `known here: ${issue.allowed.replace(/^one of /, '')}` : `did you mean ${issue.nearest}?`
