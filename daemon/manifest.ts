@@ -1,7 +1,8 @@
 // From a run's description to its manifest: checked, resolved, signed by its author, one block whose CID is the run's id.
 import { decode, encode } from '@ipld/dag-cbor'
 import * as v from 'valibot'
-import { DaemonError, type Issue } from './errors.ts'
+import { openBlock, SIGNED_BLOCKS, type SignedBlock, signBlock } from '../protocols/signed-block.ts'
+import { DaemonError, type Issue, isCodedError } from './errors.ts'
 import { type Manifest, manifestSchema, type RunSpec, type RunSpecInput, specSchema } from './manifest-schema.ts'
 import { issueSentence, wrongValues } from './wrong-values.ts'
 import { readYaml } from './yaml-text.ts'
@@ -10,10 +11,10 @@ export type { Manifest, RunSpec, RunSpecInput } from './manifest-schema.ts'
 
 /** Bytes of a description's text; real ones are under 4 KiB. */
 export const MAX_SPEC_BYTES = 256 * 1024
-/** Bytes of an encoded manifest: with its signature it must travel as one block of at most 1 MiB. */
-export const MAX_MANIFEST_BYTES = 1_000_000
 /** What is signed is bound to this use. */
-export const MANIFEST_DOMAIN = 'shoal/manifest/1'
+const MANIFEST_DOMAIN = 'shoal/manifest/1'
+/** Bytes of an encoded manifest: what a signed block of this domain may hold, less signature and framing. */
+export const MAX_MANIFEST_BYTES = SIGNED_BLOCKS[MANIFEST_DOMAIN].maxBytes - 256
 
 /** The run that `shoal mesh run` and `run: demo` use when no description is given. */
 export const DEMO_SPEC: RunSpecInput = {
@@ -129,6 +130,27 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     throw new DaemonError('manifest_damaged', 'a manifest could not be decoded', { cause })
   }
   return checked(value)
+}
+
+/** An identity as signing takes it; the daemon's `loadIdentity` answers one. */
+export type SigningKey = Parameters<typeof signBlock>[2]
+
+/** The signed block whose CID is the run's id. The key must be the author's. */
+export function signManifest(manifest: Manifest, key: SigningKey): Promise<SignedBlock> {
+  return signBlock(MANIFEST_DOMAIN, encodeManifest(manifest), key)
+}
+
+/** Opens a manifest's block from anybody: bounds, signature, values. Throws `manifest_signature` or what {@link decodeManifest} throws. */
+export async function openManifest(bytes: Uint8Array): Promise<{ run: string; manifest: Manifest }> {
+  try {
+    const { cid, payload } = await openBlock(MANIFEST_DOMAIN, bytes)
+    return { run: cid, manifest: decodeManifest(payload) }
+  } catch (cause) {
+    if (cause instanceof DaemonError || !isCodedError(cause)) throw cause
+    const code =
+      cause.code === 'bad_signature' ? 'manifest_signature' : cause.code === 'message_too_large' ? 'manifest_too_large' : 'manifest_damaged'
+    throw new DaemonError(code, cause.message, { cause })
+  }
 }
 
 function checked(value: unknown): Manifest {

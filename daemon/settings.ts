@@ -72,8 +72,8 @@ export const DEFAULT_PORTS = { peers: 4101, api: 4180 } as const
 
 export const SETTINGS = {
   network: setting({
-    read: text(/^[a-z0-9][a-z0-9-]{0,31}$/),
-    allowed: '1 to 32 lower-case letters, digits or dashes',
+    read: text(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/),
+    allowed: '1 to 32 lower-case letters, digits or dashes, no dash at an end',
     default: 'shoal',
     reason: 'Names the mesh: part of the names of DHT, gossip and mDNS, so that meshes never mix.',
     flag: 'network'

@@ -1,5 +1,7 @@
 // The table of everything that can be wrong with a run's description, and what the author's node makes of a right one.
 import assert from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { DaemonError, type Issue } from '../../../daemon/errors.ts'
 import {
   DEMO_SPEC,
@@ -7,8 +9,10 @@ import {
   encodeManifest,
   MAX_MANIFEST_BYTES,
   MAX_SPEC_BYTES,
+  openManifest,
   parseRunSpec,
   resolveManifest,
+  signManifest,
   specWarnings
 } from '../../../daemon/manifest.ts'
 
@@ -176,5 +180,27 @@ describe('decodeManifest()', () => {
     assert.throws(() => decodeManifest(odd({ version: 2 })), { code: 'manifest_version' })
     assert.throws(() => decodeManifest(odd({ surprise: true })), { code: 'manifest_unknown_key' })
     assert.throws(() => decodeManifest(odd({ seed: -1 })), { code: 'manifest_value' })
+  })
+})
+
+describe('openManifest()', () => {
+  it("opens what its author signed; the block's CID is the run's id", async () => {
+    const key = await generateKeyPair('Ed25519')
+    const manifest = resolveManifest(parseRunSpec(DEMO_SPEC), { ...RESOLUTION, author: peerIdFromPrivateKey(key).toString() })
+    const signed = await signManifest(manifest, key)
+    assert.deepEqual(await openManifest(signed.bytes), { run: signed.cid, manifest })
+    const forged = signed.bytes.slice()
+    forged[forged.length - 1]! ^= 1
+    await assert.rejects(openManifest(forged), { code: 'manifest_signature' })
+    await assert.rejects(openManifest(new Uint8Array([1, 2, 3])), { code: 'manifest_damaged' })
+    await assert.rejects(openManifest(new Uint8Array(300_000)), { code: 'manifest_too_large' })
+  })
+
+  it('refuses to sign for another author', async () => {
+    const manifest = resolveManifest(parseRunSpec(DEMO_SPEC), {
+      ...RESOLUTION,
+      author: peerIdFromPrivateKey(await generateKeyPair('Ed25519')).toString()
+    })
+    await assert.rejects(signManifest(manifest, await generateKeyPair('Ed25519')), { code: 'wrong_signer' })
   })
 })
