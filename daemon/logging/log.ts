@@ -1,0 +1,63 @@
+// The daemon's log: pino records to HOME/logs with rotation, one line each to stderr, the newest kept in memory for `shoal logs`.
+import { join } from 'node:path'
+import { type Logger, pino } from 'pino'
+import { logLine } from './log-line.ts'
+import { RotatingFile } from './rotating-file.ts'
+
+export type { Logger } from 'pino'
+
+export interface LogOptions {
+  level: string
+  maxBytes: number
+  files: number
+  /** Where lines for people go; undefined for nowhere. */
+  terminal?: { write(line: string): unknown; isTTY?: boolean }
+}
+
+/** Lines kept in memory. */
+const RECENT_LINES = 2000
+/** Bytes of the last file's end that are read at the start, so that a restart does not lose the tail. */
+const REMEMBERED_BYTES = 256 * 1024
+
+export interface Log {
+  logger: Logger
+  /** HOME/logs/daemon.log */
+  path: string
+  /** The newest records as pino wrote them (JSON), oldest first. */
+  tail(count: number): string[]
+  /** Calls `listener` with each new record; the answer stops that. */
+  subscribe(listener: (json: string) => void): () => void
+  close(): void
+}
+
+/** Opens HOME/logs and makes the logger that every component takes a child of: `logger.child({ component: 'sync' })`. */
+export function openLog(home: string, options: LogOptions): Log {
+  const file = new RotatingFile(join(home, 'logs', 'daemon.log'), options)
+  const recent = file.tail(REMEMBERED_BYTES).slice(-RECENT_LINES)
+  const listeners = new Set<(json: string) => void>()
+  const { terminal } = options
+  const colour = terminal?.isTTY === true
+  const sink = {
+    write(line: string) {
+      const json = line.trimEnd()
+      file.write(line)
+      recent.push(json)
+      if (recent.length > RECENT_LINES) recent.shift()
+      terminal?.write(`${logLine(json, colour)}\n`)
+      for (const listener of listeners) listener(json)
+    }
+  }
+  return {
+    logger: pino({ level: options.level, base: undefined, timestamp: () => `,"time":"${new Date().toISOString()}"` }, sink),
+    path: file.path,
+    tail: count => recent.slice(-count),
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    close() {
+      listeners.clear()
+      file.close()
+    }
+  }
+}

@@ -1,0 +1,79 @@
+// A log file that starts anew at a size: daemon.log, then daemon.1.log (the last one), daemon.2.log and so on.
+import { closeSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { dirname, join, parse } from 'node:path'
+
+export interface RotatingFileOptions {
+  /** Bytes at which the file is put aside. */
+  maxBytes: number
+  /** Files kept, the current one among them. */
+  files: number
+}
+
+/** Appends lines at once, so that the last words of a crash are on disk. A full disk loses log lines, never the daemon. */
+export class RotatingFile {
+  readonly path: string
+  readonly #options: RotatingFileOptions
+  #descriptor: number | undefined
+  #bytes = 0
+
+  constructor(path: string, options: RotatingFileOptions) {
+    this.path = path
+    this.#options = options
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    this.#open()
+  }
+
+  write(line: string): void {
+    if (this.#descriptor === undefined) return
+    try {
+      if (this.#bytes >= this.#options.maxBytes) this.#rotate()
+      this.#bytes += writeSync(this.#descriptor, line)
+    } catch {
+      // No place to say it: the health check of the disk does.
+    }
+  }
+
+  /** The last whole lines of the current file, at most `maxBytes` of them. */
+  tail(maxBytes: number): string[] {
+    try {
+      const descriptor = openSync(this.path, 'r')
+      try {
+        const { size } = statSync(this.path)
+        const start = Math.max(0, size - maxBytes)
+        const bytes = Buffer.alloc(size - start)
+        const read = readSync(descriptor, bytes, 0, bytes.byteLength, start)
+        const lines = bytes.toString('utf8', 0, read).split('\n')
+        return lines.slice(start === 0 ? 0 : 1).filter(line => line !== '')
+      } finally {
+        closeSync(descriptor)
+      }
+    } catch {
+      return []
+    }
+  }
+
+  close(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor)
+    this.#descriptor = undefined
+  }
+
+  #open(): void {
+    this.#descriptor = openSync(this.path, 'a', 0o600)
+    this.#bytes = statSync(this.path).size
+  }
+
+  #rotate(): void {
+    this.close()
+    const { dir, name, ext } = parse(this.path)
+    const aside = (n: number) => (n === 0 ? this.path : join(dir, `${name}.${n}${ext}`))
+    rmSync(aside(this.#options.files - 1), { force: true })
+    for (let n = this.#options.files - 2; n >= 0; n--) {
+      try {
+        renameSync(aside(n), aside(n + 1))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      }
+    }
+    this.#open()
+  }
+}

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openLog } from '../../../../daemon/logging/log.ts'
+import { logLine } from '../../../../daemon/logging/log-line.ts'
+
+describe('openLog()', () => {
+  let home: string
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'shoal-log-'))
+  })
+  afterEach(() => rm(home, { recursive: true }))
+
+  it('starts a new file at the size and keeps as many as asked', async () => {
+    const log = openLog(home, { level: 'info', maxBytes: 2000, files: 3 })
+    for (let i = 0; i < 100; i++) log.logger.info({ i }, 'a line of the log')
+    log.close()
+    assert.deepEqual((await readdir(join(home, 'logs'))).sort(), ['daemon.1.log', 'daemon.2.log', 'daemon.log'])
+    const newest = (await readFile(join(home, 'logs', 'daemon.log'), 'utf8')).trim().split('\n')
+    assert.equal(JSON.parse(newest.at(-1)!).i, 99)
+  })
+
+  it('remembers the last lines across a restart and keeps to its level', async () => {
+    const terminal: string[] = []
+    const first = openLog(home, { level: 'warn', maxBytes: 1e6, files: 2, terminal: { write: line => terminal.push(line) } })
+    first.logger.info('unheard')
+    first.logger.warn('heard')
+    first.close()
+    const second = openLog(home, { level: 'info', maxBytes: 1e6, files: 2 })
+    assert.match(second.tail(5).join(), /heard/)
+    assert.equal(terminal.length, 1)
+    assert.match(terminal[0]!, /^\d{4}-.*Z warn {2}heard\n$/)
+    second.close()
+  })
+})
+
+describe('logLine()', () => {
+  it('puts facts behind the message and lets nothing forge a line', () => {
+    const json = JSON.stringify({
+      level: 40,
+      time: 'T',
+      component: 'sync',
+      msg: 'peer said\nno',
+      text: 'a "b"\u001b[2J',
+      n: 1,
+      err: { message: 'why' }
+    })
+    assert.equal(logLine(json, false), 'T warn  sync: peer said no text="a \\"b\\" [2J" n=1 err=why')
+  })
+})
