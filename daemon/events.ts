@@ -56,7 +56,12 @@ export class EventLog {
   private constructor(components: EventLogComponents, options: EventLogOptions) {
     this.#tables = [
       { table: components.events, kept: options.kept ?? 20_000, count: 0, takes: () => true },
-      { table: components.reasons, kept: options.reasonsKept ?? 20_000, count: 0, takes: event => event.code !== undefined }
+      {
+        table: components.reasons,
+        kept: options.reasonsKept ?? 20_000,
+        count: 0,
+        takes: event => event.code !== undefined && event.type !== 'phase'
+      }
     ]
     this.#now = options.now ?? (() => new Date())
     this.#onError = options.onError ?? (() => {})

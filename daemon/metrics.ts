@@ -1,0 +1,108 @@
+// Prometheus metrics, all in one place: counters follow the event log, gauges are read when somebody asks.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { NodeEvent, StatusDocument } from '../protocols/control/messages.ts'
+import type { EventLog } from './events.ts'
+
+export interface MetricsComponents {
+  events: Pick<EventLog, 'subscribe'>
+  status: () => StatusDocument
+}
+
+/** Runs that get labels of their own; a node in more of them shows the rest as one sum. Remote peers never become labels. */
+const MAX_RUN_LABELS = 32
+const PREFIX = 'shoal_'
+
+/** The daemon's metrics; `close` stops listening. */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #stop: () => void
+
+  constructor(components: MetricsComponents, options: { version: string }) {
+    const registers = [this.#registry]
+    collectDefaultMetrics({ register: this.#registry })
+    const counter = (name: string, help: string, labelNames: string[] = []) =>
+      new Counter({ name: PREFIX + name, help, labelNames, registers })
+    const events = counter('events_total', 'Events by type.', ['type'])
+    const refused = counter('refused_total', 'Refusals and failures by reason code.', ['code'])
+    const rounds = counter('rounds_total', 'Rounds adopted by this node.')
+    const restarts = counter('trainer_restarts_total', 'Trainer processes started again.')
+    const roundSeconds = new Histogram({
+      name: `${PREFIX}round_seconds`,
+      help: 'From the adoption of one round to that of the next.',
+      buckets: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600],
+      registers
+    })
+    this.#stop = components.events.subscribe(event => {
+      events.inc({ type: event.type })
+      if (event.type === 'refused') refused.inc({ code: event.code ?? 'unknown' })
+      if (event.type === 'trainer' && event.code === 'trainer_restarted') restarts.inc()
+      if (event.type === 'round' && isAdoption(event)) {
+        rounds.inc()
+        const seconds = event.data?.seconds
+        if (typeof seconds === 'number' && Number.isFinite(seconds)) roundSeconds.observe(seconds)
+      }
+    })
+    this.#readFrom(components.status, options.version)
+  }
+
+  /** Prometheus text. */
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  close(): void {
+    this.#stop()
+    this.#registry.clear()
+  }
+
+  #readFrom(status: () => StatusDocument, version: string): void {
+    const registers = [this.#registry]
+    const gauge = (name: string, help: string, labelNames: string[], collect: (this: Gauge) => void) =>
+      new Gauge({ name: PREFIX + name, help, labelNames, registers, collect })
+    gauge('build_info', 'Always 1; the version is the label.', ['version'], function () {
+      this.set({ version }, 1)
+    })
+    gauge('up_seconds', 'Seconds since the daemon started.', [], function () {
+      this.set(status().node.upSeconds)
+    })
+    gauge('peers', 'Known peers by state.', ['state'], function () {
+      this.reset()
+      for (const peer of status().peers) this.inc({ state: peer.state })
+    })
+    gauge('net_bytes', 'Payload bytes on the wire since the start.', ['dir'], function () {
+      const { sent, received } = status().traffic
+      this.set({ dir: 'sent' }, sent)
+      this.set({ dir: 'received' }, received)
+    })
+    gauge('health', 'Health lines by level.', ['level'], function () {
+      this.reset()
+      for (const level of ['warn', 'fail']) this.set({ level }, 0)
+      for (const row of status().health) this.inc({ level: row.level })
+    })
+    const perRun: [string, string, (run: StatusDocument['runs'][number]) => number | null][] = [
+      ['round', 'Round of the adopted head.', run => run.round],
+      ['step', 'Inner steps taken.', run => run.step],
+      ['loss', 'Mean training loss of the last steps, nats a token.', run => run.loss],
+      ['tokens', 'Tokens trained on by this node.', run => run.tokens],
+      ['tokens_per_second', 'Training speed of this node.', run => run.tokensPerSecond],
+      ['members', 'Live members.', run => run.members.length]
+    ]
+    for (const [name, help, read] of perRun) {
+      gauge(`run_${name}`, help, ['run'], function () {
+        this.reset()
+        for (const run of status().runs.slice(0, MAX_RUN_LABELS)) {
+          const value = read(run)
+          if (typeof value === 'number') this.set({ run: run.run }, value)
+        }
+      })
+    }
+  }
+}
+
+function isAdoption(event: NodeEvent): boolean {
+  return event.code === undefined || event.code === 'adopted'
+}
