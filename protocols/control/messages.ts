@@ -81,8 +81,8 @@ export interface PeerRow {
   direction: 'inbound' | 'outbound' | null
   rttMs: number | null
   lastSeenMs: number | null
-  /** How this node learnt of the peer. */
-  foundBy: 'bootstrap' | 'mdns' | 'dht' | 'inbound' | 'connect' | null
+  /** How this node learnt of the peer; `address` was given by hand. */
+  foundBy: 'bootstrap' | 'mdns' | 'dht' | 'address' | 'inbound' | null
   state: string
   runs: { run: string; round: number; state: string }[]
   agent: string | null

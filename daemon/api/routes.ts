@@ -1,0 +1,254 @@
+// Every path of the API and what it answers. What is slow or may fail lives behind RunHost and NodeFace; nothing is decided here.
+import { isAbsolute } from 'node:path'
+import * as v from 'valibot'
+import type { ConfigDocument, IdDocument, PeerRow, ReadyDocument, RunStatus, StatusDocument } from '../../protocols/control/messages.ts'
+import { type DaemonConfig, settingRows } from '../config.ts'
+import { DaemonError } from '../errors.ts'
+import type { EventLog } from '../events.ts'
+import type { Log } from '../logging/log.ts'
+import { logLine } from '../logging/log-line.ts'
+import { parseRunSpec, specWarnings } from '../manifest.ts'
+import type { Metrics } from '../metrics.ts'
+import type { RunHost } from '../run/run-host.ts'
+
+/** What the API needs to know of the node itself. */
+export interface NodeFace {
+  id(): Omit<IdDocument, 'schema'>
+  status(): StatusDocument
+  peers(): PeerRow[]
+  /** Dials an address; answers the peer found there. */
+  connect(address: string, options: { signal: AbortSignal }): Promise<string>
+  ready(): Omit<ReadyDocument, 'schema'>
+  /** Begins a clean stop, after the answer is out. */
+  shutdown(): void
+}
+
+export interface RouteComponents {
+  face: NodeFace
+  runs: RunHost
+  events: EventLog
+  log: Log
+  metrics: Metrics
+  config: DaemonConfig
+}
+
+/** One request as a route sees it. */
+export interface Call {
+  params: Record<string, string>
+  query: URLSearchParams
+  /** Fires when the client leaves. */
+  signal: AbortSignal
+  body<T extends v.GenericSchema>(schema: T): Promise<v.InferOutput<T>>
+  number(name: string, range: { min: number; max: number }): number | undefined
+}
+
+export interface Route {
+  method: 'GET' | 'POST'
+  /** `:name` stands for one part. */
+  path: string
+  /** Answers the document to send. */
+  handle(call: Call, components: RouteComponents): object | Promise<object>
+}
+
+const RUN = v.pipe(v.string('must be a text'), v.minLength(1, 'must not be empty'), v.maxLength(200, 'must have at most 200 characters'))
+const TEXT = (max: number) => v.pipe(v.string('must be a text'), v.maxLength(max, `must have at most ${max} characters`))
+const ABSOLUTE = v.pipe(TEXT(4096), v.check(isAbsolute, 'must be an absolute path'))
+const ROUND = v.pipe(v.number('must be a number'), v.safeInteger('must be an integer'), v.minValue(0, 'must be at least 0'))
+const SPEC = v.object({ spec: v.unknown(), baseDir: v.optional(ABSOLUTE), file: v.optional(TEXT(4096)) }, 'must be an object')
+const THREADS = v.pipe(
+  v.number('must be a number'),
+  v.safeInteger('must be an integer'),
+  v.minValue(0, 'must be at least 0'),
+  v.maxValue(1024, 'must be at most 1024')
+)
+const JOIN = v.object(
+  {
+    data: v.optional(v.pipe(v.array(TEXT(4096), 'must be a list of paths'), v.maxLength(1000, 'must have at most 1000 entries'))),
+    train: v.optional(v.boolean('must be true or false')),
+    engine: v.optional(TEXT(64)),
+    threads: v.optional(THREADS)
+  },
+  'must be an object'
+)
+const FETCH = v.object({ run: RUN, round: v.optional(ROUND) }, 'must be an object')
+const EXPORT = v.object({ run: RUN, round: v.optional(ROUND), directory: ABSOLUTE }, 'must be an object')
+const ADDRESS = v.object({ address: TEXT(1024) }, 'must be an object')
+
+/** A run may be called by its name where the node knows just one of that name. */
+function runOf(runs: RunHost, text: string): string {
+  const named = runs.list().filter(row => row.name === text)
+  if (named.length > 1) throw new DaemonError('unknown_run', `${named.length} runs are named ${text}`, { hint: 'use the run id' })
+  return named[0]?.run ?? text
+}
+
+function statusOfRun(runs: RunHost, run: string): { status: RunStatus } {
+  const status = runs.list().find(row => row.run === run)
+  if (status === undefined) throw new DaemonError('unknown_run', `this node does not know the run ${run}`)
+  return { status }
+}
+
+const action = (name: 'leave' | 'pause' | 'resume'): Route => ({
+  method: 'POST',
+  path: `/v1/runs/:run/${name}`,
+  async handle({ params }, { runs }) {
+    const run = runOf(runs, params.run!)
+    await runs[name](run)
+    return statusOfRun(runs, run)
+  }
+})
+
+/** Paths that answer with a document; streams, metrics and probes are in server.ts. */
+export const ROUTES: readonly Route[] = [
+  { method: 'GET', path: '/v1/id', handle: (_, { face }) => face.id() },
+  { method: 'GET', path: '/v1/status', handle: (_, { face }) => face.status() },
+  { method: 'GET', path: '/v1/peers', handle: (_, { face }) => ({ peers: face.peers() }) },
+  {
+    method: 'POST',
+    path: '/v1/peers/connect',
+    async handle({ body, signal }, { face }) {
+      const { address } = await body(ADDRESS)
+      return { peer: await face.connect(address, { signal }) }
+    }
+  },
+  { method: 'GET', path: '/v1/runs', handle: (_, { runs }) => ({ runs: runs.list() }) },
+  {
+    method: 'POST',
+    path: '/v1/runs',
+    async handle({ body, signal }, { runs }) {
+      const { spec, baseDir, file } = await body(SPEC)
+      const options = { signal, ...(baseDir === undefined ? {} : { baseDir }), ...(file === undefined ? {} : { file }) }
+      return { run: await runs.create(spec, options) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/runs/validate',
+    async handle({ body }) {
+      const { spec, file } = await body(SPEC)
+      const checked = parseRunSpec(spec, file === undefined ? {} : { file })
+      return { spec: checked, warnings: specWarnings(checked) }
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/runs/:run',
+    async handle({ params }, { runs }) {
+      const run = runOf(runs, params.run!)
+      return { run, ...(await runs.inspect(run)) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/runs/:run/join',
+    async handle({ params, body, signal }, { runs }) {
+      const run = runOf(runs, params.run!)
+      const { data, train, engine, threads } = await body(JOIN)
+      await runs.join(run, {
+        signal,
+        ...(data === undefined ? {} : { data }),
+        ...(train === undefined ? {} : { train }),
+        ...(engine === undefined ? {} : { engine }),
+        ...(threads === undefined ? {} : { threads })
+      })
+      return statusOfRun(runs, run)
+    }
+  },
+  action('leave'),
+  action('pause'),
+  action('resume'),
+  {
+    method: 'GET',
+    path: '/v1/runs/:run/rounds',
+    async handle({ params, number }, { runs }) {
+      const run = runOf(runs, params.run!)
+      return { run, rounds: await runs.rounds(run, number('limit', { min: 1, max: 10_000 }) ?? 20) }
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/why',
+    async handle({ query }, { events }) {
+      const subject = query.get('subject') ?? ''
+      if (subject === '' || subject.length > 200) throw new DaemonError('bad_request', 'subject must be a peer, round, run or CID')
+      return { subject, events: await events.why(subject) }
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/events',
+    async handle({ number }, { events }) {
+      const since = number('since', { min: 0, max: Number.MAX_SAFE_INTEGER })
+      const limit = number('limit', { min: 1, max: 10_000 }) ?? 100
+      return { events: since === undefined ? await events.tail(limit) : await events.since(since, limit), last: events.last }
+    }
+  },
+  { method: 'GET', path: '/v1/checkpoints', handle: async (_, { runs }) => ({ checkpoints: await runs.checkpoints() }) },
+  {
+    method: 'POST',
+    path: '/v1/checkpoints/fetch',
+    async handle({ body, signal }, { runs }) {
+      const { run, round } = await body(FETCH)
+      return { checkpoint: await runs.fetchCheckpoint(runOf(runs, run), round, { signal }) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/checkpoints/export',
+    async handle({ body, signal }, { runs }) {
+      const { run, round, directory } = await body(EXPORT)
+      return runs.exportCheckpoint(runOf(runs, run), round, directory, { signal })
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/logs',
+    handle({ number, query }, { log }) {
+      const lines = log.tail(number('tail', { min: 1, max: 2000 }) ?? 100)
+      return { lines: query.get('format') === 'json' ? lines : lines.map(json => logLine(json, false)) }
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/config',
+    handle: (_, { config }): Omit<ConfigDocument, 'schema'> => ({ home: config.home, file: config.file, settings: settingRows(config) })
+  },
+  {
+    method: 'POST',
+    path: '/v1/shutdown',
+    handle(_, { face }) {
+      face.shutdown()
+      return { stopping: true }
+    }
+  }
+]
+
+/** The route of a path and its parts, or the methods that the path has. */
+export function findRoute(method: string, path: string): { route: Route; params: Record<string, string> } | { allowed: string[] } {
+  const allowed: string[] = []
+  const parts = path.split('/')
+  for (const route of ROUTES) {
+    const params = match(route.path.split('/'), parts)
+    if (params === undefined) continue
+    if (route.method === method || (route.method === 'GET' && method === 'HEAD')) return { route, params }
+    allowed.push(route.method)
+  }
+  return { allowed: [...new Set(allowed)] }
+}
+
+function match(pattern: string[], parts: string[]): Record<string, string> | undefined {
+  if (pattern.length !== parts.length) return undefined
+  const params: Record<string, string> = {}
+  for (const [i, part] of parts.entries()) {
+    const wanted = pattern[i]!
+    if (!wanted.startsWith(':')) {
+      if (wanted !== part) return undefined
+      continue
+    }
+    try {
+      params[wanted.slice(1)] = decodeURIComponent(part)
+    } catch {
+      return undefined
+    }
+  }
+  return params
+}
