@@ -9,7 +9,7 @@ import { registerRounds } from './commands/rounds.ts'
 import { registerRun } from './commands/run.ts'
 import { registerStatus } from './commands/status.ts'
 import { registerStop } from './commands/stop.ts'
-import { registerVersion } from './commands/version.ts'
+import { packageVersion, registerVersion } from './commands/version.ts'
 import { registerWait } from './commands/wait.ts'
 import { registerWhy } from './commands/why.ts'
 import { EXIT, exitCodeOf, type Failure, failureOf } from './errors.ts'
@@ -26,6 +26,7 @@ Answers go to stdout, remarks and logs to stderr. First time here: shoal mesh ru
 export function createProgram(): Command {
   const program = new Command('shoal')
     .description('Train one language model together on the machines you have.')
+    .version(packageVersion(), '-V, --version', 'say the version')
     .option('--home <dir>', "the node's folder (SHOAL_HOME; default: shoal in the XDG data folder)")
     .option('--api <url>', 'control API of the daemon to ask (SHOAL_API; default: the one that runs in --home)')
     .option('--json', 'answer with one JSON document on stdout; streams with one a line')

@@ -1,8 +1,8 @@
 // `shoal version`: of the program and of what it runs on.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { action } from '../action.ts'
-import { readNamed } from '../files.ts'
 
 export function registerVersion(program: Command): void {
   program
@@ -10,7 +10,7 @@ export function registerVersion(program: Command): void {
     .description('the version of the program and of Node')
     .action(
       action(async ({ output }) => {
-        const version = await packageVersion()
+        const version = packageVersion()
         const answer = { schema: 1, version, node: process.versions.node, platform: `${process.platform}-${process.arch}` }
         output.answer(answer, () => `shoal ${version} (node ${answer.node}, ${answer.platform})`)
       })
@@ -18,7 +18,7 @@ export function registerVersion(program: Command): void {
 }
 
 /** From package.json, which lies beside dist/. */
-export async function packageVersion(): Promise<string> {
-  const text = await readNamed(join(import.meta.dirname, '..', '..', '..', 'package.json'))
+export function packageVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type MeshNews, MeshRunner } from '../../../../cli/mesh/runner.ts'
+import { scenarioOf } from '../../../../cli/mesh/scenario.ts'
+import { FakeStarter } from './fake-mesh.ts'
+
+/** Looks until it holds; the test's own time limit ends a wait for ever. */
+const until = async (holds: () => boolean): Promise<void> => {
+  while (!holds()) await delay(2)
+}
+
+describe('MeshRunner', () => {
+  let starter: FakeStarter
+  let news: MeshNews[]
+  let runner: MeshRunner
+  const stop = new AbortController()
+  const { signal } = stop
+
+  const newRunner = (scenario: Record<string, unknown>): MeshRunner => {
+    starter = new FakeStarter()
+    news = []
+    runner = new MeshRunner(
+      { starter, seconds: () => 1.5, news: item => news.push(item) },
+      { scenario: scenarioOf(scenario), spec: {}, dataOf: index => [`data${index}`] }
+    )
+    return runner
+  }
+  const adoptEverywhere = (round: number): void => {
+    for (const state of runner.states) if (state.life === 'alive') starter.node(state.index).adopt(round)
+  }
+  afterEach(() => runner.close())
+
+  it('starts the first node alone, gives its address to the others, and lets all join the run it created', async () => {
+    const driving = newRunner({ nodes: 3, rounds: 1 }).drive({ signal })
+    await until(() => starter.started.length === 3 && starter.started.every(node => node.calls.some(call => call.startsWith('join'))))
+    assert.deepEqual(starter.node(1).options.bootstrap, [])
+    assert.deepEqual(starter.node(3).options.bootstrap, starter.node(1).addresses)
+    assert.deepEqual(starter.node(1).calls, ['create', 'join data1'])
+    assert.deepEqual(starter.node(2).calls, ['join data2'])
+    adoptEverywhere(1)
+    await driving
+    assert.equal(runner.firstRoundSeconds, 1.5)
+  })
+
+  it('kills at a round and restarts at a later one, from the same home and without joining again', async () => {
+    const steps = [
+      { at: { round: 2 }, do: 'kill', node: 3 },
+      { at: { round: 4 }, do: 'restart', node: 3 }
+    ]
+    const driving = newRunner({ nodes: 3, rounds: 5, steps }).drive({ signal })
+    await until(() => runner.states.every(state => state.life === 'alive') && starter.started.length === 3)
+    adoptEverywhere(1)
+    await delay(5)
+    assert.deepEqual(starter.node(3).signals, [])
+    starter.node(1).adopt(2)
+    await until(() => starter.node(3).signals.length > 0)
+    assert.deepEqual(starter.node(3).signals, ['SIGKILL'])
+    starter.node(1).adopt(3)
+    await delay(5)
+    assert.equal(starter.lives(3).length, 1)
+    starter.node(1).adopt(4)
+    await until(() => starter.lives(3).length === 2 && runner.states[2]!.life === 'alive')
+    assert.deepEqual(starter.node(3).calls, [])
+    starter.node(2).adopt(5)
+    await driving
+    assert.deepEqual(
+      runner.faults.map(({ do: what, node, round }) => ({ what, node, round })),
+      [
+        { what: 'kill', node: 3, round: 2 },
+        { what: 'restart', node: 3, round: 4 }
+      ]
+    )
+  })
+
+  it('does steps of one node in the order of the file even where a later one is due first', async () => {
+    const steps = [
+      { at: { phase: 'closing', round: 2, node: 2 }, do: 'kill', node: 2 },
+      { at: { round: 1 }, do: 'restart', node: 2 }
+    ]
+    const driving = newRunner({ nodes: 2, rounds: 2, steps }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    assert.equal(starter.node(2).options.holdPhase, 'closing@2')
+    assert.equal(starter.node(1).options.holdPhase, undefined)
+    adoptEverywhere(1)
+    starter.node(2).emit({ type: 'phase', round: 2, data: { phase: 'closing' } })
+    await delay(5)
+    assert.deepEqual(starter.node(2).signals, [], 'in the phase, not yet held there')
+    starter.node(2).emit({ type: 'phase', round: 2, data: { phase: 'closing', held: true } })
+    await until(() => starter.lives(2).length === 2)
+    assert.equal(starter.node(2).options.holdPhase, undefined, 'the second life is not held')
+    assert.equal(runner.faults[0]!.phase, 'closing')
+    starter.node(1).adopt(2)
+    await driving
+  })
+
+  it('does a step when a node says that it waits', async () => {
+    const steps = [
+      { at: { round: 1 }, do: 'kill', node: 2 },
+      { at: { waiting: 1 }, do: 'restart', node: 2 }
+    ]
+    const driving = newRunner({ nodes: 2, rounds: 2, steps }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    adoptEverywhere(1)
+    await until(() => starter.node(2).signals.length === 1)
+    starter.node(1).waitingFor = 'waiting for 1 more'
+    await until(() => starter.lives(2).length === 2)
+    starter.node(1).adopt(2)
+    await driving
+  })
+
+  it('stops, continues, lets leave and lets join', async () => {
+    const steps = [
+      { at: { round: 1 }, do: 'stop', node: 2 },
+      { at: { round: 2 }, do: 'continue', node: 2 },
+      { at: { round: 2 }, do: 'leave', node: 3 },
+      { at: { round: 2 }, do: 'join', node: 4 }
+    ]
+    const driving = newRunner({ nodes: 3, rounds: 3, steps }).drive({ signal })
+    await until(() => starter.started.length === 3 && runner.states.every(state => state.life === 'alive'))
+    adoptEverywhere(1)
+    await until(() => starter.node(2).signals.length === 1)
+    starter.node(1).adopt(2)
+    await until(() => starter.lives(4).length === 1 && starter.node(4).calls.length === 1)
+    assert.deepEqual(starter.node(2).signals, ['SIGSTOP', 'SIGCONT'])
+    assert.deepEqual(starter.node(3).calls.slice(-2), ['leave', 'shutdown'])
+    starter.node(1).adopt(3)
+    await driving
+    assert.deepEqual(
+      runner.reportNodes().map(node => node.alive),
+      [true, true, false, true]
+    )
+  })
+
+  it('fails when a node ends by itself', async () => {
+    const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    starter.node(2).exit(1)
+    await assert.rejects(driving, { code: 'daemon_exited', message: 'node 2 ended by itself with code 1: last words' })
+  })
+
+  it('ends with the reason of its signal', async () => {
+    const inner = new AbortController()
+    const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal: inner.signal })
+    await until(() => starter.started.length === 2)
+    inner.abort(new Error('enough'))
+    await assert.rejects(driving, /enough/)
+  })
+
+  it('settles once all hold one head, after pausing every node', async () => {
+    const driving = newRunner({ nodes: 2, rounds: 1 }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    starter.node(1).adopt(1)
+    await driving
+    const settling = runner.settle({ signal })
+    await until(() => starter.node(2).calls.includes('pause'))
+    starter.node(2).adopt(1)
+    assert.equal(await settling, true)
+    await runner.collect({ signal })
+    assert.deepEqual(runner.reportRounds(), [
+      {
+        round: 1,
+        record: 'brecord1',
+        anchor: 'banchor1',
+        contributors: [runner.reportRounds()[0]!.contributors[0]!],
+        seconds: 1,
+        bytes: 20
+      }
+    ])
+    assert.deepEqual(runner.reportNodes()[0], {
+      index: 1,
+      peer: 'peer1',
+      alive: true,
+      round: 1,
+      anchor: 'banchor1',
+      tokens: 100,
+      bytesSent: 10,
+      bytesReceived: 10
+    })
+  })
+})
