@@ -35,6 +35,21 @@ describe('averaging', () => {
     )
   })
 
+  it('adds nodes one after the other, whatever their number', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 1e6 }), finite), { minLength: 1, maxLength: 13 }), finite, (nodes, start) => {
+        let sum = 0
+        let total = 0
+        for (const [tokens, delta] of nodes) {
+          sum += tokens * delta
+          total += tokens
+        }
+        const contributions = nodes.map(([weight, delta]) => ({ weight, delta: Float32Array.of(delta) }))
+        assert.equal(strategy.step(Float32Array.of(start), {}, contributions).anchor[0], Math.fround(start - sum / total))
+      })
+    )
+  })
+
   it('refuses nobody, bad weights and other shapes', () => {
     const one = Float32Array.of(1)
     assert.throws(() => strategy.step(one, {}, []), { code: 'bad_weight' })
