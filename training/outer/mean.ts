@@ -7,7 +7,8 @@ export function weightedSum(count: number, contributions: readonly WeightedDelta
   if (contributions.length === 0) throw new TrainingError('bad_weight', 'cannot average the contributions of nobody')
   let total = 0
   for (const { weight, delta } of contributions) {
-    if (!(weight > 0 && weight < Number.POSITIVE_INFINITY)) throw new TrainingError('bad_weight', `cannot average with the weight ${weight}`)
+    if (!(weight > 0 && weight < Number.POSITIVE_INFINITY))
+      throw new TrainingError('bad_weight', `cannot average with the weight ${weight}`)
     if (delta.length !== count) throw new TrainingError('shape_mismatch', `cannot average ${delta.length} values into ${count}`)
     total += weight
   }
