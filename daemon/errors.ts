@@ -55,6 +55,10 @@ export type DaemonErrorCode =
   | 'disk_full'
   | 'trainer_failed'
   | 'timeout'
+  // arithmetic
+  | 'arithmetic_crashed'
+  | 'bad_anchor'
+  | 'bad_contribution'
   // bench round
   | 'bench_failed'
 

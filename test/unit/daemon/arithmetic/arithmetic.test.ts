@@ -1,0 +1,270 @@
+// The worker end to end on a home of its own: files in, blocks on disk, files out.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
+import { DaemonError } from '../../../../daemon/errors.ts'
+import { listBodyBlocks } from '../../../../protocols/bodies/index.ts'
+import { ProtocolError } from '../../../../protocols/errors.ts'
+import { floatsOf, openBlockFiles, readSafetensorsFile, StorageError } from '../../../../storage/index.ts'
+import { TrainingError } from '../../../../training/errors.ts'
+import { deltaNorm } from '../../../../training/outer/index.ts'
+import { type NamedTensor, STAGES, temporaryFolder, tensorsOf, writeTensors } from './small-mesh.ts'
+
+const AVERAGING = { name: 'averaging' } as const
+const NESTEROV = { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } as const
+
+/** Worker code that dies as it is asked. */
+const CRASHING = new URL(
+  `data:text/javascript,${encodeURIComponent(`
+    import { parentPort } from 'node:worker_threads'
+    parentPort.on('message', ({ name }) => { if (name === 'nextAnchor') throw new RangeError('out of luck'); process.exit(9) })
+  `)}`
+)
+
+describe('Arithmetic', function () {
+  this.timeout(30_000)
+  const home = temporaryFolder()
+  let arithmetic: Arithmetic
+  let corrupt: string[]
+  const path = (name: string): string => join(home(), name)
+
+  beforeEach(() => {
+    corrupt = []
+    arithmetic = new Arithmetic({ home: home() }, { onCorrupt: cid => corrupt.push(cid) })
+  })
+  afterEach(() => arithmetic.close())
+
+  const genesis = (strategy: typeof AVERAGING | typeof NESTEROV = AVERAGING) =>
+    arithmetic.safetensorsToAnchor({ tensors: tensorsOf(1, 1), stages: STAGES, strategy })
+  const encode = async (delta: NamedTensor[], codec = 'int8') => {
+    await writeTensors(path('delta'), delta)
+    return await arithmetic.encodeContribution({
+      deltaFile: path('delta'),
+      residualFile: null,
+      nextResidualFile: path('residual'),
+      codec,
+      stages: STAGES
+    })
+  }
+  const readFloats = async (file: string): Promise<NamedTensor[]> =>
+    (await readSafetensorsFile(file)).tensors.map(t => ({ name: t.name, shape: t.shape, values: floatsOf(t) }))
+
+  it('takes a round from a trainer’s file to the next anchor’s file', async () => {
+    const { anchor } = await genesis()
+    const first = await encode(tensorsOf(21, 0.01))
+    const second = await encode(tensorsOf(22, 0.01), 'f32')
+    for (const [{ body, norm }, codec] of [
+      [first, 'int8'],
+      [second, 'f32']
+    ] as const)
+      assert.equal(await arithmetic.checkContribution({ body, codec, norm, parentAnchor: anchor }), null)
+    const next = await arithmetic.nextAnchor({
+      parentAnchor: anchor,
+      contributions: [
+        { body: first.body, codec: 'int8', tokens: 300, age: 0 },
+        { body: second.body, codec: { name: 'f32' }, tokens: 100, age: 0 }
+      ],
+      strategy: AVERAGING
+    })
+    const { bytes } = await arithmetic.anchorToSafetensors({ anchor: next.anchor, file: path('next'), metadata: { round: '1' } })
+    assert.equal(bytes, next.bytes)
+    assert.equal((await readSafetensorsFile(path('next'))).metadata.round, '1')
+    const got = await readFloats(path('next'))
+    const [start, a, b] = [tensorsOf(1, 1), tensorsOf(21, 0.01), tensorsOf(22, 0.01)]
+    for (const [t, tensor] of got.entries()) {
+      assert.equal(tensor.name, start[t]!.name)
+      assert.deepEqual(tensor.shape, start[t]!.shape)
+      for (let i = 0; i < tensor.values.length; i++) {
+        const want = start[t]!.values[i]! - (300 * a[t]!.values[i]! + 100 * b[t]!.values[i]!) / 400
+        // Half an int8 step of the largest value in a block, and f32's rounding.
+        assert.ok(Math.abs(tensor.values[i]! - want) <= 0.0025 / 254 + 1e-7)
+      }
+    }
+  })
+
+  it('gives an anchor’s file back as the same anchor, outer state included', async () => {
+    const { anchor } = await genesis(NESTEROV)
+    const { body } = await encode(tensorsOf(31, 0.01))
+    const next = await arithmetic.nextAnchor({
+      parentAnchor: anchor,
+      contributions: [{ body, codec: 'int8', tokens: 5, age: 0 }],
+      strategy: NESTEROV
+    })
+    await arithmetic.anchorToSafetensors({ anchor: next.anchor, file: path('whole'), outerState: true })
+    const again = await arithmetic.safetensorsToAnchor({ file: path('whole'), stages: STAGES, strategy: NESTEROV })
+    assert.equal(again.anchor, next.anchor)
+    assert.deepEqual(again.newBlocks, [])
+    await arithmetic.anchorToSafetensors({ anchor: next.anchor, file: path('trainable') })
+    const names = (await readFloats(path('trainable'))).map(t => t.name)
+    assert.deepEqual(
+      names,
+      STAGES.flatMap(stage => stage.tensors)
+    )
+  })
+
+  it('writes nothing twice and names every block it needs', async () => {
+    const { anchor, blocks, newBlocks } = await genesis()
+    assert.deepEqual(newBlocks, blocks)
+    const store = await openBlockFiles(home())
+    const listed = await listBodyBlocks(anchor, cid => store.get(cid))
+    assert.deepEqual([...listed.blocks].sort(), [...blocks].sort())
+    const { body } = await encode(tensorsOf(41, 0.01))
+    const request = { parentAnchor: anchor, contributions: [{ body, codec: 'int8', tokens: 5, age: 0 }], strategy: AVERAGING }
+    const once = await arithmetic.nextAnchor(request)
+    const file = (cid: string): number => {
+      const folder = join(home(), 'blocks')
+      const found = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find(name => name.endsWith(cid))!
+      return statSync(join(folder, found)).mtimeMs
+    }
+    const before = once.blocks.map(file)
+    const twice = await arithmetic.nextAnchor(request)
+    assert.equal(twice.anchor, once.anchor)
+    assert.deepEqual(twice.newBlocks, [])
+    assert.deepEqual(twice.blocks.map(file), before)
+    await store.close()
+  })
+
+  it('carries the residual: nothing that was trained is lost', async () => {
+    let residualFile: string | null = null
+    const sent = new Map<string, Float64Array>()
+    for (const round of [1, 2, 3]) {
+      await writeTensors(path('delta'), tensorsOf(50 + round, 0.01))
+      const nextResidualFile = path(`residual-${round}`)
+      const { body, norm } = await arithmetic.encodeContribution({
+        deltaFile: path('delta'),
+        residualFile,
+        nextResidualFile,
+        codec: 'f16',
+        stages: STAGES
+      })
+      assert.ok(norm > 0)
+      // The next anchor from zeros is minus what was sent.
+      const zeros = tensorsOf(1, 1).map(t => ({ ...t, values: new Float32Array(t.values.length) }))
+      const { anchor } = await arithmetic.safetensorsToAnchor({ tensors: zeros, stages: STAGES, strategy: AVERAGING })
+      const next = await arithmetic.nextAnchor({
+        parentAnchor: anchor,
+        contributions: [{ body, codec: 'f16', tokens: 1, age: 0 }],
+        strategy: AVERAGING
+      })
+      await arithmetic.anchorToSafetensors({ anchor: next.anchor, file: path('sent') })
+      for (const { name, values } of await readFloats(path('sent'))) {
+        const total = sent.get(name) ?? new Float64Array(values.length)
+        for (let i = 0; i < values.length; i++) total[i]! -= values[i]!
+        sent.set(name, total)
+      }
+      residualFile = nextResidualFile
+    }
+    for (const { name, values } of await readFloats(residualFile!)) {
+      const rounds = [51, 52, 53].map(seed => tensorsOf(seed, 0.01).find(t => t.name === name)!.values)
+      for (let i = 0; i < values.length; i++) {
+        const trained = rounds[0]![i]! + rounds[1]![i]! + rounds[2]![i]!
+        assert.ok(Math.abs(trained - (sent.get(name)![i]! + values[i]!)) < 1e-9)
+      }
+    }
+  })
+
+  it('refuses bodies by reason', async () => {
+    const { anchor } = await genesis()
+    const { body, norm } = await encode(tensorsOf(61, 0.01))
+    const check = (changes: Record<string, unknown>) =>
+      arithmetic.checkContribution({ body, codec: 'int8', norm, parentAnchor: anchor, ...changes })
+    assert.equal(await check({}), null)
+    assert.equal(await check({ norm: norm * (1 + 1e-15) }), 'norm_mismatch')
+    assert.equal(await check({ norm: Number.NaN }), 'norm_mismatch')
+    assert.equal(await check({ codec: 'f16' }), 'shape_mismatch')
+    assert.equal(await check({ body: anchor, codec: 'int8' }), 'shape_mismatch')
+    const large = await encode(tensorsOf(62, 1000))
+    assert.equal(await check({ body: large.body, norm: large.norm }), 'norm_too_large')
+    const store = await openBlockFiles(home())
+    const noIndex = await store.putCbor({ v: 1, stages: 'many' })
+    assert.equal(await check({ body: noIndex }), 'bad_body')
+    await store.close()
+    await assert.rejects(check({ body: 'bafyreigad4vpc2c4gneyzhxesncqbwycarvwrsa6xdvbrgq6zachydiwrq' }), { code: 'block_missing' })
+  })
+
+  it('states the norm of what the others decode', async () => {
+    const delta = tensorsOf(71, 0.01)
+    assert.equal((await encode(delta, 'f32')).norm, deltaNorm(delta))
+    assert.notEqual((await encode(delta, 'int8')).norm, deltaNorm(delta))
+  })
+
+  it('brings errors over in their own class', async () => {
+    const { anchor } = await genesis()
+    const nan = tensorsOf(81, 0.01)
+    nan[0]!.values[123_456] = Number.NaN
+    await assert.rejects(encode(nan), (error: unknown) => error instanceof TrainingError && error.code === 'non_finite')
+    await assert.rejects(
+      encode(tensorsOf(81, 1).slice(1)),
+      (error: unknown) => error instanceof StorageError && error.code === 'safetensors_missing'
+    )
+    await assert.rejects(
+      arithmetic.nextAnchor({
+        parentAnchor: anchor,
+        contributions: [{ body: anchor, codec: 'int8', tokens: 1, age: 0 }],
+        strategy: AVERAGING
+      }),
+      (error: unknown) => error instanceof DaemonError && error.code === 'bad_contribution'
+    )
+    await assert.rejects(
+      arithmetic.nextAnchor({ parentAnchor: anchor, contributions: [], strategy: NESTEROV }),
+      (error: unknown) => error instanceof DaemonError && error.code === 'bad_anchor'
+    )
+    await assert.rejects(arithmetic.anchorToSafetensors({ anchor: 'nonsense', file: path('x') }), { code: 'bad_cid' })
+    assert.deepEqual(
+      readdirSync(home()).filter(name => name.includes('residual') || name === 'x'),
+      []
+    )
+  })
+
+  it('reports a corrupted block, which can then be fetched again', async () => {
+    const { anchor, blocks } = await genesis()
+    const folder = join(home(), 'blocks')
+    const victim = readdirSync(folder, { recursive: true, encoding: 'utf8' }).find(name => name.endsWith(blocks[1]!))!
+    const bytes = readFileSync(join(folder, victim))
+    bytes[5]! ^= 1
+    writeFileSync(join(folder, victim), bytes)
+    await assert.rejects(
+      arithmetic.anchorToSafetensors({ anchor, file: path('out') }),
+      (error: unknown) => error instanceof ProtocolError && error.code === 'block_missing'
+    )
+    assert.deepEqual(corrupt, [blocks[1]])
+    assert.equal((await genesis()).anchor, anchor)
+    await arithmetic.anchorToSafetensors({ anchor, file: path('out') })
+  })
+
+  it('gives up a call by its signal and goes on with the others', async () => {
+    const { anchor } = await genesis()
+    const controller = new AbortController()
+    const abandoned = arithmetic.anchorToSafetensors({ anchor, file: path('a') }, { signal: controller.signal })
+    const other = arithmetic.anchorToSafetensors({ anchor, file: path('b') })
+    controller.abort(new Error('enough'))
+    await assert.rejects(abandoned, /enough/)
+    await other
+    await assert.rejects(
+      arithmetic.anchorToSafetensors({ anchor, file: path('c') }, { signal: AbortSignal.abort(new Error('never')) }),
+      /never/
+    )
+  })
+
+  it('fails the calls of a worker that dies and starts another', async () => {
+    const doomed = new Arithmetic({ home: home() }, { workerUrl: CRASHING })
+    const ask = (name: 'nextAnchor' | 'anchorToSafetensors') =>
+      name === 'nextAnchor'
+        ? doomed.nextAnchor({ parentAnchor: '', contributions: [], strategy: AVERAGING })
+        : doomed.anchorToSafetensors({ anchor: '', file: '' })
+    await Promise.all([assert.rejects(ask('nextAnchor'), /out of luck/), assert.rejects(ask('nextAnchor'), { code: 'arithmetic_crashed' })])
+    // A new worker answers the next call, with its own death.
+    await assert.rejects(ask('anchorToSafetensors'), { code: 'arithmetic_crashed' })
+    await assert.rejects(ask('nextAnchor'), { code: 'arithmetic_crashed' })
+    await doomed.close()
+  })
+
+  it('close() fails what waits and what comes', async () => {
+    const waiting = genesis()
+    const rejected = assert.rejects(waiting, { code: 'stopping' })
+    await arithmetic.close()
+    await rejected
+    await assert.rejects(genesis(), { code: 'stopping' })
+  })
+})
