@@ -1,0 +1,122 @@
+// Laws of the next anchor over blocks in memory: it depends on the record's list and nothing else.
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { checkContribution } from '../../daemon/arithmetic/check-contribution.ts'
+import { nextAnchor } from '../../daemon/arithmetic/next-anchor.ts'
+import { isCodedError } from '../../daemon/errors.ts'
+import { cidOf, DAG_CBOR, RAW } from '../../protocols/cids.ts'
+import { contribute, genesis, MemoryBlocks, temporaryFolder } from '../unit/daemon/arithmetic/small-mesh.ts'
+
+const NESTEROV = { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } as const
+const DAG_CBOR_PREFIX = 'bafyrei'
+
+/** Answers after a time of its own for each block, so that chunks arrive in any order. */
+class LateBlocks extends MemoryBlocks {
+  delay: (cid: string) => number = () => 0
+
+  override async get(cid: string): Promise<Uint8Array | undefined> {
+    const delay = this.delay(cid)
+    if (delay > 0) await new Promise(resolve => setTimeout(resolve, delay))
+    return super.get(cid)
+  }
+}
+
+describe('nextAnchor()', function () {
+  this.timeout(60_000)
+  const folder = temporaryFolder()
+
+  it('does not depend on how or when chunks arrived', async () => {
+    const origin = new MemoryBlocks()
+    const { anchor } = await genesis(origin, NESTEROV)
+    const contributions = []
+    for (const [seed, codec] of [
+      [1, 'int8'],
+      [2, 'f32'],
+      [3, 'topk']
+    ] as const) {
+      const { body } = await contribute(origin, folder(), { seed, codec })
+      contributions.push({ body, codec, tokens: 10 * seed, age: seed === 2 ? 1 : 0 })
+    }
+    const held = [...origin.blocks]
+    const request = { parentAnchor: anchor, contributions, strategy: NESTEROV }
+    const want = await nextAnchor({ blocks: origin }, request)
+    await fc.assert(
+      fc.asyncProperty(
+        fc.shuffledSubarray(held, { minLength: held.length }),
+        fc.array(fc.nat(4), { minLength: 8, maxLength: 8 }),
+        async (order, delays) => {
+          const blocks = new LateBlocks()
+          for (const [cid, bytes] of order) await blocks.put(cid, bytes)
+          blocks.delay = cid => delays[cid.charCodeAt(cid.length - 2) % delays.length]!
+          assert.deepEqual(await nextAnchor({ blocks }, request), want)
+        }
+      ),
+      { numRuns: 6 }
+    )
+  })
+
+  it('gives the same bits again', async () => {
+    const blocks = new MemoryBlocks()
+    const { anchor } = await genesis(blocks, NESTEROV)
+    const contributions = []
+    for (const seed of [1, 2, 3])
+      contributions.push({ body: (await contribute(blocks, folder(), { seed, codec: 'int8' })).body, codec: 'int8', tokens: seed, age: 0 })
+    const one = await nextAnchor({ blocks }, { parentAnchor: anchor, contributions, strategy: NESTEROV })
+    const same = await nextAnchor({ blocks }, { parentAnchor: anchor, contributions: [...contributions], strategy: NESTEROV })
+    assert.equal(one.anchor, same.anchor)
+  })
+
+  it('throws nothing but coded errors, and checks answer by reason, whatever a body’s bytes are', async () => {
+    const blocks = new MemoryBlocks()
+    const { anchor } = await genesis(blocks, NESTEROV)
+    const { body, norm, blocks: own } = await contribute(blocks, folder(), { seed: 1, codec: 'topk' })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(own.length - 1),
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        fc.boolean(),
+        async (which, changes, cut) => {
+          // The author hashes his own bytes: put the changed block and every index above it under their true names.
+          const spoiled = new MemoryBlocks()
+          for (const [cid, bytes] of blocks.blocks) spoiled.blocks.set(cid, bytes)
+          const victim = own[which]!
+          let bytes = new Uint8Array(blocks.blocks.get(victim)!)
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte
+          if (cut) bytes = bytes.subarray(0, bytes.length - 1)
+          const root = await rename(spoiled, own, victim, bytes, body)
+          try {
+            const reason = await checkContribution(
+              { blocks: spoiled, norms: new Map() },
+              { body: root, codec: 'topk', norm, parentAnchor: anchor }
+            )
+            if (reason === null) assert.equal(root, body)
+          } catch (error) {
+            assert.ok(isCodedError(error), `not a coded error: ${error}`)
+          }
+          const contributions = [{ body: root, codec: 'topk', tokens: 1, age: 0 }]
+          await nextAnchor({ blocks: spoiled }, { parentAnchor: anchor, contributions, strategy: NESTEROV }).catch(error =>
+            assert.ok(isCodedError(error), `not a coded error: ${error}`)
+          )
+        }
+      ),
+      { numRuns: 60 }
+    )
+  })
+})
+
+/** Replaces a block by other bytes and every mention of its CID in the blocks above it; gives the new root. */
+async function rename(blocks: MemoryBlocks, own: string[], victim: string, bytes: Uint8Array, root: string): Promise<string> {
+  const cid = cidOf(bytes, victim.startsWith(DAG_CBOR_PREFIX) ? DAG_CBOR : RAW)
+  await blocks.put(cid, bytes)
+  if (victim === root) return cid
+  const { CID } = await import('multiformats/cid')
+  const [from, to] = [CID.parse(victim).bytes, CID.parse(cid).bytes]
+  for (const index of own.filter(name => name.startsWith(DAG_CBOR_PREFIX) && name !== victim)) {
+    const above = Buffer.from(blocks.blocks.get(index)!)
+    const at = above.indexOf(from)
+    if (at < 0) continue
+    above.set(to, at)
+    return await rename(blocks, own, index, new Uint8Array(above), root)
+  }
+  throw new Error(`nobody names ${victim}`)
+}
