@@ -9,7 +9,7 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { BLOCK_BYTES_MAX, BLOCK_FILES_OPEN_MAX, CORRUPT_FILES_MAX, RESERVED_BYTES } from './constants.ts'
-import { fileFailure, StorageError, systemCode } from './errors.ts'
+import { fileFailure, quoted, StorageError, systemCode } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 import { Gate } from './gate.ts'
 import { temporaryPath } from './leftovers.ts'
@@ -83,10 +83,7 @@ export function digestOf(cid: string): Uint8Array {
     parsed.multihash.digest.byteLength === SHA256_BYTES &&
     parsed.toString() === cid // One block, one name: no second spelling may become a second path.
   if (!known) {
-    throw new StorageError(
-      'bad_cid',
-      `not the CID of a block: ${JSON.stringify(String(cid).slice(0, 80))} (CIDv1, base32, raw or dag-cbor, SHA-256)`
-    )
+    throw new StorageError('bad_cid', `not the CID of a block: ${quoted(cid)} (CIDv1, base32, raw or dag-cbor, SHA-256)`)
   }
   return parsed!.multihash.digest
 }
@@ -238,11 +235,11 @@ class BlockFiles implements BlockStore {
     const folder = join(this.#folder, 'corrupt')
     try {
       await mkdir(folder, { recursive: true })
-      if ((await readdir(folder)).length >= CORRUPT_FILES_MAX) await rm(path, { force: true })
+      if ((await readdir(folder)).length >= CORRUPT_FILES_MAX) await rm(path, { recursive: true, force: true })
       else await rename(path, join(folder, cid))
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return // Another reader was faster.
-      await rm(path, { force: true }) // No room to keep it: what matters is that it is not taken for the block.
+      await rm(path, { recursive: true, force: true }) // No room to keep it: what matters is that it is not taken for the block.
     }
   }
 

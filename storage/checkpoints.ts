@@ -10,7 +10,7 @@ import {
   SAFETENSORS_BYTES_MAX,
   SAFETENSORS_HEADER_BYTES_MAX
 } from './constants.ts'
-import { fileFailure, StorageError, systemCode } from './errors.ts'
+import { fileFailure, quoted, StorageError, systemCode } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 import { removeLeftovers, temporaryPath } from './leftovers.ts'
 import { type OpenSafetensors, openSafetensors, safetensorsBytes, type TensorSource, writeTensors } from './safetensors.ts'
@@ -174,10 +174,7 @@ function parseIndex(text: string): Map<string, string> {
   const shardOf = new Map<string, string>()
   for (const [name, file] of Object.entries(map)) {
     if (typeof file !== 'string' || !PLAIN_NAME.test(file) || !file.endsWith('.safetensors')) {
-      throw new StorageError(
-        'checkpoint_path',
-        `${INDEX} names a file that is not a plain .safetensors name: ${JSON.stringify(String(file).slice(0, 120))}`
-      )
+      throw new StorageError('checkpoint_path', `${INDEX} names a file that is not a plain .safetensors name: ${quoted(file)}`)
     }
     shardOf.set(name, file)
   }
@@ -252,7 +249,7 @@ function parseObject(code: 'checkpoint_config' | 'checkpoint_index', name: strin
 
 function checkFileName(name: string): void {
   if (!PLAIN_NAME.test(name) || name === CONFIG || name === WEIGHTS || name === INDEX) {
-    throw new StorageError('checkpoint_path', `not a name for a file beside the weights: ${JSON.stringify(name.slice(0, 120))}`)
+    throw new StorageError('checkpoint_path', `not a name for a file beside the weights: ${quoted(name)}`)
   }
 }
 

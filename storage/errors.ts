@@ -61,6 +61,11 @@ export function systemCode(error: unknown): string {
   return typeof code === 'string' ? code : ''
 }
 
+/** A value from outside as a message may show it: a short text in quotes, or its kind. String() would run what an object says and recurse. */
+export function quoted(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 120)) : `a value of type ${typeof value}`
+}
+
 /**
  * Says a failure of the file system in this room's words. StorageErrors and aborts pass through.
  *

@@ -2,7 +2,7 @@
 // Keys are joined with '/', numbers written with orderedKey() so that their order is that of the keys.
 import { Level } from 'level'
 import { KEY_BYTES_MAX, RECORD_BYTES_MAX, RECORDS_REOPEN_BYTES, RECORDS_WRITE_BUFFER_BYTES } from './constants.ts'
-import { diskFull, fileFailure, StorageError, systemCode } from './errors.ts'
+import { diskFull, fileFailure, quoted, StorageError, systemCode } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 
 /** The keyspaces: key -> value. Whoever needs another one adds its line here. */
@@ -172,10 +172,7 @@ export class LevelRecords implements Records {
 
 function fullKey(table: TableName, key: string): string {
   if (typeof key !== 'string' || key.length === 0 || Buffer.byteLength(key) > KEY_BYTES_MAX) {
-    throw new StorageError(
-      'bad_key',
-      `a key of ${table} must have 1 to ${KEY_BYTES_MAX} bytes: ${JSON.stringify(String(key).slice(0, 80))}`
-    )
+    throw new StorageError('bad_key', `a key of ${table} must have 1 to ${KEY_BYTES_MAX} bytes: ${quoted(key)}`)
   }
   return `${table}/${key}`
 }

@@ -7,7 +7,7 @@ import {
   SAFETENSORS_TENSORS_MAX,
   TENSOR_BYTES_MAX
 } from './constants.ts'
-import { StorageError, type StorageErrorCode } from './errors.ts'
+import { quoted, StorageError, type StorageErrorCode } from './errors.ts'
 import { DTYPE_BYTES, type Dtype, type TensorInfo, tensorBytes } from './tensors.ts'
 
 /** Bytes of the little-endian length in front of the header. */
@@ -131,21 +131,15 @@ function checkTensor(name: string, value: unknown): PlacedTensor {
     return refuse('safetensors_header', `${quoted(name)} must have dtype, shape and data_offsets, and no more`)
   }
   const { dtype, shape, data_offsets: offsets } = value
-  if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype)) {
-    return refuse('safetensors_dtype', `${quoted(name)} has an unknown dtype: ${quoted(String(dtype))}`)
-  }
-  if (!isCounts(shape) || shape.length > SAFETENSORS_DIMENSIONS_MAX) {
-    return refuse('safetensors_header', `the shape of ${quoted(name)} must be at most ${SAFETENSORS_DIMENSIONS_MAX} whole numbers`)
-  }
   if (!isCounts(offsets) || offsets.length !== 2) {
     return refuse('safetensors_header', `the data_offsets of ${quoted(name)} must be two whole numbers`)
   }
   const [begin, end] = offsets as [number, number]
-  const bytes = checkSize(name, dtype as Dtype, shape)
+  const bytes = checkSize(name, dtype, shape)
   if (end - begin !== bytes) {
     refuse('safetensors_offsets', `${quoted(name)} lies in ${end - begin} bytes; ${dtype} [${shape}] needs ${bytes}`)
   }
-  return { name, dtype: dtype as Dtype, shape, begin, end }
+  return { name, dtype: dtype as Dtype, shape: shape as number[], begin, end }
 }
 
 function checkName(name: string): void {
@@ -155,9 +149,16 @@ function checkName(name: string): void {
   }
 }
 
-function checkSize(name: string, dtype: Dtype, shape: readonly number[]): number {
-  const bytes = tensorBytes(dtype, shape)
-  if (bytes === null || !Number.isSafeInteger(bytes) || bytes < 0 || bytes > TENSOR_BYTES_MAX) {
+/** The bytes that a dtype and a shape need, once both are known to be what they claim. */
+function checkSize(name: string, dtype: unknown, shape: unknown): number {
+  if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    return refuse('safetensors_dtype', `${quoted(name)} has an unknown dtype: ${quoted(dtype)}`)
+  }
+  if (!isCounts(shape) || shape.length > SAFETENSORS_DIMENSIONS_MAX) {
+    return refuse('safetensors_header', `the shape of ${quoted(name)} must be at most ${SAFETENSORS_DIMENSIONS_MAX} whole numbers`)
+  }
+  const bytes = tensorBytes(dtype as Dtype, shape)
+  if (bytes === null || bytes > TENSOR_BYTES_MAX) {
     return refuse(
       'safetensors_offsets',
       `${quoted(name)} as ${dtype} [${shape}] is larger than a tensor may be (${TENSOR_BYTES_MAX} bytes)`
@@ -197,10 +198,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(item => Number.isSafeInteger(item) && item >= 0)
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text.slice(0, 120))
 }
 
 function refuse(code: StorageErrorCode, message: string): never {
