@@ -119,37 +119,34 @@ class BlockFiles implements BlockStore {
   }
 
   async put(cid: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
-    const path = this.#path(cid)
-    if (bytes.byteLength > BLOCK_BYTES_MAX) {
-      throw new StorageError('block_too_large', `block ${cid} has ${bytes.byteLength} bytes; the limit is ${BLOCK_BYTES_MAX}`, {
-        details: { cid, bytes: bytes.byteLength, limit: BLOCK_BYTES_MAX }
-      })
-    }
-    if (!same(hashOf(bytes), digestOf(cid))) {
+    const digest = digestOf(cid)
+    checkSize(cid, bytes)
+    if (!same(hashOf(bytes), digest)) {
       throw new StorageError('wrong_bytes', `these ${bytes.byteLength} bytes are not block ${cid}: their hash differs`, {
         details: { cid }
       })
     }
-    await this.#run('write a block', path, () => this.#write(path, bytes, options.durable === true))
+    await this.#put(cid, bytes, options)
   }
 
-  async putRaw(bytes: Uint8Array, options?: PutOptions): Promise<string> {
+  async putRaw(bytes: Uint8Array, options: PutOptions = {}): Promise<string> {
     const cid = cidOf(bytes, RAW_CODEC)
-    await this.put(cid, bytes, options)
+    checkSize(cid, bytes)
+    await this.#put(cid, bytes, options)
     return cid
   }
 
-  async putCbor(value: unknown, options?: PutOptions): Promise<string> {
+  async putCbor(value: unknown, options: PutOptions = {}): Promise<string> {
     let bytes: Uint8Array
     try {
       bytes = dagCbor.encode(value)
     } catch (error) {
-      throw new StorageError('bad_block', `could not say a value as dag-cbor: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error
-      })
+      const said = error instanceof Error ? error.message : String(error)
+      throw new StorageError('bad_block', `could not say a value as dag-cbor: ${said}`, { cause: error })
     }
     const cid = cidOf(bytes, CBOR_CODEC)
-    await this.put(cid, bytes, options)
+    checkSize(cid, bytes)
+    await this.#put(cid, bytes, options)
     return cid
   }
 
@@ -203,6 +200,12 @@ class BlockFiles implements BlockStore {
     })
   }
 
+  /** For bytes that are known to be the block's: hashing is most of what a put costs, so it is done once. */
+  async #put(cid: string, bytes: Uint8Array, options: PutOptions): Promise<void> {
+    const path = this.#path(cid)
+    await this.#run('write a block', path, () => this.#write(path, bytes, options.durable === true))
+  }
+
   async #write(path: string, bytes: Uint8Array, durable: boolean): Promise<void> {
     const shard = dirname(path)
     const held = await readBounded(path)
@@ -248,6 +251,13 @@ class BlockFiles implements BlockStore {
   }
 }
 
+function checkSize(cid: string, bytes: Uint8Array): void {
+  if (bytes.byteLength <= BLOCK_BYTES_MAX) return
+  throw new StorageError('block_too_large', `block ${cid} has ${bytes.byteLength} bytes; the limit is ${BLOCK_BYTES_MAX}`, {
+    details: { cid, bytes: bytes.byteLength, limit: BLOCK_BYTES_MAX }
+  })
+}
+
 /** The file's bytes, undefined when there is none, null when it cannot be a block (too large, not a file). */
 async function readBounded(path: string): Promise<Uint8Array | undefined | null> {
   try {
@@ -256,7 +266,9 @@ async function readBounded(path: string): Promise<Uint8Array | undefined | null>
     try {
       const found = await handle.stat()
       if (!found.isFile() || found.size > BLOCK_BYTES_MAX) return null
-      return new Uint8Array(await handle.readFile())
+      const bytes = new Uint8Array(found.size)
+      const { bytesRead } = await handle.read(bytes) // Files appear whole and are never written again: one read has it all.
+      return bytes.subarray(0, bytesRead)
     } finally {
       await handle.close()
     }
