@@ -39,4 +39,4 @@ async function writeCheckpoints(): Promise<never> {
   }
 }
 
-await Promise.all([writeBlocks(0), writeBlocks(1), writeState(), writeCheckpoints()])
+await Promise.all([...[0, 1, 2, 3, 4, 5].map(writeBlocks), writeState(), writeCheckpoints()])
