@@ -7,6 +7,7 @@ import {
   CHECKPOINT_FILE_BYTES_MAX,
   CHECKPOINT_FILES_MAX,
   CHECKPOINT_SHARDS_MAX,
+  RESERVED_BYTES,
   SAFETENSORS_BYTES_MAX,
   SAFETENSORS_HEADER_BYTES_MAX
 } from './constants.ts'
@@ -68,7 +69,7 @@ export async function writeCheckpoint(
   try {
     await mkdir(dirname(place), { recursive: true })
     await removeOldAttempts(place)
-    await requireRoom(action, place, Buffer.byteLength(config) + safetensorsBytes(checkpoint.tensors, METADATA))
+    await requireRoom(action, place, Buffer.byteLength(config) + safetensorsBytes(checkpoint.tensors, METADATA), RESERVED_BYTES)
     await mkdir(temporary)
     for (const [name, content] of Object.entries({ ...checkpoint.files, [CONFIG]: config })) {
       const bytes = typeof content === 'string' ? Buffer.from(content) : content

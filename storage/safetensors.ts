@@ -1,7 +1,7 @@
 // safetensors files (github.com/huggingface/safetensors): 8 bytes of length, a JSON header, raw little-endian data. Read whole, tensor by tensor,
 // or from memory; written tensor by tensor, so that memory holds one of them.
 import { type FileHandle, open } from 'node:fs/promises'
-import { SAFETENSORS_BYTES_MAX } from './constants.ts'
+import { RESERVED_BYTES, SAFETENSORS_BYTES_MAX } from './constants.ts'
 import { fileFailure, StorageError } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 import {
@@ -116,7 +116,7 @@ export async function writeSafetensorsFile(
   options: WriteFileOptions = {}
 ): Promise<void> {
   const bytes = safetensorsBytes(tensors, metadata)
-  await requireRoom('write safetensors', path, bytes)
+  await requireRoom('write safetensors', path, bytes, RESERVED_BYTES)
   await replaceFile(path, handle => writeTensors(handle, tensors, metadata, options.signal), options)
 }
 
