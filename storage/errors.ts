@@ -55,6 +55,8 @@ export class StorageError extends Error {
   }
 }
 
+const SYSTEM_CODE = /^(E[A-Z0-9]+|ERR_FS_[A-Z_]+|LEVEL_[A-Z_]+)$/
+
 /** The system's code of an error (`ENOSPC`, `LEVEL_LOCKED`), or an empty string. */
 export function systemCode(error: unknown): string {
   const code = (error as { code?: unknown } | null | undefined)?.code
@@ -67,12 +69,13 @@ export function quoted(value: unknown): string {
 }
 
 /**
- * Says a failure of the file system in this room's words. StorageErrors and aborts pass through.
+ * Says a failure of the file system (or of Level) in this room's words. Anything else passes through: an aborted signal's reason, whatever its
+ * kind, and the error of a caller's tensor source.
  *
  * @param action what was being done, as a verb phrase: `write block bafy...`
  */
 export function fileFailure(action: string, path: string, error: unknown): unknown {
-  if (error instanceof StorageError || (error instanceof Error && error.name === 'AbortError')) return error
+  if (error instanceof StorageError || !SYSTEM_CODE.test(systemCode(error))) return error
   const details = { path }
   const options = { details, cause: error }
   switch (systemCode(error)) {

@@ -42,7 +42,7 @@ export async function openStore(home: string, options: { signal?: AbortSignal } 
     return { home: path, records, blocks, close: () => closeStore(records, blocks) }
   } catch (error) {
     await records.close()
-    throw error
+    throw fileFailure('open the home', path, error)
   }
 }
 

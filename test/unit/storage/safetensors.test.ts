@@ -185,7 +185,10 @@ describe('safetensors files', () => {
     await assert.rejects(writeSafetensorsFile(path(), [{ ...source, read: async () => new Uint8Array(15) }]), {
       code: 'safetensors_offsets'
     })
-    await assert.rejects(writeSafetensorsFile(path(), [{ ...source, read: () => Promise.reject(new Error('gone')) }]))
+    await assert.rejects(writeSafetensorsFile(path(), [{ ...source, read: () => Promise.reject(new Error('gone')) }]), {
+      name: 'Error',
+      message: 'gone'
+    })
     assert.deepEqual(readdirSync(home()), [])
   })
 
