@@ -1,7 +1,17 @@
-// What every engine must do, run on each that works on this machine.
+// What every engine must do, run on each that comes with the project. Gradients are read from the first moment after one step: m = (1 - beta1) g.
 import assert from 'node:assert/strict'
 import { benchTrain } from '../../training/bench.ts'
-import { type EngineName, openEngine } from '../../training/engines/engine.ts'
+import {
+  type AdamWOptions,
+  type CompiledTraining,
+  type Engine,
+  type EngineName,
+  openEngine,
+  type TokenBatch
+} from '../../training/engines/engine.ts'
+import { tf } from '../../training/engines/tensorflow.ts'
+import { initialParameters } from '../../training/models/initial-parameters.ts'
+import { createModel, type Model, type NamedTensor } from '../../training/models/model.ts'
 import {
   ADAMW,
   LEARNING_RATE,
@@ -12,38 +22,228 @@ import {
   workloadSpecs
 } from '../reference/train-step.ts'
 
-const ENGINES: EngineName[] = ['js', 'wasm']
+const ENGINES: EngineName[] = ['traced', 'wasm', 'js']
+const BATCH = 2
+const CONTEXT = 8
+const VOCABULARY = 23
+const optimizer: AdamWOptions = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clipNorm: null }
+const modelOf = (biases: boolean, tiedEmbeddings: boolean) =>
+  createModel({ family: 'gpt2', vocabulary: VOCABULARY, context: CONTEXT, width: 12, layers: 2, heads: 3, biases, tiedEmbeddings })
 
-export async function referenceLosses(engine: EngineName, name: 'tiny' | 'small'): Promise<number[]> {
+async function referenceLosses(engine: EngineName, name: 'tiny' | 'small'): Promise<number[]> {
   const config = WORKLOADS[name]
   const { inputs, targets } = workloadBatch(config)
-  const params = Float32Array.from(workloadParameters(config).flatMap(({ values }) => [...values]))
-  const report = await benchTrain({
-    name,
-    config,
-    specs: workloadSpecs(config),
-    adamw: { ...ADAMW, learningRate: LEARNING_RATE },
-    params,
-    batch: Int32Array.from([...inputs, ...targets]),
-    steps: PYTORCH_LOSSES[name].length - 1,
-    warmup: 1,
-    threads: 2,
-    engine
-  })
-  return report.losses
+  const params = joined(workloadParameters(config).map(({ values }) => values))
+  const batch = Int32Array.from([...inputs, ...targets])
+  const adamw = { ...ADAMW, learningRate: LEARNING_RATE }
+  const steps = PYTORCH_LOSSES[name].length - 1
+  return (await benchTrain({ name, config, specs: workloadSpecs(config), adamw, params, batch, steps, warmup: 1, threads: 2, engine }))
+    .losses
 }
 
-export function assertClose(got: readonly number[], want: readonly number[], tolerance: number): void {
+function joined(parts: Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
+
+function assertClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance: number, what = ''): void {
   assert.equal(got.length, want.length)
-  for (const [i, value] of want.entries()) assert.ok(Math.abs(got[i]! - value) <= tolerance, `at ${i}: ${got[i]} is not ${value}`)
+  for (let i = 0; i < want.length; i++) assert.ok(Math.abs(got[i]! - want[i]!) <= tolerance, `${what} at ${i}: ${got[i]} is not ${want[i]}`)
+}
+
+/** A batch in which tokens repeat. */
+function batchOf(seed: number, size = BATCH * CONTEXT): TokenBatch {
+  const tokens = (shift: number) => Int32Array.from({ length: size }, (_, i) => ((i + shift) * (i + seed) * 5 + seed) % VOCABULARY)
+  return { inputs: tokens(0), targets: tokens(1) }
+}
+
+/** Initial parameters with biases and scales that are not all zeros and ones, so that each one's gradient is told apart. */
+function parametersOf(model: Model): NamedTensor[] {
+  return initialParameters(model, 5).map(({ name, shape, values }) => ({
+    name,
+    shape,
+    values: values.map((value, i) => value * 3 + 0.1 * Math.sin(i))
+  }))
+}
+
+async function firstMoments(engine: Engine, model: Model, options: Partial<AdamWOptions> = {}): Promise<NamedTensor[]> {
+  const compiled = await engine.compileTraining(model, {
+    batch: BATCH,
+    context: CONTEXT,
+    accumulation: 1,
+    optimizer: { ...optimizer, ...options }
+  })
+  await compiled.load(parametersOf(model))
+  await compiled.step([batchOf(1)], 1e-3)
+  const moments = (await compiled.moments()).filter(({ name }) => name.startsWith('adam.m/'))
+  await compiled.dispose()
+  return moments
 }
 
 for (const name of ENGINES)
   describe(`engine ${name}`, () => {
+    let engine: Engine
+    before(async () => {
+      engine = await openEngine(name, { threads: 2 })
+    })
+    after(() => engine.dispose())
+    const model = modelOf(true, true)
+    const compile = async (accumulation = 1, batch = BATCH, options: Partial<AdamWOptions> = {}): Promise<CompiledTraining> => {
+      const compiled = await engine.compileTraining(model, {
+        batch,
+        context: CONTEXT,
+        accumulation,
+        optimizer: { ...optimizer, ...options }
+      })
+      await compiled.load(parametersOf(model))
+      return compiled
+    }
+
     it("gives PyTorch's losses on the tiny workload", async () => {
       assertClose(await referenceLosses(name, 'tiny'), PYTORCH_LOSSES.tiny, 1e-4)
     })
-    it('opens', async () => {
-      await (await openEngine(name, { threads: 1 })).dispose()
+
+    for (const [biases, tied] of [
+      [true, true],
+      [true, false],
+      [false, true]
+    ] as const)
+      it(`gives plain JavaScript's gradients, biases ${biases}, tied ${tied}`, async () => {
+        const variant = modelOf(biases, tied)
+        const js = await openEngine('js', { threads: 1 })
+        const want = await firstMoments(js, variant)
+        const got = await firstMoments(engine, variant)
+        for (const [t, { name: parameter, values }] of want.entries()) {
+          assert.ok(values.some(value => value !== 0))
+          assertClose(got[t]!.values, values, 1e-6, parameter)
+        }
+        await js.dispose()
+      })
+
+    it('steps on the mean of its microbatches', async () => {
+      const [one, two] = [batchOf(1), batchOf(2)]
+      const joined = { inputs: Int32Array.from([...one.inputs, ...two.inputs]), targets: Int32Array.from([...one.targets, ...two.targets]) }
+      const [apart, together] = [await compile(2), await compile(1, 2 * BATCH)]
+      const [a, b] = [await apart.step([one, two], 1e-3), await together.step([joined], 1e-3)]
+      assert.ok(Math.abs(a.loss - b.loss) < 1e-5)
+      const [m, want] = [await apart.moments(), await together.moments()]
+      for (const [t, { name: moment, values }] of want.entries()) assertClose(m[t]!.values, values, 1e-6, moment)
+    })
+
+    it('clips by the global norm and reports it as it was', async () => {
+      const free = await firstMoments(engine, model)
+      const norm = Math.sqrt(free.reduce((sum, { values }) => sum + values.reduce((inner, value) => inner + (value / 0.1) ** 2, 0), 0))
+      const compiled = await compile(1, BATCH, { clipNorm: norm / 4 })
+      const { gradNorm } = await compiled.step([batchOf(1)], 1e-3)
+      assert.ok(Math.abs(gradNorm! / norm - 1) < 1e-4)
+      const clipped = (await compiled.moments()).filter(moment => moment.name.startsWith('adam.m/'))
+      for (const [t, { name: moment, values }] of free.entries())
+        assertClose(
+          clipped[t]!.values,
+          values.map(value => value / 4),
+          1e-6,
+          moment
+        )
+    })
+
+    it('goes on exactly from parameters, moments and step', async () => {
+      const compiled = await compile()
+      for (const seed of [1, 2, 3]) await compiled.step([batchOf(seed)], 1e-2)
+      const other = await engine.compileTraining(model, { batch: BATCH, context: CONTEXT, accumulation: 1, optimizer })
+      await other.load(await compiled.parameters(), await compiled.moments(), 3)
+      assert.deepEqual(await other.step([batchOf(4)], 1e-2), await compiled.step([batchOf(4)], 1e-2))
+      assert.deepEqual(await other.parameters(), await compiled.parameters())
+    })
+
+    it('takes and gives copies', async () => {
+      const compiled = await compile()
+      const given = parametersOf(model)
+      await compiled.setParameters(given)
+      given[0]!.values.fill(7)
+      ;(await compiled.parameters())[0]!.values.fill(8)
+      assert.deepEqual(await compiled.parameters(), parametersOf(model))
+    })
+
+    it('keeps moments when parameters are set', async () => {
+      const compiled = await compile()
+      await compiled.step([batchOf(1)], 1e-2)
+      const moments = await compiled.moments()
+      await compiled.setParameters(parametersOf(model))
+      assert.deepEqual(await compiled.moments(), moments)
+    })
+
+    it('forward gives logits whose cross entropy is losses, for contexts shorter than the model too', async () => {
+      const context = 5
+      const { inputs, targets } = batchOf(3, 2 * context)
+      const forward = await engine.compileForward(model, { batch: 2, context })
+      await forward.load(parametersOf(model))
+      const logits = await forward.logits(inputs)
+      assert.equal(logits.length, 2 * context * VOCABULARY)
+      const want = [...targets].map((target, row) => {
+        const one = logits.subarray(row * VOCABULARY, (row + 1) * VOCABULARY)
+        return Math.log(one.reduce((sum, value) => sum + Math.exp(value), 0)) - one[target]!
+      })
+      assertClose(await forward.losses(inputs, targets), want, 1e-5)
+      await forward.dispose()
+    })
+
+    it('forward looks at no later token', async () => {
+      const forward = await engine.compileForward(model, { batch: 1, context: CONTEXT })
+      await forward.load(parametersOf(model))
+      const { inputs } = batchOf(1, CONTEXT)
+      const first = await forward.logits(inputs)
+      const second = await forward.logits(inputs.with(CONTEXT - 1, (inputs[CONTEXT - 1]! + 1) % VOCABULARY))
+      const before = (CONTEXT - 1) * VOCABULARY
+      assert.deepEqual(first.subarray(0, before), second.subarray(0, before))
+      assert.notDeepEqual(first.subarray(before), second.subarray(before))
+    })
+
+    it('leaks no tensor', async () => {
+      const start = tf.memory().numTensors
+      const compiled = await compile(2, BATCH, { clipNorm: 1 })
+      const forward = await engine.compileForward(model, { batch: BATCH, context: CONTEXT })
+      await forward.load(parametersOf(model))
+      const { inputs, targets } = batchOf(1)
+      const resident = tf.memory().numTensors
+      for (let i = 0; i < 3; i++) {
+        await compiled.step([batchOf(1), batchOf(2)], 1e-3)
+        await compiled.setParameters(await compiled.parameters())
+        await forward.losses(inputs, targets)
+      }
+      assert.equal(tf.memory().numTensors, resident)
+      await compiled.dispose()
+      await forward.dispose()
+      assert.equal(tf.memory().numTensors, start)
+    })
+
+    it('refuses what it cannot take, with a code, and goes on', async () => {
+      const compiled = await compile()
+      const batch = batchOf(1)
+      await assert.rejects(compiled.step([{ ...batch, inputs: batch.inputs.with(3, VOCABULARY) }], 1e-3), {
+        code: 'bad_batch',
+        message: /token 23 at place 3/
+      })
+      await assert.rejects(compiled.step([{ ...batch, targets: batch.targets.slice(1) }], 1e-3), { code: 'bad_batch' })
+      await assert.rejects(compiled.step([batch, batch], 1e-3), { code: 'bad_batch', message: /compiled for 1/ })
+      await assert.rejects(compiled.setParameters(parametersOf(model).slice(1)), { code: 'bad_parameters' })
+      assert.ok(Number.isFinite((await compiled.step([batch], 1e-3)).loss))
+      const fresh = await engine.compileTraining(model, { batch: BATCH, context: CONTEXT, accumulation: 1, optimizer })
+      await assert.rejects(fresh.step([batch], 1e-3), { code: 'not_loaded' })
+      await fresh.dispose()
+      await assert.rejects(fresh.load(parametersOf(model)), { code: 'engine_disposed' })
+      await assert.rejects(engine.compileForward(model, { batch: 1, context: CONTEXT + 1 }), { code: 'bad_batch' })
     })
   })
+
+describe('engine traced', () => {
+  it("gives PyTorch's losses on the small workload", async function () {
+    // 15 steps of half a second, on a machine that has other work.
+    this.timeout(120_000)
+    assertClose(await referenceLosses('traced', 'small'), PYTORCH_LOSSES.small, 1e-4)
+  })
+})

@@ -126,11 +126,15 @@ export async function openEngine(name: EngineName | 'auto', options: EngineOptio
 
 async function unavailable(name: EngineName): Promise<string | null> {
   // Imported when asked for: each loads tens of megabytes.
-  if (name === 'traced') return 'it is not built yet'
+  if (name === 'traced')
+    return import('./traced/traced.ts').then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? error.message.split('\n')[0]! : String(error))
+    )
   return (await import('./tfjs.ts')).tfjsUnavailable(name)
 }
 
-async function open(name: EngineName, _options: EngineOptions): Promise<Engine> {
-  if (name === 'traced') throw new TrainingError('engine_unavailable', 'Cannot open engine traced: it is not built yet')
+async function open(name: EngineName, options: EngineOptions): Promise<Engine> {
+  if (name === 'traced') return (await import('./traced/traced.ts')).openTracedEngine(options)
   return (await import('./tfjs.ts')).openTfjsEngine(name)
 }

@@ -27,10 +27,15 @@ function fused(name: string, inputs: Record<string, tf.Tensor>, attributes: Reco
 export function embedding(table: tf.Tensor, tokens: tf.Tensor): tf.Tensor {
   const [size, width] = table.shape as [number, number]
   const indices = tf.reshape(tokens, [tokens.size])
-  const rows = tf.customGrad(x => ({
-    value: tf.gather(x as tf.Tensor, indices as tf.Tensor1D),
-    gradFunc: (dy: tf.Tensor | tf.Tensor[]) => sumRows(dy as tf.Tensor, indices, size)
-  }))(table)
+  const rows = tf.customGrad((...given) => {
+    const [input] = given as unknown as [tf.Tensor]
+    const save = given[1] as unknown as tf.GradSaveFunc
+    save([indices])
+    return {
+      value: tf.gather(input, indices as tf.Tensor1D),
+      gradFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => sumRows(dy as tf.Tensor, saved[0]!, size)
+    }
+  })(table)
   return tf.reshape(rows, [...tokens.shape, width])
 }
 
@@ -123,11 +128,13 @@ export function crossEntropy(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
     const [input] = given as unknown as [tf.Tensor]
     const save = given[1] as unknown as tf.GradSaveFunc
     const logProbabilities = logSoftmax(input)
-    save([logProbabilities])
+    save([logProbabilities, targets])
     return {
       value: tf.neg(pick(logProbabilities, targets)),
-      gradFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) =>
-        tf.mul(minusOneHot(tf.exp(saved[0]!), targets), tf.reshape(dy as tf.Tensor, [targets.size, 1]))
+      gradFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => {
+        const [savedLog, savedTargets] = saved as [tf.Tensor, tf.Tensor]
+        return tf.mul(minusOneHot(tf.exp(savedLog), savedTargets), tf.reshape(dy as tf.Tensor, [savedTargets.size, 1]))
+      }
     }
   })(logits)
 }
