@@ -169,7 +169,8 @@ async function startLibp2p(options: NodeOptions, discovered: Discovered) {
     peerDiscovery: options.mdns === true ? [discovered.watch('mdns', mdns({ serviceTag: `_shoal-${options.network}._udp.local` }))] : [],
     services: {
       identify: identify(),
-      ping: ping(),
+      // The DHT pings a peer before it enters it into its table, and fails for good when our own ping holds the one stream that is the default.
+      ping: ping({ maxInboundStreams: 32, maxOutboundStreams: 32 }),
       gossip: gossipsub({
         allowPublishToZeroTopicPeers: true,
         // Without it each duplicate's signature is verified before it is known to be one.
@@ -234,7 +235,10 @@ class Node implements ShoalNode {
   readonly #discovered: Discovered
   readonly #redial = new Redial()
   readonly #members = new Map<string, Member>()
+  /** Connected by libp2p and sent away: of another mesh. */
   readonly #strangers = new Set<string>()
+  /** Said goodbye: not called again until they call us. */
+  readonly #forgotten = new Set<string>()
   readonly #retryAtMs = new Map<string, number>()
   readonly #dialling = new Set<string>()
   readonly #provided = new Set<string>()
@@ -314,6 +318,7 @@ class Node implements ShoalNode {
   }
 
   forget(peer: string): void {
+    this.#forgotten.add(peer)
     this.#redial.remove(peer)
     this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
   }
@@ -420,6 +425,7 @@ class Node implements ShoalNode {
       return
     }
     this.#strangers.delete(peer)
+    this.#forgotten.delete(peer)
     this.#retryAtMs.delete(peer)
     if (this.#members.has(peer)) return
     const { direction } = connection
@@ -434,7 +440,7 @@ class Node implements ShoalNode {
   #disconnected(peer: string): void {
     if (!this.#members.delete(peer)) return
     this.#emit({ type: 'disconnected', peer })
-    if (this.#stopping.signal.aborted) return
+    if (this.#stopping.signal.aborted || this.#forgotten.has(peer)) return
     this.#redial.add(peer, {
       connected: () => this.#members.has(peer),
       dial: async signal => {

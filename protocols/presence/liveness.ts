@@ -1,0 +1,112 @@
+// The rule of who is here: (state, event, now) -> commands. No socket, clock, randomness or waiting. The state is the caller's and is changed.
+import { GAP_MS, MAX_PEERS, MAX_RETIRED_SESSIONS, RETIRED_MS, SILENCE_MS } from './constants.ts'
+
+export type PresenceEvent =
+  | HeardEvent
+  /** The last connection with the peer closed. */
+  | { type: 'disconnected'; peer: string }
+  /** Asked by 'check', the peer did not answer. */
+  | { type: 'unreachable'; peer: string }
+  | { type: 'tick' }
+
+export interface HeardEvent {
+  type: 'heard'
+  peer: string
+  session: number
+  seq: number
+  leaving: boolean
+}
+
+export type GoneReason = 'left' | 'silent' | 'unreachable'
+
+export type PresenceCommand =
+  /** The message is news: take its content. */
+  | { type: 'take'; peer: string; joined: boolean }
+  | { type: 'gone'; peer: string; reason: GoneReason }
+  /** See whether the peer still answers, and say 'unreachable' if not. */
+  | { type: 'check'; peer: string }
+
+interface LivePeer {
+  session: number
+  seq: number
+  heardAtMs: number
+  /** Null when it was heard since. */
+  disconnectedAtMs: number | null
+}
+
+export interface PresenceState {
+  live: Map<string, LivePeer>
+  /** Sessions that are over, oldest first. */
+  retired: Map<string, { sessions: number[]; atMs: number }>
+  tickedAtMs: number | null
+}
+
+export function createPresenceState(): PresenceState {
+  return { live: new Map(), retired: new Map(), tickedAtMs: null }
+}
+
+/** @param nowMs monotonic milliseconds */
+export function advancePresence(state: PresenceState, event: PresenceEvent, nowMs: number): PresenceCommand[] {
+  switch (event.type) {
+    case 'heard':
+      return heard(state, event, nowMs)
+    case 'disconnected':
+      return disconnected(state, event.peer, nowMs)
+    case 'unreachable':
+      return unreachable(state, event.peer)
+    case 'tick':
+      return tick(state, nowMs)
+    default:
+      return event satisfies never
+  }
+}
+
+function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent, nowMs: number): PresenceCommand[] {
+  const known = state.live.get(peer)
+  if (state.retired.get(peer)?.sessions.includes(session)) return []
+  if (known !== undefined && known.session === session && seq <= known.seq) return []
+  if (leaving) {
+    retire(state, peer, session, nowMs)
+    return known === undefined ? [] : drop(state, peer, 'left')
+  }
+  if (known === undefined && state.live.size >= MAX_PEERS) return []
+  if (known !== undefined && known.session !== session) retire(state, peer, known.session, nowMs)
+  state.live.set(peer, { session, seq, heardAtMs: nowMs, disconnectedAtMs: null })
+  return [{ type: 'take', peer, joined: known === undefined }]
+}
+
+/** The process may be gone, or only the connection: worth asking at once. */
+function disconnected(state: PresenceState, peer: string, nowMs: number): PresenceCommand[] {
+  const known = state.live.get(peer)
+  if (known === undefined) return []
+  known.disconnectedAtMs = nowMs
+  return [{ type: 'check', peer }]
+}
+
+/** Unreachable from here and silent since: gone. A peer that others relay to us stays. */
+function unreachable(state: PresenceState, peer: string): PresenceCommand[] {
+  const known = state.live.get(peer)
+  return known === undefined || known.disconnectedAtMs === null ? [] : drop(state, peer, 'unreachable')
+}
+
+function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
+  const gapMs = state.tickedAtMs === null ? 0 : nowMs - state.tickedAtMs
+  state.tickedAtMs = nowMs
+  // We were stopped or asleep: what others sent meanwhile is still in our sockets, so their silence is ours.
+  if (gapMs > GAP_MS) for (const peer of state.live.values()) peer.heardAtMs += gapMs
+  for (const [peer, { atMs }] of state.retired) if (nowMs - atMs > RETIRED_MS) state.retired.delete(peer)
+  const silent = [...state.live].filter(([, { heardAtMs }]) => nowMs - heardAtMs >= SILENCE_MS)
+  return silent.flatMap(([peer]) => drop(state, peer, 'silent'))
+}
+
+function drop(state: PresenceState, peer: string, reason: GoneReason): PresenceCommand[] {
+  state.live.delete(peer)
+  return [{ type: 'gone', peer, reason }]
+}
+
+function retire(state: PresenceState, peer: string, session: number, nowMs: number): void {
+  const sessions = [...(state.retired.get(peer)?.sessions ?? []), session].slice(-MAX_RETIRED_SESSIONS)
+  // Bounded: the longest known goes first.
+  if (!state.retired.has(peer) && state.retired.size >= MAX_PEERS) state.retired.delete(state.retired.keys().next().value!)
+  state.retired.set(peer, { sessions, atMs: nowMs })
+}

@@ -1,0 +1,219 @@
+// Presence wired to gossip: says that we are here, and hears who else is.
+import { randomInt } from 'node:crypto'
+import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
+import { type ClockReport, compareClocks } from './clocks.ts'
+import {
+  CHECK_TIMEOUT_MS,
+  GOODBYE_MS,
+  GREETING_DELAY_MS,
+  MAX_HOLDING,
+  MAX_HOLDING_IN_ALL,
+  MAX_RUNS,
+  MIN_INTERVAL_MS,
+  PRESENCE_INTERVAL_MS,
+  presenceTopic,
+  TICK_MS
+} from './constants.ts'
+import { advancePresence, createPresenceState, type GoneReason, type PresenceCommand, type PresenceEvent } from './liveness.ts'
+import { decodePresence, encodePresence, type Presence, type PresenceRun } from './messages.ts'
+
+export interface PresenceComponents {
+  node: GossipNode & {
+    readonly peer: string
+    ping(peer: string, options: { signal: AbortSignal }): Promise<number>
+    onEvent(listener: (event: { type: string; peer: string }) => void): () => void
+    /** Drops the connections of a peer that went silent, so that the node's peers are the living. */
+    disconnect(peer: string): void
+    /** A peer that said goodbye need not be called again. */
+    forget(peer: string): void
+  }
+}
+
+export interface PresenceOptions {
+  network: string
+  /** @default '' */
+  version?: string
+  /** @default 'shoal' */
+  agent?: string
+  /** Milliseconds added to our wall clock, for tests of wrong clocks. @default 0 */
+  clockOffsetMs?: number
+}
+
+export interface PresentPeer {
+  peer: string
+  /** Unix milliseconds by our clock when it was last heard. */
+  lastSeenMs: number
+  version: string
+  agent: string
+  runs: PresenceRun[]
+}
+
+export type PresenceChange =
+  | { type: 'joined'; peer: string; present: PresentPeer }
+  | { type: 'updated'; peer: string; present: PresentPeer }
+  | { type: 'gone'; peer: string; reason: GoneReason; present: PresentPeer }
+
+export class PresenceService {
+  readonly #node: PresenceComponents['node']
+  readonly #topic: string
+  readonly #options: PresenceOptions
+  readonly #state = createPresenceState()
+  readonly #present = new Map<string, PresentPeer & { offsetMs: number }>()
+  readonly #runs = new Map<string, PresenceRun>()
+  readonly #listeners = new Set<(change: PresenceChange) => void>()
+  readonly #session = randomInt(2 ** 47)
+  readonly #stopping = new AbortController()
+  #seq = 0
+  #saidAtMs = Number.NEGATIVE_INFINITY
+  #speakTimer: NodeJS.Timeout | undefined
+  #speakAtMs = Number.POSITIVE_INFINITY
+  #tickTimer: NodeJS.Timeout | undefined
+  #stopListening: (() => void) | undefined
+
+  constructor({ node }: PresenceComponents, options: PresenceOptions) {
+    this.#node = node
+    this.#options = options
+    this.#topic = presenceTopic(options.network)
+  }
+
+  start(): void {
+    this.#node.subscribe(this.#topic, (bytes, from) => this.#receive(bytes, from))
+    this.#stopListening = this.#node.onEvent(({ type, peer }) => {
+      if (type === 'connected') this.#speakIn(GREETING_DELAY_MS)
+      if (type === 'disconnected') this.#advance({ type: 'disconnected', peer })
+    })
+    this.#tickTimer = setInterval(() => this.#advance({ type: 'tick' }), TICK_MS)
+    this.#speakIn(0)
+  }
+
+  /** Says goodbye, so that others know at once. Called before the node stops. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('presence has stopped'))
+    this.#stopListening?.()
+    clearInterval(this.#tickTimer)
+    clearTimeout(this.#speakTimer)
+    await this.#say({ leaving: true })
+    await new Promise(resolve => setTimeout(resolve, GOODBYE_MS))
+    this.#node.unsubscribe(this.#topic)
+  }
+
+  /** Sets what we say of one run. Others hear at once when more than the step changed, else with the next message. */
+  setRun(run: PresenceRun): void {
+    const known = this.#runs.get(run.run)
+    if (known === undefined && this.#runs.size >= MAX_RUNS) return
+    const copy = { ...run, holding: run.holding.slice(-MAX_HOLDING) }
+    this.#runs.set(run.run, copy)
+    if (known === undefined || JSON.stringify({ ...known, step: 0 }) !== JSON.stringify({ ...copy, step: 0 })) this.#speakIn(0)
+  }
+
+  removeRun(run: string): void {
+    if (this.#runs.delete(run)) this.#speakIn(0)
+  }
+
+  /** Peers that are here now, ourselves not among them. */
+  peers(): PresentPeer[] {
+    return [...this.#present.values()]
+  }
+
+  isPresent(peer: string): boolean {
+    return this.#present.has(peer)
+  }
+
+  /** Peers that are here now and in `run`, with what they say of it. */
+  membersOf(run: string): { peer: string; run: PresenceRun }[] {
+    return this.peers().flatMap(({ peer, runs }) => runs.filter(entry => entry.run === run).map(entry => ({ peer, run: entry })))
+  }
+
+  clocks(): ClockReport {
+    return compareClocks([...this.#present.values()].map(({ peer, offsetMs }) => ({ peer, offsetMs })))
+  }
+
+  onChange(listener: (change: PresenceChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #receive(bytes: Uint8Array, from: string): GossipVerdict {
+    if (from === this.#node.peer || this.#stopping.signal.aborted) return 'ignore'
+    let presence: Presence
+    try {
+      presence = decodePresence(bytes)
+    } catch {
+      return 'reject'
+    }
+    const { session, seq, leaving } = presence
+    const news = this.#advance({ type: 'heard', peer: from, session, seq, leaving }, presence)
+    return news || leaving ? 'accept' : 'ignore'
+  }
+
+  /** True when the rule answered with anything. */
+  #advance(event: PresenceEvent, presence?: Presence): boolean {
+    const commands = advancePresence(this.#state, event, performance.now())
+    for (const command of commands) this.#obey(command, presence)
+    return commands.length > 0
+  }
+
+  #obey(command: PresenceCommand, presence: Presence | undefined): void {
+    const { peer } = command
+    if (command.type === 'take') {
+      const { agent, runs, timeMs, version } = presence!
+      const present = { peer, agent, version, runs, lastSeenMs: Date.now(), offsetMs: timeMs - this.#wallClock() }
+      this.#present.set(peer, present)
+      this.#tell({ type: command.joined ? 'joined' : 'updated', peer, present })
+      if (command.joined) this.#speakIn(0)
+    } else if (command.type === 'gone') {
+      const present = this.#present.get(peer)!
+      this.#present.delete(peer)
+      if (command.reason === 'left') this.#node.forget(peer)
+      else this.#node.disconnect(peer)
+      this.#tell({ type: 'gone', peer, reason: command.reason, present })
+    } else {
+      void this.#check(peer)
+    }
+  }
+
+  async #check(peer: string): Promise<void> {
+    try {
+      await this.#node.ping(peer, { signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]) })
+    } catch {
+      if (!this.#stopping.signal.aborted) this.#advance({ type: 'unreachable', peer })
+    }
+  }
+
+  /** Speaks after `delayMs` or earlier, never more often than MIN_INTERVAL_MS, and from then on every PRESENCE_INTERVAL_MS. */
+  #speakIn(delayMs: number): void {
+    if (this.#stopping.signal.aborted) return
+    const nowMs = performance.now()
+    const atMs = Math.max(nowMs + delayMs, this.#saidAtMs + MIN_INTERVAL_MS)
+    if (atMs >= this.#speakAtMs) return
+    clearTimeout(this.#speakTimer)
+    this.#speakAtMs = atMs
+    this.#speakTimer = setTimeout(() => {
+      this.#speakAtMs = Number.POSITIVE_INFINITY
+      void this.#say({ leaving: false })
+      this.#speakIn(PRESENCE_INTERVAL_MS)
+    }, atMs - nowMs)
+  }
+
+  async #say({ leaving }: { leaving: boolean }): Promise<void> {
+    this.#saidAtMs = performance.now()
+    this.#seq += 1
+    const { agent = 'shoal', version = '' } = this.#options
+    const holdingMax = Math.floor(MAX_HOLDING_IN_ALL / Math.max(1, this.#runs.size))
+    const runs = [...this.#runs.values()].map(run => ({ ...run, holding: run.holding.slice(-holdingMax) }))
+    const presence = { session: this.#session, seq: this.#seq, timeMs: this.#wallClock(), leaving, version, agent, runs }
+    try {
+      await this.#node.publish(this.#topic, encodePresence(presence))
+    } catch {
+      // Nobody to tell, or the node is stopping; the next message follows in two seconds.
+    }
+  }
+
+  #wallClock(): number {
+    return Date.now() + (this.#options.clockOffsetMs ?? 0)
+  }
+
+  #tell(change: PresenceChange): void {
+    for (const listener of this.#listeners) listener(change)
+  }
+}

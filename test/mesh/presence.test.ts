@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { createNode, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
+import { cidOf, DAG_CBOR } from '../../protocols/cids.ts'
+import { PRESENCE_TIMEOUT_MS, PresenceService } from '../../protocols/presence/index.ts'
+
+const RUN = cidOf(new Uint8Array([9]), DAG_CBOR)
+
+interface Member {
+  node: ShoalNode
+  presence: PresenceService
+}
+
+describe('presence over real nodes', () => {
+  let members: Member[]
+
+  beforeEach(() => {
+    members = []
+  })
+  afterEach(async () => {
+    await Promise.all(
+      members.map(async ({ node, presence }) => {
+        await presence.stop()
+        await node.stop()
+      })
+    )
+  })
+
+  async function member(options: Partial<NodeOptions> = {}, clockOffsetMs = 0): Promise<Member> {
+    const network = options.network ?? 'presence'
+    const node = await createNode({
+      privateKey: await generateKeyPair('Ed25519'),
+      network,
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      profile: 'test',
+      ...options
+    })
+    const presence = new PresenceService({ node }, { network, version: '1', clockOffsetMs })
+    presence.start()
+    const joined = { node, presence }
+    members.push(joined)
+    return joined
+  }
+
+  const sees = (who: Member, whom: Member) => until(() => who.presence.isPresent(whom.node.peer))
+
+  it('hears of peers and of what they do, without being asked', async () => {
+    const a = await member()
+    const b = await member({ bootstrap: [a.node.addresses()[0]!] })
+    await Promise.all([sees(a, b), sees(b, a)])
+    const startedMs = performance.now()
+    a.presence.setRun({ run: RUN, head: null, round: 3, state: 'training', step: 5, holding: [] })
+    await until(() => b.presence.membersOf(RUN)[0]?.run.round === 3)
+    assert.ok(performance.now() - startedMs < 1000, 'a change is told at once')
+  })
+
+  it('finds peers that share only a bootstrap node', async () => {
+    const hub = await member()
+    const hubAddress = hub.node.addresses()[0]!
+    const a = await member({ bootstrap: [hubAddress] })
+    const b = await member({ bootstrap: [hubAddress] })
+    await until(() => a.node.isConnected(b.node.peer) && b.node.isConnected(a.node.peer))
+    const [found] = a.node.peers().filter(({ peer }) => peer === b.node.peer)
+    assert.ok(['dht', 'inbound'].includes(found!.foundBy))
+    assert.equal(a.node.peers().find(({ peer }) => peer === hub.node.peer)!.foundBy, 'bootstrap')
+    await Promise.all([sees(a, b), sees(b, a), sees(hub, a)])
+  })
+
+  it('drops a peer at once when it says goodbye', async () => {
+    const a = await member()
+    const b = await member({ bootstrap: [a.node.addresses()[0]!] })
+    await sees(a, b)
+    const gone = new Promise<string>(resolve => a.presence.onChange(change => change.type === 'gone' && resolve(change.reason)))
+    await b.presence.stop()
+    assert.equal(await gone, 'left')
+  })
+
+  it('drops a peer that dies without a word within the bound', async () => {
+    const a = await member()
+    const b = await member({ bootstrap: [a.node.addresses()[0]!] })
+    await Promise.all([sees(a, b), sees(b, a)])
+    const startedMs = performance.now()
+    members.pop()
+    await b.node.stop()
+    await until(() => !a.presence.isPresent(b.node.peer) && !a.node.isConnected(b.node.peer), PRESENCE_TIMEOUT_MS)
+    assert.ok(performance.now() - startedMs < PRESENCE_TIMEOUT_MS)
+    b.presence.stop().catch(() => {})
+  })
+
+  it('warns of a clock that is off by a day', async () => {
+    const a = await member()
+    const bootstrap = [a.node.addresses()[0]!]
+    const b = await member({ bootstrap })
+    const off = await member({ bootstrap }, 86_400_000)
+    await until(() => off.presence.peers().length === 2 && a.presence.peers().length === 2 && b.presence.peers().length === 2)
+    assert.equal(off.presence.clocks().ownWrong, true)
+    assert.deepEqual(
+      a.presence.clocks().wrongPeers.map(({ peer }) => peer),
+      [off.node.peer]
+    )
+    assert.equal(a.presence.clocks().ownWrong, false)
+  })
+})
+
+async function until(condition: () => boolean, limitMs = 10_000): Promise<void> {
+  const endMs = performance.now() + limitMs
+  while (!condition()) {
+    if (performance.now() > endMs) throw new Error(`not so within ${limitMs} ms: ${condition}`)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { SILENCE_MS, TICK_MS } from '../../../../protocols/presence/constants.ts'
+import { PRESENCE_TIMEOUT_MS } from '../../../../protocols/presence/index.ts'
+import { advancePresence, createPresenceState, type PresenceEvent } from '../../../../protocols/presence/liveness.ts'
+
+const heard = (peer: string, seq: number, options: { session?: number; leaving?: boolean } = {}): PresenceEvent => ({
+  type: 'heard',
+  peer,
+  seq,
+  session: options.session ?? 1,
+  leaving: options.leaving ?? false
+})
+const tick: PresenceEvent = { type: 'tick' }
+
+describe('advancePresence()', () => {
+  it('takes a peer in when it is first heard, and its later messages once each', () => {
+    const state = createPresenceState()
+    assert.deepEqual(advancePresence(state, heard('a', 1), 0), [{ type: 'take', peer: 'a', joined: true }])
+    assert.deepEqual(advancePresence(state, heard('a', 3), 10), [{ type: 'take', peer: 'a', joined: false }])
+    assert.deepEqual(advancePresence(state, heard('a', 3), 20), [])
+    assert.deepEqual(advancePresence(state, heard('a', 2), 30), [])
+  })
+
+  it('drops a silent peer within the stated bound', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 1), 0)
+    let goneAtMs = 0
+    for (let nowMs = 0; goneAtMs === 0; nowMs += TICK_MS) {
+      if (advancePresence(state, tick, nowMs).length > 0) goneAtMs = nowMs
+    }
+    assert.ok(goneAtMs + TICK_MS <= PRESENCE_TIMEOUT_MS)
+    assert.equal(state.live.size, 0)
+  })
+
+  it('drops a peer that says goodbye at once, and no late message brings it back', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 1), 0)
+    assert.deepEqual(advancePresence(state, heard('a', 5, { leaving: true }), 1), [{ type: 'gone', peer: 'a', reason: 'left' }])
+    assert.deepEqual(advancePresence(state, heard('a', 4), 2), [])
+    assert.deepEqual(advancePresence(state, heard('a', 6), 3), [])
+    assert.deepEqual(advancePresence(state, heard('a', 1, { session: 2 }), 4), [{ type: 'take', peer: 'a', joined: true }])
+  })
+
+  it('takes a restarted peer whose count begins anew, and not its old session again', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 100), 0)
+    assert.deepEqual(advancePresence(state, heard('a', 1, { session: 2 }), 1), [{ type: 'take', peer: 'a', joined: false }])
+    assert.deepEqual(advancePresence(state, heard('a', 101), 2), [])
+    assert.deepEqual(advancePresence(state, heard('a', 2, { session: 2 }), 3), [{ type: 'take', peer: 'a', joined: false }])
+  })
+
+  it('checks a peer whose connection closed, and drops it when it does not answer', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 1), 0)
+    assert.deepEqual(advancePresence(state, { type: 'disconnected', peer: 'a' }, 10), [{ type: 'check', peer: 'a' }])
+    assert.deepEqual(advancePresence(state, { type: 'unreachable', peer: 'a' }, 20), [{ type: 'gone', peer: 'a', reason: 'unreachable' }])
+    assert.deepEqual(advancePresence(state, { type: 'disconnected', peer: 'a' }, 30), [])
+  })
+
+  it('keeps a peer that cannot be reached from here while others relay what it says', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 1), 0)
+    advancePresence(state, { type: 'disconnected', peer: 'a' }, 10)
+    advancePresence(state, heard('a', 2), 15)
+    assert.deepEqual(advancePresence(state, { type: 'unreachable', peer: 'a' }, 20), [])
+    assert.equal(state.live.size, 1)
+  })
+
+  it('blames nobody for its own sleep', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 1), 0)
+    advancePresence(state, tick, 500)
+    assert.deepEqual(advancePresence(state, tick, 60_000), [])
+    assert.deepEqual(advancePresence(state, tick, 60_500), [])
+    let nowMs = 61_000
+    while (state.live.size > 0) {
+      nowMs += TICK_MS
+      advancePresence(state, tick, nowMs)
+    }
+    assert.ok(nowMs > 60_000 + SILENCE_MS - 1000 && nowMs < 60_000 + PRESENCE_TIMEOUT_MS)
+  })
+
+  it('joins and drops each peer in turn, whatever happens', () => {
+    const peer = fc.constantFrom('a', 'b', 'c')
+    const event: fc.Arbitrary<PresenceEvent> = fc.oneof(
+      fc.record({ type: fc.constant('heard' as const), peer, session: fc.nat(3), seq: fc.nat(20), leaving: fc.boolean() }),
+      fc.record({ type: fc.constantFrom('disconnected' as const, 'unreachable' as const), peer }),
+      fc.constant(tick)
+    )
+    fc.assert(
+      fc.property(fc.array(fc.tuple(event, fc.nat(4000))), steps => {
+        const state = createPresenceState()
+        const present = new Set<string>()
+        let nowMs = 0
+        for (const [step, delayMs] of steps) {
+          nowMs += delayMs
+          for (const command of advancePresence(state, step, nowMs)) {
+            if (command.type === 'take') {
+              assert.equal(command.joined, !present.has(command.peer))
+              present.add(command.peer)
+            } else if (command.type === 'gone') {
+              assert.ok(present.delete(command.peer))
+            } else {
+              assert.ok(present.has(command.peer))
+            }
+          }
+          assert.deepEqual(new Set(state.live.keys()), present)
+        }
+      })
+    )
+  })
+})
