@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { judge, readCondition } from '../../../cli/commands/wait.ts'
+import type { StatusDocument } from '../../../protocols/control/index.ts'
+import { type FakeDaemon, startFakeDaemon } from './fake-daemon.ts'
+
+const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
+const RUN = `b${'a'.repeat(58)}`
+const RUN_STATUS = {
+  run: RUN,
+  name: 'demo',
+  state: 'waiting' as const,
+  waitingFor: 'waiting for 1 more',
+  reason: null,
+  round: 3,
+  head: 'bhead',
+  anchor: 'banchor',
+  step: 150,
+  loss: 2.25,
+  tokens: 153_600,
+  tokensPerSecond: 4200,
+  engine: 'traced',
+  members: ['peer1', 'peer2'],
+  lastContribution: { round: 3, cid: 'bc', result: 'included' as const, weight: 0.25 },
+  trainer: { restarts: 0, reason: null }
+}
+const PEER = {
+  peer: '12D3KooWPeerTwo2222',
+  addresses: ['/ip4/127.0.0.1/tcp/4102/p2p/12D3KooWPeerTwo2222'],
+  direction: 'outbound' as const,
+  rttMs: 2,
+  lastSeenMs: 1200,
+  foundBy: 'dht' as const,
+  state: 'live',
+  runs: [{ run: RUN, round: 4, state: 'training' }],
+  agent: null
+}
+const STATUS: StatusDocument = {
+  schema: 1,
+  node: { peer: '12D3KooWPeerOne1111', upSeconds: 200, version: '0.1.0', network: 'shoal', state: 'ready' },
+  runs: [RUN_STATUS],
+  peers: [PEER],
+  traffic: { sent: 1000, received: 2_500_000 },
+  health: [{ level: 'warn', code: 'clock_skew', message: 'the clock is a day off', fix: 'set the clock' }]
+}
+const EVENT = { id: 7, ts: '2026-01-01T00:00:00.000Z', type: 'refused', run: RUN, round: 3, code: 'norm_too_large', message: 'too large' }
+
+describe('commands', function () {
+  this.timeout(20_000)
+  let daemon: FakeDaemon
+  before(async () => {
+    daemon = await startFakeDaemon({
+      'GET /v1/status': STATUS,
+      'GET /v1/peers': { schema: 1, peers: [PEER] },
+      'GET /v1/runs': { schema: 1, runs: [RUN_STATUS] },
+      [`GET /v1/runs/${RUN}/rounds`]: {
+        schema: 1,
+        run: RUN,
+        rounds: [
+          {
+            round: 3,
+            record: 'brecord',
+            anchor: 'banchor',
+            closer: 'peer1',
+            contributors: [],
+            seconds: 6.1,
+            bytes: 9,
+            adoptedAt: 'now',
+            loss: 2
+          }
+        ]
+      },
+      'GET /v1/why': { schema: 1, subject: '3', events: [EVENT] },
+      'GET /v1/events': (response: ServerResponse) => {
+        if (response.req.headers.accept !== 'text/event-stream') {
+          response.end(JSON.stringify({ schema: 1, events: [EVENT], last: 7 }))
+          return
+        }
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write(`id: 8\ndata: ${JSON.stringify({ ...EVENT, id: 8 })}\n\n`)
+      }
+    })
+  })
+  after(() => daemon.close())
+
+  const shoal = (args: string[], during?: (child: ReturnType<typeof spawn>, stdout: string) => void) =>
+    new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve => {
+      const { SHOAL_API: _api, ...env } = process.env
+      const child = spawn(process.execPath, [MAIN, ...args], { env: { ...env, SHOAL_HOME: daemon.home } })
+      let stdout = ''
+      let stderr = ''
+      child.stdout.on('data', data => {
+        stdout += data
+        during?.(child, stdout)
+      })
+      child.stderr.on('data', data => {
+        stderr += data
+      })
+      child.on('close', status => resolve({ status, stdout, stderr }))
+    })
+
+  it('status shows node, run, peers and what is wrong', async () => {
+    const { status, stdout } = await shoal(['status'])
+    assert.equal(status, 0)
+    for (const part of [
+      /demo {3}waiting {3}round 3/,
+      /waiting for 1 more/,
+      /received 2\.5 MB/,
+      /dht/,
+      /# {2}warn {2}the clock is a day off {2}-> set the clock/
+    ]) {
+      assert.match(stdout, part)
+    }
+  })
+
+  it('status --json is the document as it came, alone on stdout', async () => {
+    const { stdout } = await shoal(['status', '--json'])
+    assert.deepEqual(JSON.parse(stdout), STATUS)
+  })
+
+  it('status --watch writes lines in a pipe and ends with 0 at Ctrl-C', async () => {
+    const { status, stdout } = await shoal(['status', '--watch'], child => child.kill('SIGINT'))
+    assert.equal(status, 0)
+    assert.match(stdout, /^\S+ \.\.rOne1111 ready peers 1 \| demo waiting round 3 step 150 loss 2\.250 \(waiting for 1 more\)\n$/)
+  })
+
+  it('rounds takes the only run there is, and a name, and the end of an id', async () => {
+    for (const args of [['rounds'], ['rounds', 'demo'], ['rounds', '..aaaaaaaa']]) {
+      const { status, stdout } = await shoal(args)
+      assert.equal(status, 0)
+      assert.match(stdout, /ROUND .*LOSS[\s\S]*3 +2\.000/)
+    }
+  })
+
+  it('rounds of an unknown run fails with the nearest name', async () => {
+    const { status, stderr } = await shoal(['rounds', 'dem'])
+    assert.equal(status, 1)
+    assert.match(stderr, /^unknown_run: .*\n {2}hint: did you mean demo\?/)
+  })
+
+  it("the daemon's refusals keep their code and hint", async () => {
+    const { status, stdout } = await shoal(['run', 'inspect', `b${'c'.repeat(58)}`, '--json'])
+    assert.equal(status, 1)
+    assert.deepEqual(JSON.parse(stdout).error, { code: 'unknown_run', message: 'the message of unknown_run', hint: 'the way out' })
+  })
+
+  it('a wrong token ends with 5', async () => {
+    const home = await startFakeDaemon({})
+    writeFileSync(join(home.home, 'api-token'), 'other')
+    const { status, stderr } = await shoal(['id', '--home', home.home])
+    await home.close()
+    assert.equal(status, 5)
+    assert.match(stderr, /^not_authorised/)
+  })
+
+  it('why and events print one line an event', async () => {
+    assert.match((await shoal(['why', '3'])).stdout, /refused +round 3 {2}norm_too_large: too large/)
+    assert.equal(JSON.parse((await shoal(['events', '--json'])).stdout).events.length, 1)
+  })
+
+  it('events -f --json streams one document a line and ends with 0 at Ctrl-C', async () => {
+    const { status, stdout } = await shoal(['events', '-f', '--json'], (child, text) => {
+      if (text.split('\n').length === 3) child.kill('SIGINT')
+    })
+    assert.equal(status, 0)
+    assert.deepEqual(
+      stdout
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line).id),
+      [7, 8]
+    )
+  })
+
+  it('wait ends with 0 once the condition holds', async () => {
+    assert.equal((await shoal(['wait', '--for', 'round=3', '--timeout', '5s'])).status, 0)
+    const { status, stderr } = await shoal(['wait', '--for', 'peers=2', '--timeout', '400ms'])
+    assert.equal(status, 4)
+    assert.match(stderr, /^timeout: waited for peers=2: 1 peers/)
+  })
+})
+
+describe('judge()', () => {
+  it('synced wants this node not to be behind a peer', () => {
+    const condition = readCondition('synced')
+    assert.deepEqual(judge(STATUS, condition, undefined), { holds: false, text: 'waiting at round 3, peers at 4' })
+    assert.equal(judge({ ...STATUS, peers: [] }, condition, 'demo').holds, true)
+    assert.equal(judge(STATUS, condition, 'other').holds, false)
+  })
+})
