@@ -35,3 +35,8 @@ export class ProtocolError extends Error {
     this.details = options.details ?? {}
   }
 }
+
+/** True for an error of this room: what a peer sent or did, not a bug of ours. */
+export function isProtocolError(error: unknown): error is ProtocolError {
+  return error instanceof ProtocolError
+}

@@ -68,3 +68,9 @@ export const MAX_PEERS = 4_096
 
 /** Contributions refused by content whose refusal is remembered, so that records that list them are refused too. */
 export const MAX_REMEMBERED_REFUSALS = 4_096
+
+/** Gossip topic of one run; meshes of different names do not hear each other. */
+export const roundsTopic = (network: string, run: string): string => `/shoal/${network}/rounds/1/${run}`
+
+/** CIDs in one message that says what is held: 18 KiB. Longer lists take several messages. */
+export const MAX_HOLDING_PER_MESSAGE = 512

@@ -1,0 +1,92 @@
+// Rounds wired to gossip, one object a run: what is said comes out checked (size, signature, run); what it means is decided by the rules.
+import { isProtocolError } from '../errors.ts'
+import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
+import { MAX_HOLDING_PER_MESSAGE, roundsTopic } from './constants.ts'
+import { decodeRoundsMessage, encodeRoundsMessage } from './gossip-messages.ts'
+import { type Contribution, openContribution, openRecord, type RoundRecord } from './messages.ts'
+
+export interface RoundsGossipComponents {
+  node: GossipNode
+}
+
+export interface RoundsGossipOptions {
+  network: string
+  /** CID of the signed manifest. */
+  run: string
+}
+
+/** `from` is the peer that sent it, who need not be the one that signed the block. */
+export interface RoundsGossipListener {
+  onContribution(cid: string, bytes: Uint8Array, contribution: Contribution, from: string): void
+  onRecord(cid: string, bytes: Uint8Array, record: RoundRecord, from: string): void
+  onHolding(peer: string, contributions: string[]): void
+  /** A message that was refused, with a code such as bad_signature. */
+  onRefused?(from: string, code: string): void
+}
+
+export class RoundsGossip {
+  readonly #node: GossipNode
+  readonly #topic: string
+  readonly #run: string
+
+  constructor({ node }: RoundsGossipComponents, { network, run }: RoundsGossipOptions) {
+    this.#node = node
+    this.#run = run
+    this.#topic = roundsTopic(network, run)
+  }
+
+  start(listener: RoundsGossipListener): void {
+    this.#node.subscribe(this.#topic, async (bytes, from) => {
+      try {
+        return await this.#receive(bytes, from, listener)
+      } catch (error) {
+        if (!isProtocolError(error)) throw error
+        listener.onRefused?.(from, error.code)
+        return 'reject'
+      }
+    })
+  }
+
+  stop(): void {
+    this.#node.unsubscribe(this.#topic)
+  }
+
+  /** @param block the signed contribution, whole */
+  async publishContribution(block: Uint8Array): Promise<void> {
+    await this.#node.publish(this.#topic, encodeRoundsMessage({ kind: 'contribution', block }))
+  }
+
+  /** @param block the signed record, whole */
+  async publishRecord(block: Uint8Array): Promise<void> {
+    await this.#node.publish(this.#topic, encodeRoundsMessage({ kind: 'record', block }))
+  }
+
+  async publishHolding(contributions: string[]): Promise<void> {
+    for (let start = 0; start < contributions.length; start += MAX_HOLDING_PER_MESSAGE) {
+      const part = contributions.slice(start, start + MAX_HOLDING_PER_MESSAGE)
+      await this.#node.publish(this.#topic, encodeRoundsMessage({ kind: 'holding', contributions: part }))
+    }
+  }
+
+  async #receive(bytes: Uint8Array, from: string, listener: RoundsGossipListener): Promise<GossipVerdict> {
+    const message = decodeRoundsMessage(bytes)
+    if (message.kind === 'holding') {
+      listener.onHolding(from, message.contributions)
+    } else if (message.kind === 'contribution') {
+      const { cid, contribution } = await openContribution(message.block)
+      if (contribution.run !== this.#run) return this.#otherRun(from, listener)
+      // A copy: the block is a view of the whole gossip message.
+      listener.onContribution(cid, message.block.slice(), contribution, from)
+    } else {
+      const { cid, record } = await openRecord(message.block)
+      if (record.run !== this.#run) return this.#otherRun(from, listener)
+      listener.onRecord(cid, message.block.slice(), record, from)
+    }
+    return 'accept'
+  }
+
+  #otherRun(from: string, listener: RoundsGossipListener): GossipVerdict {
+    listener.onRefused?.(from, 'bad_message')
+    return 'reject'
+  }
+}

@@ -1,0 +1,132 @@
+// Sync wired to a node: answers where our chain stands, and asks others where theirs does.
+import { isProtocolError, ProtocolError } from '../errors.ts'
+import type { FrameNode, FrameStream } from '../frame-stream.ts'
+import { ANSWER_TIMEOUT_MS, MAX_ASKED, MAX_CHAIN, syncProtocol } from './constants.ts'
+import {
+  decodeChainAnswer,
+  decodeHeadAnswer,
+  decodeSyncRequest,
+  encodeChainAnswer,
+  encodeHeadAnswer,
+  encodeSyncRequest,
+  type Head,
+  type SyncRequest
+} from './messages.ts'
+
+/** Where our own chains stand. Answers null for a run that is not kept here. */
+export interface ChainSource {
+  head(run: string): Promise<Head | null>
+  /** CIDs of adopted records from `fromRound` on, oldest first, at most `limit`. */
+  chain(run: string, fromRound: number, limit: number): Promise<string[] | null>
+}
+
+export interface SyncComponents {
+  node: FrameNode
+  source: ChainSource
+}
+
+export interface SyncOptions {
+  network: string
+  /** Milliseconds a peer may take for one answer, dialling included. @default ANSWER_TIMEOUT_MS */
+  timeoutMs?: number
+}
+
+export class SyncService {
+  readonly #node: FrameNode
+  readonly #source: ChainSource
+  readonly #protocol: string
+  readonly #timeoutMs: number
+
+  constructor({ node, source }: SyncComponents, { network, timeoutMs }: SyncOptions) {
+    this.#node = node
+    this.#source = source
+    this.#protocol = syncProtocol(network)
+    this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
+  }
+
+  async start(): Promise<void> {
+    await this.#node.handle(this.#protocol, stream => this.#answer(stream))
+  }
+
+  async stop(): Promise<void> {
+    await this.#node.unhandle(this.#protocol)
+  }
+
+  /** A peer's newest record of `run`; null when it is not in the run. @throws ProtocolError peer_unreachable | peer_stalled | bad_message */
+  async head(peer: string, run: string, options: { signal?: AbortSignal } = {}): Promise<Head | null> {
+    return await this.#ask(peer, { ask: 'head', run }, decodeHeadAnswer, options)
+  }
+
+  /** The newest records of those peers that answer; a silent one costs one timeout, all together. */
+  async heads(run: string, peers: string[], options: { signal?: AbortSignal } = {}): Promise<(Head & { peer: string })[]> {
+    const asked = peers.slice(0, MAX_ASKED)
+    const answers = await Promise.all(
+      asked.map(async peer => {
+        try {
+          const head = await this.head(peer, run, options)
+          return head === null ? [] : [{ peer, ...head }]
+        } catch (error) {
+          options.signal?.throwIfAborted()
+          if (!isProtocolError(error)) throw error
+          return []
+        }
+      })
+    )
+    return answers.flat()
+  }
+
+  /** CIDs of the records of a peer's chain from `fromRound` on, oldest first, at most `limit` (and MAX_CHAIN); null when it is not in the run. */
+  async chain(
+    peer: string,
+    run: string,
+    fromRound: number,
+    limit: number,
+    options: { signal?: AbortSignal } = {}
+  ): Promise<string[] | null> {
+    const bounded = Math.min(limit, MAX_CHAIN)
+    const answer = await this.#ask(peer, { ask: 'chain', run, fromRound, limit: bounded }, decodeChainAnswer, options)
+    if (answer !== null && answer.records.length > bounded)
+      throw new ProtocolError('bad_message', `cannot take ${answer.records.length} records: ${bounded} were asked for`)
+    return answer?.records ?? null
+  }
+
+  async #answer(stream: FrameStream): Promise<void> {
+    for (;;) {
+      const signal = AbortSignal.timeout(this.#timeoutMs)
+      const frame = await stream.read({ signal })
+      if (frame === null) break
+      await stream.write([await this.#answerTo(decodeSyncRequest(frame))], { signal })
+    }
+    await stream.close({ signal: AbortSignal.timeout(this.#timeoutMs) })
+  }
+
+  async #answerTo(request: SyncRequest): Promise<Uint8Array> {
+    if (request.ask === 'head') return encodeHeadAnswer(await this.#source.head(request.run))
+    const records = await this.#source.chain(request.run, request.fromRound, request.limit)
+    return encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
+  }
+
+  async #ask<T>(peer: string, request: SyncRequest, decode: (bytes: Uint8Array) => T, options: { signal?: AbortSignal }): Promise<T> {
+    const timeout = AbortSignal.timeout(this.#timeoutMs)
+    const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
+    let stream: FrameStream | undefined
+    try {
+      stream = await this.#node.openStream(peer, this.#protocol, { signal })
+      await stream.write([encodeSyncRequest(request)], { signal })
+      const frame = await stream.read({ signal })
+      if (frame === null) throw new ProtocolError('peer_unreachable', `cannot ask ${peer} for its ${request.ask}: it ended the stream`)
+      const answer = decode(frame)
+      await stream.close({ signal })
+      return answer
+    } catch (error) {
+      stream?.abort(error instanceof Error ? error : new Error(String(error)))
+      options.signal?.throwIfAborted()
+      if (isProtocolError(error)) throw error
+      throw timeout.aborted
+        ? new ProtocolError('peer_stalled', `cannot ask ${peer} for its ${request.ask}: nothing for ${this.#timeoutMs} ms`, {
+            cause: error
+          })
+        : new ProtocolError('peer_unreachable', `cannot ask ${peer} for its ${request.ask}`, { cause: error })
+    }
+  }
+}

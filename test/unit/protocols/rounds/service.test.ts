@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import * as dagCbor from '@ipld/dag-cbor'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { type Contribution, type RoundRecord, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
+import { RoundsGossip } from '../../../../protocols/rounds/service.ts'
+import { blockCid, type SignedBlock } from '../../../../protocols/signed-block.ts'
+import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+
+const cid = (n: number): string => blockCid(dagCbor.encode(n))
+const RUN = cid(1)
+
+describe('RoundsGossip', () => {
+  let signed: SignedBlock
+  let record: SignedBlock
+  let otherRun: SignedBlock
+  before(async () => {
+    const key = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(3))
+    const peer = peerIdFromPrivateKey(key).toString()
+    const contribution: Contribution = {
+      run: RUN,
+      round: 1,
+      parent: RUN,
+      peer,
+      tokens: 10,
+      steps: 2,
+      loss: 1,
+      codec: 'f32',
+      norm: 1,
+      body: cid(5)
+    }
+    const roundRecord: RoundRecord = { run: RUN, round: 1, parent: RUN, contributions: [cid(6)], anchor: cid(7), closer: peer }
+    signed = await signContribution(contribution, key)
+    record = await signRecord(roundRecord, key)
+    otherRun = await signContribution({ ...contribution, run: cid(2) }, key)
+  })
+
+  function pair() {
+    const network = new MemoryNetwork()
+    const [a, b] = [network.node('a'), network.node('b')]
+    const speaker = new RoundsGossip({ node: a }, { network: 'n', run: RUN })
+    const hearer = new RoundsGossip({ node: b }, { network: 'n', run: RUN })
+    const heard: unknown[][] = []
+    hearer.start({
+      onContribution: (name, bytes, { peer }, from) =>
+        heard.push(['contribution', name, Buffer.from(bytes).equals(signed.bytes), peer.slice(0, 8), from]),
+      onRecord: (name, bytes, { round }, from) => heard.push(['record', name, Buffer.from(bytes).equals(record.bytes), round, from]),
+      onHolding: (from, cids) => heard.push(['holding', from, cids.length]),
+      onRefused: (from, code) => heard.push(['refused', from, code])
+    })
+    return { a, speaker, hearer, heard }
+  }
+
+  it('hands over contributions, records and holdings, checked', async () => {
+    const { speaker, heard } = pair()
+    await speaker.publishContribution(signed.bytes)
+    await speaker.publishRecord(record.bytes)
+    await speaker.publishHolding(Array.from({ length: 600 }, (_, n) => cid(n)))
+    await speaker.publishHolding([])
+    assert.deepEqual(heard, [
+      ['contribution', signed.cid, true, '12D3KooW', 'a'],
+      ['record', record.cid, true, 1, 'a'],
+      ['holding', 'a', 512],
+      ['holding', 'a', 88]
+    ])
+  })
+
+  it('refuses forged, foreign and senseless messages', async () => {
+    const { a, speaker, heard } = pair()
+    const forged = signed.bytes.slice()
+    forged[forged.length - 1]! ^= 1
+    await speaker.publishContribution(forged)
+    await speaker.publishContribution(otherRun.bytes)
+    await speaker.publishRecord(signed.bytes)
+    const topic = `/shoal/n/rounds/1/${RUN}`
+    for (const bytes of [[], [9], [3, 1], [1]]) await a.publish(topic, new Uint8Array(bytes))
+    assert.equal(heard.length, 7)
+    assert.deepEqual(
+      heard.map(([kind]) => kind),
+      Array(7).fill('refused')
+    )
+    assert.equal(heard[0]![2], 'bad_signature')
+  })
+
+  it('hears nothing once stopped', async () => {
+    const { speaker, hearer, heard } = pair()
+    hearer.stop()
+    await speaker.publishContribution(signed.bytes)
+    assert.deepEqual(heard, [])
+  })
+})
