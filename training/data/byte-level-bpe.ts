@@ -48,7 +48,7 @@ export function createByteLevelBpe(kind: TokenizerKind, { pieces, merges, added 
   const encodeWord = (word: string): Int32Array => {
     const known = cache.get(word)
     if (known !== undefined) return known
-    const ids = mergePairs(Int32Array.from(utf8.encode(word), byte => byteIds[byte]!))
+    const ids = mergePairs(bytesToIds(utf8.encode(word)))
     if (word.length <= WORD_CACHE_LENGTH) {
       if (cache.size >= WORD_CACHE_ENTRIES) cache.clear()
       cache.set(word, ids)
@@ -56,11 +56,21 @@ export function createByteLevelBpe(kind: TokenizerKind, { pieces, merges, added 
     return ids
   }
 
+  const bytesToIds = (bytes: Uint8Array): Int32Array => {
+    const ids = new Int32Array(bytes.length)
+    for (let i = 0; i < bytes.length; i++) ids[i] = byteIds[bytes[i]!]!
+    return ids
+  }
+
   /** Merges the pair of lowest rank, the leftmost of equals, until none is left. O(n log n): a word may be a whole file without a space. */
   const mergePairs = (ids: Int32Array): Int32Array => {
     const rankAt = (left: number, right: number): number | undefined => ranks.get(ids[left]! * vocabulary + ids[right]!)
-    const next = Int32Array.from(ids, (_, i) => i + 1)
-    const previous = Int32Array.from(ids, (_, i) => i - 1)
+    const next = new Int32Array(ids.length)
+    const previous = new Int32Array(ids.length)
+    for (let i = 0; i < ids.length; i++) {
+      next[i] = i + 1
+      previous[i] = i - 1
+    }
     const queue = new PairQueue()
     const offer = (left: number, right: number): void => {
       const rank = rankAt(left, right)
@@ -96,6 +106,17 @@ export function createByteLevelBpe(kind: TokenizerKind, { pieces, merges, added 
     for (const word of splitWords(text)) into.append(encodeWord(word))
   }
 
+  const pieceOf = (id: number): Uint8Array => {
+    const piece = addedPieces.get(id) ?? pieces[id]
+    if (piece === undefined) throw new TrainingError('bad_token_id', `decoding: no token has the id ${id}`, { details: { id } })
+    return piece
+  }
+  const byteLength = (ids: ArrayLike<number>): number => {
+    let length = 0
+    for (let i = 0; i < ids.length; i++) length += pieceOf(ids[i]!).length
+    return length
+  }
+
   return {
     kind,
     vocabulary,
@@ -113,16 +134,15 @@ export function createByteLevelBpe(kind: TokenizerKind, { pieces, merges, added 
       return ids.toArray()
     },
     decode(ids) {
-      const parts = Array.from(ids, id => pieceOf(id, pieces, addedPieces))
-      const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-      let at = 0
-      for (const part of parts) {
-        bytes.set(part, at)
-        at += part.length
+      const bytes = new Uint8Array(byteLength(ids))
+      for (let i = 0, at = 0; i < ids.length; i++) {
+        const piece = pieceOf(ids[i]!)
+        bytes.set(piece, at)
+        at += piece.length
       }
       return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
     },
-    byteLength: ids => Array.from(ids).reduce((sum, id) => sum + pieceOf(id, pieces, addedPieces).length, 0),
+    byteLength,
     files: () => filesOf({ pieces, merges, added })
   }
 }
@@ -185,12 +205,6 @@ function filesOf({ pieces, merges, added }: ByteLevelVocabulary): Record<string,
     'merges.txt': ['#version: 0.2', ...pairs, ''].join('\n'),
     'tokenizer_config.json': tokenizerConfig(added.some(({ content }) => content === END_OF_TEXT) ? END_OF_TEXT : null)
   }
-}
-
-function pieceOf(id: number, pieces: (Uint8Array | undefined)[], added: Map<number, Uint8Array>): Uint8Array {
-  const piece = added.get(id) ?? pieces[id]
-  if (piece === undefined) throw new TrainingError('bad_token_id', `decoding: no token has the id ${id}`, { details: { id } })
-  return piece
 }
 
 function idsOfBytes(pieces: (Uint8Array | undefined)[]): Int32Array {
