@@ -7,7 +7,6 @@ import type {
   RoundRow,
   RunStatus
 } from '../../protocols/control/messages.ts'
-import type { EventLog } from '../events.ts'
 import type { Manifest } from '../manifest.ts'
 
 /** Keeps this node's runs: creates, joins, trains, closes rounds. Every method throws an error with a stable code. */
@@ -42,9 +41,4 @@ export interface RunHost {
   resumeFromDisk(): Promise<void>
   /** Timers stood still for `gapMs` (the process was stopped or the machine slept): sync heads before closing anything. */
   afterClockGap(gapMs: number): void
-}
-
-/** What {@link RunHost} is built from. */
-export interface RunHostComponents {
-  events: EventLog
 }

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { EventLog } from '../../../daemon/events.ts'
-import { openRunHost } from '../../../daemon/run/index.ts'
 import type { NodeEvent } from '../../../protocols/control/messages.ts'
 import { MemoryTable } from './memory-table.ts'
 
@@ -71,12 +70,5 @@ describe('EventLog', () => {
     leave()
     log.emit({ type: 'run', message: 'two' })
     assert.deepEqual(heard, [1])
-  })
-})
-
-describe('openRunHost()', () => {
-  it('knows no run in an empty node', async () => {
-    const log = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
-    await assert.rejects(openRunHost({ events: log }).inspect('b'), { code: 'unknown_run' })
   })
 })

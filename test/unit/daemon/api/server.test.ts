@@ -12,11 +12,11 @@ import { EventLog } from '../../../../daemon/events.ts'
 import { type Log, openLog } from '../../../../daemon/logging/log.ts'
 import { DEMO_SPEC } from '../../../../daemon/manifest.ts'
 import { Metrics } from '../../../../daemon/metrics.ts'
-import { openRunHost } from '../../../../daemon/run/index.ts'
 import type { RunHost } from '../../../../daemon/run/run-host.ts'
 import { ControlClient } from '../../../../protocols/control/index.ts'
 import type { NodeEvent, RunStatus, StatusDocument } from '../../../../protocols/control/messages.ts'
 import { MemoryTable } from '../memory-table.ts'
+import { noRuns } from './no-runs.ts'
 
 const TOKEN = 'right-token'
 const RUN = `b${'a'.repeat(58)}`
@@ -62,7 +62,7 @@ describe('ApiServer', () => {
     events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
     metrics = new Metrics({ events, status: () => ({ ...STATUS, runs: runs.list() }) }, { version: '0' })
     stopped = false
-    runs = { ...openRunHost({ events }), list: () => [RUN_STATUS], pause: async () => {} }
+    runs = { ...noRuns(), list: () => [RUN_STATUS], pause: async () => {} }
     face = {
       id: () => ({ peer: 'p', addresses: [], network: 'n', home, version: '0', join: 'shoal daemon' }),
       status: () => STATUS,
