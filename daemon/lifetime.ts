@@ -1,0 +1,56 @@
+// What was started, in order, so that it can be stopped in reverse: after a full life and after a start that failed half-way alike.
+import { DaemonError } from './errors.ts'
+
+export interface LifetimeOptions {
+  /** Milliseconds that one part may take to stop before the next is stopped anyway. @default 10000 */
+  stopTimeoutMs?: number
+  /** Told of a part that failed to stop or took too long. */
+  onTrouble?: (part: string, error: unknown) => void
+}
+
+/** The parts of a daemon while it lives. */
+export class Lifetime {
+  readonly #parts: { name: string; stop: () => void | Promise<void> }[] = []
+  readonly #stopTimeoutMs: number
+  readonly #onTrouble: (part: string, error: unknown) => void
+  #stopping: Promise<void> | undefined
+
+  constructor(options: LifetimeOptions = {}) {
+    this.#stopTimeoutMs = options.stopTimeoutMs ?? 10_000
+    this.#onTrouble = options.onTrouble ?? (() => {})
+  }
+
+  /** Notes how a part that has just started is stopped. */
+  onStop(name: string, stop: () => void | Promise<void>): void {
+    if (this.#stopping !== undefined) throw new DaemonError('stopping', `the daemon is stopping, ${name} comes too late`)
+    this.#parts.push({ name, stop })
+  }
+
+  /** Stops every part, the last one first; a part that fails or hangs does not keep the others alive. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    for (const { name, stop } of this.#parts.reverse()) {
+      try {
+        await within(this.#stopTimeoutMs, stop)
+      } catch (error) {
+        this.#onTrouble(name, error)
+      }
+    }
+  }
+}
+
+async function within(limitMs: number, work: () => void | Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new DaemonError('timeout', `not stopped after ${limitMs} ms`)), limitMs)
+  })
+  try {
+    await Promise.race([work(), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,110 @@
+// The small watchers: disk space, standing clocks, stray errors, health lines, and the order of stopping.
+import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ClockWatch } from '../../../daemon/clock-watch.ts'
+import { DiskWatch } from '../../../daemon/disk-watch.ts'
+import { HealthBoard } from '../../../daemon/health.ts'
+import { Lifetime } from '../../../daemon/lifetime.ts'
+import { isHarmless } from '../../../daemon/stray-errors.ts'
+import type { NodeEvent } from '../../../protocols/control/messages.ts'
+
+describe('DiskWatch', () => {
+  const watch = (floorBytes: number, floorIsDefault = false) => {
+    const told: string[] = []
+    const disk = { freeBytes: 1000, totalBytes: 2000 }
+    const components = {
+      onLow: (reason: string) => void told.push(`low: ${reason}`),
+      onRoom: (reason: string) => void told.push(`room: ${reason}`),
+      onError: (error: unknown) => void told.push(String(error))
+    }
+    return { told, disk, watch: new DiskWatch(components, { home: '/h', floorBytes, floorIsDefault, measure: async () => disk }) }
+  }
+
+  it('pauses below the floor and goes on only with some room to spare, each told once', async () => {
+    const { told, disk, watch: it } = watch(800)
+    await it.look()
+    disk.freeBytes = 700
+    await it.look()
+    await it.look()
+    disk.freeBytes = 900
+    await it.look()
+    disk.freeBytes = 1000
+    await it.look()
+    assert.deepEqual(told, ['low: the disk of /h has 700 B free, training needs 800 B', 'room: the disk of /h has 1000 B free again'])
+  })
+
+  it('takes a tenth of a small disk where nobody chose the floor', async () => {
+    const { told, disk, watch: it } = watch(5000, true)
+    await it.look()
+    assert.deepEqual(told, [])
+    disk.freeBytes = 150
+    await it.look()
+    assert.equal(told.length, 1)
+  })
+})
+
+describe('ClockWatch', () => {
+  it('notices that the process stood still', async () => {
+    const gaps: number[] = []
+    const watch = new ClockWatch({ onGap: gap => gaps.push(gap), gapMs: 100, intervalMs: 10 })
+    watch.start()
+    await delay(30)
+    const until = Date.now() + 200
+    while (Date.now() < until);
+    await delay(30)
+    watch.stop()
+    assert.equal(gaps.length, 1)
+    assert.ok(gaps[0]! >= 100 && gaps[0]! < 2000, String(gaps[0]))
+  })
+})
+
+describe('isHarmless()', () => {
+  it("tells a stream's end from a bug", () => {
+    const named = (name: string) => Object.assign(new Error('x'), { name })
+    assert.equal(isHarmless(named('StreamStateError')), true)
+    assert.equal(isHarmless(Object.assign(new Error('x'), { code: 'ECONNRESET' })), true)
+    assert.equal(isHarmless(new TypeError('x is undefined')), false)
+    assert.equal(isHarmless('text'), false)
+  })
+})
+
+describe('HealthBoard', () => {
+  it('makes an event of a line that comes or goes, not of one that stays', () => {
+    const events: Omit<NodeEvent, 'id' | 'ts'>[] = []
+    const emit = (facts: Omit<NodeEvent, 'id' | 'ts'>) => {
+      events.push(facts)
+      return { id: 1, ts: '', ...facts }
+    }
+    const board = new HealthBoard({ events: { emit } })
+    for (const n of [1, 2]) board.show({ level: 'warn', code: 'no_peers', message: `alone ${n}`, fix: 'start one' })
+    board.show({ level: 'fail', code: 'disk_full', message: 'full', fix: null })
+    assert.deepEqual(
+      board.rows().map(row => row.message),
+      ['full', 'alone 2']
+    )
+    board.clear('no_peers', 'company')
+    board.clear('no_peers', 'company')
+    assert.deepEqual(
+      events.map(event => event.message),
+      ['alone 1', 'full', 'company']
+    )
+  })
+})
+
+describe('Lifetime', () => {
+  it('stops in reverse, past parts that fail or hang, once', async () => {
+    const order: string[] = []
+    const trouble: string[] = []
+    const lifetime = new Lifetime({ stopTimeoutMs: 50, onTrouble: part => trouble.push(part) })
+    lifetime.onStop('first', () => void order.push('first'))
+    lifetime.onStop('hangs', () => new Promise(() => {}))
+    lifetime.onStop('fails', () => {
+      throw new Error('no')
+    })
+    lifetime.onStop('last', async () => void order.push('last'))
+    await Promise.all([lifetime.stop(), lifetime.stop()])
+    assert.deepEqual(order, ['last', 'first'])
+    assert.deepEqual(trouble, ['fails', 'hangs'])
+    assert.throws(() => lifetime.onStop('late', () => {}), { code: 'stopping' })
+  })
+})
