@@ -78,7 +78,7 @@ export const SETTINGS = {
     reason: 'Names the mesh: part of the names of DHT, gossip and mDNS, so that meshes never mix.',
     flag: 'network'
   }),
-  profile: setting({
+  profile: setting<'lan' | 'test'>({
     read: choice('lan', 'test'),
     allowed: 'lan or test',
     default: 'lan',

@@ -19,6 +19,8 @@ export interface NodeFace {
   /** Dials an address; answers the peer found there. */
   connect(address: string, options: { signal: AbortSignal }): Promise<string>
   ready(): Omit<ReadyDocument, 'schema'>
+  /** True once the daemon has begun to stop: nothing new is begun then. */
+  stopping(): boolean
   /** Begins a clean stop, after the answer is out. */
   shutdown(): void
 }
@@ -81,10 +83,8 @@ function runOf(runs: RunHost, text: string): string {
   return named[0]?.run ?? text
 }
 
-function statusOfRun(runs: RunHost, run: string): { status: RunStatus } {
-  const status = runs.list().find(row => row.run === run)
-  if (status === undefined) throw new DaemonError('unknown_run', `this node does not know the run ${run}`)
-  return { status }
+async function statusOfRun(runs: RunHost, run: string): Promise<{ status: RunStatus }> {
+  return { status: (await runs.inspect(run)).status }
 }
 
 const action = (name: 'leave' | 'pause' | 'resume'): Route => ({

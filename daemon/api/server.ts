@@ -105,7 +105,8 @@ export class ApiServer {
     const { pathname, searchParams: query } = urlOf(request)
     if (await this.#probe(request, response, pathname)) return
     checkToken(request, this.#options.token)
-    if (this.#closing !== undefined) throw new DaemonError('stopping', 'the daemon is stopping')
+    const ending = this.#closing !== undefined || (request.method === 'POST' && this.#components.face.stopping())
+    if (ending) throw new DaemonError('stopping', 'the daemon is stopping')
     const streaming = this.#stream(request, response, pathname, query)
     if (streaming !== undefined) return streaming
     const found = findRoute(request.method ?? '', pathname)

@@ -80,6 +80,7 @@ export interface PeerRow {
   addresses: string[]
   direction: 'inbound' | 'outbound' | null
   rttMs: number | null
+  /** Milliseconds since it last spoke; null until it has. */
   lastSeenMs: number | null
   /** How this node learnt of the peer; `address` was given by hand. */
   foundBy: 'bootstrap' | 'mdns' | 'dht' | 'address' | 'inbound' | null

@@ -10,13 +10,13 @@ import { loadConfig } from '../../../../daemon/config.ts'
 import { DaemonError } from '../../../../daemon/errors.ts'
 import { EventLog } from '../../../../daemon/events.ts'
 import { type Log, openLog } from '../../../../daemon/logging/log.ts'
-import { DEMO_SPEC } from '../../../../daemon/manifest.ts'
+import { DEMO_SPEC, type Manifest } from '../../../../daemon/manifest.ts'
 import { Metrics } from '../../../../daemon/metrics.ts'
+import { openNoRuns } from '../../../../daemon/run/no-runs.ts'
 import type { RunHost } from '../../../../daemon/run/run-host.ts'
 import { ControlClient } from '../../../../protocols/control/index.ts'
 import type { NodeEvent, RunStatus, StatusDocument } from '../../../../protocols/control/messages.ts'
 import { MemoryTable } from '../memory-table.ts'
-import { noRuns } from './no-runs.ts'
 
 const TOKEN = 'right-token'
 const RUN = `b${'a'.repeat(58)}`
@@ -62,13 +62,18 @@ describe('ApiServer', () => {
     events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
     metrics = new Metrics({ events, status: () => ({ ...STATUS, runs: runs.list() }) }, { version: '0' })
     stopped = false
-    runs = { ...noRuns(), list: () => [RUN_STATUS], pause: async () => {} }
+    runs = { ...openNoRuns(), list: () => [RUN_STATUS], pause: async () => {} }
+    runs.inspect = async run => {
+      if (run !== RUN) throw new DaemonError('unknown_run', `this node does not know the run ${run}`)
+      return { manifest: {} as Manifest, status: RUN_STATUS }
+    }
     face = {
       id: () => ({ peer: 'p', addresses: [], network: 'n', home, version: '0', join: 'shoal daemon' }),
       status: () => STATUS,
       peers: () => [],
       connect: async () => 'p2',
       ready: () => ({ ready: false, failed: ['store'] }),
+      stopping: () => stopped,
       shutdown: () => {
         stopped = true
       }
@@ -281,6 +286,8 @@ describe('ApiServer', () => {
     })()
     await client.shutdown()
     assert.equal(stopped, true)
+    await assert.rejects(client.pauseRun('demo'), { code: 'stopping', status: 503 })
+    assert.equal((await client.status()).schema, 1)
     await new Promise(resolve => setTimeout(resolve, 50))
     const before = Date.now()
     await api.close()

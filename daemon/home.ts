@@ -1,0 +1,72 @@
+// The files by which others find the daemon in its home: daemon.json says where its API is, api-token lets them in.
+import { randomBytes } from 'node:crypto'
+import { chmod, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DAEMON_FILE, TOKEN_FILE } from '../protocols/control/constants.ts'
+import type { DaemonFile } from '../protocols/control/messages.ts'
+import { openStore, type Store, writeFileAtomic } from '../storage/index.ts'
+import { DaemonError, isCodedError } from './errors.ts'
+
+/** Opens a home for this process alone. Throws `home_in_use` with the pid and API of the daemon that has it, or what `openStore` throws. */
+export async function openHome(home: string, options: { signal?: AbortSignal } = {}): Promise<Store> {
+  try {
+    return await openStore(home, options)
+  } catch (cause) {
+    if (!isCodedError(cause) || cause.code !== 'home_in_use') throw cause
+    const owner = await readDaemonFile(home)
+    const alive = owner !== undefined && isAlive(owner.pid)
+    const who = alive ? `a daemon with pid ${owner.pid} that answers at ${owner.api}` : 'another process'
+    throw new DaemonError('home_in_use', `the home ${home} is in use by ${who}`, {
+      hint: `stop it with: shoal stop --home ${home}, or give this one another --home`,
+      details: { home, ...(alive ? { pid: owner.pid, api: owner.api } : {}) },
+      cause
+    })
+  }
+}
+
+/** HOME/daemon.json, or undefined where there is none that can be read. */
+export async function readDaemonFile(home: string): Promise<DaemonFile | undefined> {
+  try {
+    const facts = JSON.parse(await readFile(join(home, DAEMON_FILE), 'utf8')) as DaemonFile
+    return typeof facts.pid === 'number' && typeof facts.api === 'string' ? facts : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Tells others where the API is. */
+export async function writeDaemonFile(home: string, facts: DaemonFile): Promise<void> {
+  await writeFileAtomic(join(home, DAEMON_FILE), `${JSON.stringify(facts, null, 2)}\n`, { mode: 0o600, durable: false })
+}
+
+/** Forgets a daemon that is no more: one left behind by a crash would send clients to whoever has its port now. */
+export async function removeDaemonFile(home: string): Promise<void> {
+  await rm(join(home, DAEMON_FILE), { force: true })
+}
+
+/** The API's token: the one in the home, or a new one where it is missing or damaged. Readable by the owner only. */
+export async function loadToken(home: string): Promise<string> {
+  const path = join(home, TOKEN_FILE)
+  try {
+    const token = (await readFile(path, 'utf8')).trim()
+    if (/^[A-Za-z0-9_-]{32,512}$/.test(token)) {
+      await chmod(path, 0o600)
+      return token
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const token = randomBytes(32).toString('base64url')
+  await writeFileAtomic(path, `${token}\n`, { mode: 0o600 })
+  return token
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // Another user's process is alive, too.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
