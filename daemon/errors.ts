@@ -54,8 +54,6 @@ export type DaemonErrorCode =
   | 'genesis_unusable'
   | 'disk_full'
   | 'trainer_failed'
-  | 'trainer_gone'
-  | 'block_unavailable'
   | 'timeout'
   // arithmetic
   | 'arithmetic_crashed'

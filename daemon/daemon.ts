@@ -1,0 +1,489 @@
+// Builds a node out of its parts, in order, and takes it apart in reverse: the one place that knows them all.
+
+import { BlockExchange } from '../protocols/blocks/index.ts'
+import { CONTROL_SCHEMA } from '../protocols/control/constants.ts'
+import type { ReadyDocument, StatusDocument } from '../protocols/control/messages.ts'
+import { PresenceService } from '../protocols/presence/index.ts'
+import { ApiServer, type NodeFace } from './api/server.ts'
+import { ClockWatch } from './clock-watch.ts'
+import type { DaemonConfig } from './config.ts'
+import { DiskWatch } from './disk-watch.ts'
+import { DaemonError, isCodedError, reasonOf } from './errors.ts'
+import { EventLog } from './events.ts'
+import { HealthBoard } from './health.ts'
+import { loadToken, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
+import { loadIdentity } from './identity.ts'
+import { Lifetime } from './lifetime.ts'
+import { type Log, type Logger, type LogOptions, openLog } from './logging/log.ts'
+import { Metrics } from './metrics.ts'
+import { createNode, type ShoalNode } from './node.ts'
+import { freeAddresses } from './node-addresses.ts'
+import { peerRows } from './peer-rows.ts'
+import { openRunHost } from './run/index.ts'
+import { openNoRuns } from './run/no-runs.ts'
+import type { RunHost, RunHostComponents } from './run/run-host.ts'
+import { VERSION } from './version.ts'
+
+export interface DaemonOptions {
+  /** Where log lines for people go. @default nowhere */
+  terminal?: LogOptions['terminal']
+  /** Gives up a start that is under way. */
+  signal?: AbortSignal
+  /** Builds the part that keeps runs; tests put a stand-in here. @default the real one, or none where the node is bootstrap-only */
+  openRuns?: (components: RunHostComponents) => RunHost
+}
+
+/** What a daemon says when it is ready. */
+export interface DaemonReady {
+  schema: 1
+  peer: string
+  addresses: string[]
+  /** Base address of the control API. */
+  api: string
+  home: string
+  network: string
+  /** The line that joins this mesh from another machine. */
+  join: string
+}
+
+/** Milliseconds between looks at what health lines depend on. */
+const HEALTH_INTERVAL_MS = 2000
+/** Milliseconds without any peer before that is worth a line: a first dial and a DHT query have had their time. */
+const LONELY_MS = 15_000
+
+/** A running node. */
+export class Daemon {
+  readonly ready: DaemonReady
+  /** Resolves when the daemon has stopped, by whatever reason. */
+  readonly stopped: Promise<void>
+  readonly #parts: Parts
+
+  private constructor(parts: Parts, ready: DaemonReady) {
+    this.#parts = parts
+    this.ready = ready
+    this.stopped = parts.stopped
+  }
+
+  /** Starts every part in order; where one fails, those before it are stopped again and its error is thrown. */
+  static async start(config: DaemonConfig, options: DaemonOptions = {}): Promise<Daemon> {
+    const parts = new Parts(config)
+    try {
+      const ready = await parts.start(options)
+      return new Daemon(parts, ready)
+    } catch (error) {
+      await parts.stop()
+      throw error
+    }
+  }
+
+  get logger(): Logger {
+    return this.#parts.log.logger
+  }
+
+  /** Finishes cleanly; safe to call more than once. */
+  stop(reason = 'asked to'): Promise<void> {
+    return this.#parts.stop(reason)
+  }
+}
+
+/** The parts while they are being put together and taken apart. */
+class Parts {
+  readonly config: DaemonConfig
+  readonly stopped: Promise<void>
+  readonly #lifetime: Lifetime
+  readonly #startedAt = Date.now()
+  #tellStopped = () => {}
+  #stopping: Promise<void> | undefined
+  #state: StatusDocument['node']['state'] = 'starting'
+  #lonelySince = Date.now()
+  log!: Log
+  #events!: EventLog
+  #health!: HealthBoard
+  #node!: ShoalNode
+  #presence!: PresenceService
+  #blocks!: BlockExchange
+  #runs!: RunHost
+  #disk!: DiskWatch
+
+  constructor(config: DaemonConfig) {
+    this.config = config
+    this.stopped = new Promise(resolve => {
+      this.#tellStopped = resolve
+    })
+    this.#lifetime = new Lifetime({
+      onTrouble: (part, error) => this.log?.logger.error({ err: error, part }, 'a part did not stop cleanly')
+    })
+  }
+
+  async start({ terminal, signal, openRuns }: DaemonOptions): Promise<DaemonReady> {
+    const { config } = this
+    const given = signal === undefined ? {} : { signal }
+    const store = await openHome(config.home, given)
+    this.#lifetime.onStop('store', () => store.close())
+    await removeDaemonFile(config.home)
+    this.log = openLog(config.home, {
+      level: config.logLevel,
+      maxBytes: config.logMaxBytes,
+      files: config.logFiles,
+      ...(terminal === undefined ? {} : { terminal })
+    })
+    this.#lifetime.onStop('log', () => this.log.close())
+    const logger = this.log.logger.child({ component: 'daemon' })
+    const privateKey = await loadIdentity(config.home)
+    const token = await loadToken(config.home)
+    await this.#openEvents(store, logger)
+    signal?.throwIfAborted()
+
+    this.#node = await this.#openNode(privateKey)
+    this.#lifetime.onStop('node', () => this.#node.stop())
+    const { network } = config
+    this.#presence = new PresenceService(
+      { node: this.#node },
+      { network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs }
+    )
+    this.#presence.start()
+    this.#lifetime.onStop('presence', () => this.#presence.stop())
+    this.#blocks = new BlockExchange(
+      { node: this.#node, store: store.blocks },
+      {
+        network,
+        onHolderFailure: ({ peer, code, message }) => this.#events.emit({ type: 'refused', peer, code, message })
+      }
+    )
+    await this.#blocks.start()
+    this.#lifetime.onStop('blocks', () => this.#blocks.stop())
+    this.#watchPeers()
+    store.blocks.onCorrupt(cid =>
+      this.#events.emit({
+        type: 'health',
+        code: 'block_corrupted',
+        message: `the block ${cid} was damaged on disk; it is fetched again`,
+        data: { cid }
+      })
+    )
+    signal?.throwIfAborted()
+
+    const components: RunHostComponents = {
+      home: config.home,
+      privateKey,
+      store,
+      node: this.#node,
+      presence: this.#presence,
+      blocks: this.#blocks,
+      events: this.#events,
+      defaults: { engine: config.engine, threads: config.threads },
+      holdPhase: config.holdPhase
+    }
+    this.#runs = config.bootstrapOnly ? openNoRuns() : (openRuns ?? openRunHost)(components)
+    this.#lifetime.onStop('runs', () => this.#runs.stop())
+    const ready = await this.#openApi(token, logger)
+    await this.#startWatching()
+    await this.#runs.start()
+    await this.#joinRuns(logger)
+    signal?.throwIfAborted()
+    this.#state = 'ready'
+    logger.info({ peer: ready.peer, api: ready.api, addresses: ready.addresses }, 'ready')
+    return ready
+  }
+
+  stop(reason = 'a failed start'): Promise<void> {
+    this.#stopping ??= this.#stop(reason)
+    return this.#stopping
+  }
+
+  async #stop(reason: string): Promise<void> {
+    this.#state = 'stopping'
+    this.log?.logger.info({ component: 'daemon', reason }, 'stopping')
+    await this.#lifetime.stop()
+    this.#tellStopped()
+  }
+
+  async #openEvents(store: Awaited<ReturnType<typeof openHome>>, logger: Logger): Promise<void> {
+    const { eventsKept } = this.config
+    this.#events = await EventLog.open(
+      { events: store.records.table('events'), reasons: store.records.table('reasons') },
+      {
+        kept: eventsKept,
+        reasonsKept: eventsKept,
+        onError: error => {
+          logger.warn({ err: error }, 'an event could not be written')
+          if (isCodedError(error) && error.code === 'disk_full') void this.#disk?.look()
+        }
+      }
+    )
+    this.#lifetime.onStop('events', () => this.#events.close())
+    const eventLogger = this.log.logger.child({ component: 'event' })
+    this.#lifetime.onStop(
+      'event lines',
+      this.#events.subscribe(({ id, ts: _, message, type, data: __, ...facts }) => {
+        const level = type === 'phase' ? 'debug' : type === 'refused' || (type === 'health' && facts.code !== undefined) ? 'warn' : 'info'
+        eventLogger[level]({ id, type, ...facts }, message)
+      })
+    )
+    this.#health = new HealthBoard({ events: this.#events })
+  }
+
+  async #openNode(privateKey: Awaited<ReturnType<typeof loadIdentity>>): Promise<ShoalNode> {
+    const { network, listen, announce, bootstrap, mdns, profile, origins } = this.config
+    if (origins.listen !== 'default' && origins.listen !== 'profile') await refuseTaken(listen)
+    return createNode({
+      privateKey,
+      network,
+      listen,
+      announce,
+      bootstrap,
+      mdns,
+      profile,
+      agent: `shoal/${VERSION}`,
+      onPortTaken: (wanted, addresses) =>
+        this.#health.show({
+          level: 'ok',
+          code: 'port_taken',
+          message: `${wanted.join(', ')} was taken by another program, so this node listens on ${addresses[0] ?? 'a free port'}`,
+          fix: 'name a port with --listen'
+        })
+    })
+  }
+
+  async #openApi(token: string, logger: Logger): Promise<DaemonReady> {
+    const { config } = this
+    const metrics = new Metrics({ events: this.#events, status: () => this.#status() }, { version: VERSION })
+    this.#lifetime.onStop('metrics', () => metrics.close())
+    const components = { face: this.#face(), runs: this.#runs, events: this.#events, log: this.log, metrics, config }
+    const options = { token, port: config.apiPort, logger: this.log.logger.child({ component: 'api' }) }
+    let api: ApiServer
+    try {
+      api = await ApiServer.listen(components, options)
+    } catch (error) {
+      if (!isCodedError(error) || error.code !== 'port_taken' || config.origins.apiPort !== 'default') throw error
+      api = await ApiServer.listen(components, { ...options, port: 0 })
+      logger.info({ wanted: config.apiPort, api: api.url }, "the control API's usual port is taken, a free one is used")
+    }
+    this.#lifetime.onStop('api', () => api.close())
+    await writeDaemonFile(config.home, {
+      schema: CONTROL_SCHEMA,
+      pid: process.pid,
+      api: api.url,
+      peer: this.#node.peer,
+      startedAt: new Date(this.#startedAt).toISOString(),
+      version: VERSION
+    })
+    this.#lifetime.onStop('daemon file', () => removeDaemonFile(config.home))
+    return {
+      schema: CONTROL_SCHEMA,
+      peer: this.#node.peer,
+      addresses: this.#node.addresses(),
+      api: api.url,
+      home: config.home,
+      network: config.network,
+      join: this.#joinLine()
+    }
+  }
+
+  async #startWatching(): Promise<void> {
+    const { config } = this
+    this.#disk = new DiskWatch(
+      {
+        onLow: async reason => {
+          this.#health.show({
+            level: 'fail',
+            code: 'disk_full',
+            message: `${reason}: training is paused`,
+            fix: 'free some space; training goes on by itself'
+          })
+          await this.#runs.pauseForDisk(reason)
+        },
+        onRoom: async reason => {
+          this.#health.clear('disk_full', `${reason}: training goes on`)
+          await this.#runs.resumeFromDisk()
+        },
+        onError: error => this.log.logger.warn({ err: error }, 'the free space could not be measured')
+      },
+      { home: config.home, floorBytes: config.diskFloor, floorIsDefault: ['default', 'profile'].includes(config.origins.diskFloor) }
+    )
+    await this.#disk.start()
+    this.#lifetime.onStop('disk watch', () => this.#disk.stop())
+    const clock = new ClockWatch({
+      onGap: gapMs => {
+        this.#events.emit({
+          type: 'health',
+          code: 'clock_gap',
+          message: `nothing ran here for ${(gapMs / 1000).toFixed(1)} s`,
+          data: { gapMs }
+        })
+        this.#runs.afterClockGap(gapMs)
+      }
+    })
+    clock.start()
+    this.#lifetime.onStop('clock watch', () => clock.stop())
+    const timer = setInterval(() => this.#look(), HEALTH_INTERVAL_MS)
+    this.#lifetime.onStop('health', () => clearInterval(timer))
+  }
+
+  async #joinRuns(logger: Logger): Promise<void> {
+    const { run: runs, data } = this.config
+    for (const run of runs) {
+      const known = this.#runs.list().some(row => row.run === run && row.state !== 'left')
+      if (known) continue
+      // A run that nobody here has yet is looked for as long as the daemon lives; the start does not wait for it.
+      const joining = this.#runs.join(run, data.length === 0 ? {} : { data })
+      void joining.catch(error => {
+        logger.error({ err: error, run }, 'a run could not be joined')
+        const code = isCodedError(error) ? error.code : 'internal'
+        this.#health.show({
+          level: 'fail',
+          code: 'join_failed',
+          message: `the run ${run} could not be joined: ${reasonOf(error)}`,
+          fix: `shoal run join ${run}`
+        })
+        this.#events.emit({ type: 'run', run, code, message: `could not join: ${reasonOf(error)}` })
+      })
+    }
+  }
+
+  /** Tells by events who came and went; presence decides who is here. */
+  #watchPeers(): void {
+    this.#lifetime.onStop(
+      'peer events',
+      this.#presence.onChange(change => {
+        const { peer } = change
+        if (change.type === 'joined') {
+          const foundBy = this.#node.peers().find(row => row.peer === peer)?.foundBy ?? 'gossip'
+          this.#events.emit({ type: 'peer', peer, code: 'peer_joined', message: `${peer} is here, found by ${foundBy}`, data: { foundBy } })
+        } else if (change.type === 'gone') {
+          this.#events.emit({ type: 'peer', peer, code: `peer_${change.reason}`, message: `${peer} is gone: ${GONE[change.reason]}` })
+        }
+      })
+    )
+    this.#lifetime.onStop(
+      'network events',
+      this.#node.onEvent(event => {
+        if (event.type !== 'otherNetwork') return
+        const message = `${event.peer} is of another network and was sent away`
+        this.#events.emit({ type: 'refused', peer: event.peer, code: 'other_network', message })
+      })
+    )
+  }
+
+  /** Looks at what health lines depend on. */
+  #look(): void {
+    const present = this.#presence.peers()
+    if (present.length > 0) this.#lonelySince = Date.now()
+    const runs = this.#runs.list().filter(run => run.state !== 'left')
+    const lonely = Date.now() - this.#lonelySince > LONELY_MS && (runs.length > 0 || this.config.bootstrap.length > 0)
+    this.#health.check(
+      'no_peers',
+      lonely ? { level: 'warn', message: 'no other node is in sight', fix: `start one elsewhere with: ${this.#joinLine()}` } : null,
+      'other nodes are in sight again'
+    )
+    const { ownWrong, ownAheadMs } = this.#presence.clocks()
+    const seconds = Math.round(Math.abs(ownAheadMs ?? 0) / 1000)
+    const which = (ownAheadMs ?? 0) > 0 ? 'ahead of' : 'behind'
+    this.#health.check(
+      'clock_skew',
+      ownWrong
+        ? {
+            level: 'warn',
+            message: `this machine's clock is ${seconds} s ${which} the mesh's`,
+            fix: 'set the clock, for example by NTP; rounds do not depend on it'
+          }
+        : null,
+      "this machine's clock agrees with the mesh's again"
+    )
+    const wrong = this.#presence.clocks().wrongPeers
+    this.#health.check(
+      'peer_clock_skew',
+      wrong.length > 0
+        ? {
+            level: 'warn',
+            message: `clocks that differ from the mesh's: ${wrong.map(({ peer }) => peer).join(', ')}`,
+            fix: 'set them; rounds do not depend on it'
+          }
+        : null,
+      'all clocks agree again'
+    )
+    const failed = runs.filter(run => run.state === 'failed')
+    this.#health.check(
+      'run_failed',
+      failed.length > 0
+        ? { level: 'fail', message: failed.map(run => `${run.name}: ${run.reason ?? 'failed'}`).join('; '), fix: 'shoal logs says more' }
+        : null,
+      'no run is in failure any more'
+    )
+  }
+
+  #face(): NodeFace {
+    return {
+      id: () => ({
+        peer: this.#node.peer,
+        addresses: this.#node.addresses(),
+        network: this.config.network,
+        home: this.config.home,
+        version: VERSION,
+        join: this.#joinLine()
+      }),
+      status: () => this.#status(),
+      peers: () => this.#peers(),
+      connect: (address, { signal }) => this.#node.connect(address, { signal }),
+      ready: () => this.#readiness(),
+      stopping: () => this.#state === 'stopping',
+      shutdown: () => {
+        // A moment later, so that the answer is out before the API closes.
+        setTimeout(() => void this.stop('asked by the control API'), 20)
+      }
+    }
+  }
+
+  #status(): StatusDocument {
+    return {
+      schema: CONTROL_SCHEMA,
+      node: {
+        peer: this.#node.peer,
+        upSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
+        version: VERSION,
+        network: this.config.network,
+        state: this.#state
+      },
+      runs: this.#runs.list(),
+      peers: this.#peers(),
+      traffic: this.#node.traffic(),
+      health: this.#health.rows()
+    }
+  }
+
+  #peers() {
+    return peerRows(this.#node.peers(), this.#presence.peers(), Date.now())
+  }
+
+  #readiness(): Omit<ReadyDocument, 'schema'> {
+    const failed = [
+      ...(this.#state === 'ready' ? [] : [this.#state]),
+      ...(this.#node.addresses().length === 0 ? ['listening'] : []),
+      ...(this.#disk?.low ? ['disk'] : [])
+    ]
+    return { ready: failed.length === 0, failed }
+  }
+
+  #joinLine(): string {
+    const { network, profile } = this.config
+    const address = this.#node.addresses()[0] ?? ''
+    const extra = (network === 'shoal' ? '' : ` --network ${network}`) + (profile === 'test' ? ' --profile test' : '')
+    return `shoal daemon${extra} --bootstrap ${address}`
+  }
+}
+
+const GONE = {
+  left: 'it said goodbye',
+  silent: 'it has been silent too long',
+  unreachable: 'it does not answer'
+}
+
+/** An address that somebody chose is not swapped for another one behind their back. */
+async function refuseTaken(listen: string[]): Promise<void> {
+  const { taken } = await freeAddresses(listen)
+  if (taken.length === 0) return
+  throw new DaemonError('port_taken', `cannot listen on ${taken.join(', ')}: the port is taken`, {
+    hint: 'stop what listens there, or name another port with --listen (0 for any free one)',
+    details: { taken }
+  })
+}

@@ -1,0 +1,42 @@
+// The daemon's public face: all that the command line may use of it. What is heavy loads when it is called, so that help stays instant.
+//
+//   await runDaemon({ flags: { home, bootstrap }, env, signal, onReady: ready => console.log(ready.join) })
+import { mkdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { BenchTrainReport } from '../training/bench.ts'
+import type { BenchTrainFiles } from './bench-train.ts'
+import type { RunDaemonOptions } from './run-daemon.ts'
+
+export { type ConfigSources, type DaemonConfig, homeOf, loadConfig, settingRows } from './config.ts'
+export type { DaemonReady } from './daemon.ts'
+export { DaemonError, type DaemonErrorCode } from './errors.ts'
+export { DEMO_SPEC, parseRunSpec, type RunSpec, type RunSpecInput, specWarnings } from './manifest.ts'
+export { VERSION } from './version.ts'
+
+/** Runs a node until told to stop. @see RunDaemonOptions for what it needs and the errors that keep it from starting */
+export async function runDaemon(options: RunDaemonOptions): Promise<void> {
+  const face = await import('./run-daemon.ts')
+  await face.runDaemon(options)
+}
+
+/** Makes a home with its identity, so that its peer id is known before it runs; what is there already stays. */
+export async function initHome(home: string): Promise<{ peer: string; home: string; created: boolean }> {
+  const { IDENTITY_FILE, loadIdentity, peerOf } = await import('./identity.ts')
+  const { existsSync } = await import('node:fs')
+  const path = resolve(home)
+  const created = !existsSync(resolve(path, IDENTITY_FILE))
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  return { peer: peerOf(await loadIdentity(path)), home: path, created }
+}
+
+/** What could compute on this machine, fastest first, and why the rest could not. */
+export async function listEngines(): Promise<{ name: string; available: boolean; reason: string | null; install: string | null }[]> {
+  const engines = await import('../training/engines/engine.ts')
+  return engines.listEngines()
+}
+
+/** Times the compiled training step on a reference workload's files. */
+export async function benchTrain(files: BenchTrainFiles): Promise<BenchTrainReport> {
+  const face = await import('./bench-train.ts')
+  return face.benchTrain(files)
+}

@@ -1,0 +1,169 @@
+// A daemon's start and stop in temporary homes, on loopback and free ports, with a stand-in for the part that keeps runs.
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import '../../../cli/polyfill.ts'
+import { loadConfig } from '../../../daemon/config.ts'
+import { Daemon, type DaemonOptions } from '../../../daemon/daemon.ts'
+import { initHome, runDaemon } from '../../../daemon/index.ts'
+import { openNoRuns } from '../../../daemon/run/no-runs.ts'
+import { connectControl, locateDaemon } from '../../../protocols/control/index.ts'
+
+const read = async (path: string) => readFile(path, 'utf8').catch(() => undefined)
+
+describe('Daemon', function () {
+  this.timeout(30_000)
+  let root: string
+  let daemons: Daemon[]
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'shoal-daemon-'))
+    daemons = []
+  })
+  afterEach(async () => {
+    await Promise.all(daemons.map(daemon => daemon.stop()))
+    await rm(root, { recursive: true })
+  })
+
+  const home = (name: string) => join(root, name)
+  const start = async (name: string, flags: Record<string, unknown> = {}, options: DaemonOptions = {}) => {
+    const config = await loadConfig({ flags: { home: home(name), profile: 'test', logLevel: 'warn', ...flags } })
+    const daemon = await Daemon.start(config, { openRuns: openNoRuns, ...options })
+    daemons.push(daemon)
+    return daemon
+  }
+  const clientOf = async (name: string) => connectControl(await locateDaemon(home(name), read))
+
+  it('says where it is while it runs, and leaves nothing behind that claims so', async () => {
+    const daemon = await start('a')
+    const client = await clientOf('a')
+    const id = await client.id()
+    assert.equal(id.peer, daemon.ready.peer)
+    assert.match(id.join, /^shoal daemon --profile test --bootstrap \/ip4\/127\.0\.0\.1\/tcp\/\d+\/p2p\/12D3KooW/)
+    assert.deepEqual(await client.ready(), { schema: 1, ready: true, failed: [] })
+    assert.equal((await stat(join(home('a'), 'api-token'))).mode & 0o777, 0o600)
+    assert.equal((await client.status()).node.state, 'ready')
+    await daemon.stop()
+    await assert.rejects(locateDaemon(home('a'), read), { code: 'daemon_not_running' })
+  })
+
+  it('is the same node with the same token after a restart, and its events go on', async () => {
+    const first = await start('a')
+    const client = await clientOf('a')
+    const { token } = await locateDaemon(home('a'), read)
+    await client.shutdown()
+    await first.stopped
+    const second = await start('a')
+    assert.equal(second.ready.peer, first.ready.peer)
+    assert.equal((await locateDaemon(home('a'), read)).token, token)
+  })
+
+  it('names the daemon that has the home', async () => {
+    const daemon = await start('a')
+    await assert.rejects(start('a'), (error: Error & { code: string; hint: string; details: { pid: number; api: string } }) => {
+      assert.equal(error.code, 'home_in_use')
+      assert.match(error.message, new RegExp(`pid ${process.pid} that answers at ${daemon.ready.api}`))
+      assert.match(error.hint, /shoal stop --home/)
+      assert.deepEqual(error.details, { home: home('a'), pid: process.pid, api: daemon.ready.api })
+      return true
+    })
+    // The one that was refused took nothing from the one that runs.
+    assert.equal((await (await clientOf('a')).status()).node.state, 'ready')
+  })
+
+  it('finds a bootstrap node, shows it among the peers and tells of it by an event', async () => {
+    const first = await start('a')
+    await start('b', { bootstrap: first.ready.addresses })
+    const client = await clientOf('b')
+    for await (const event of client.events({ since: 0 }, { signal: AbortSignal.timeout(10_000) })) {
+      if (event.type !== 'peer') continue
+      assert.equal(event.peer, first.ready.peer)
+      assert.equal(event.data?.foundBy, 'bootstrap')
+      break
+    }
+    const [row] = (await client.peers()).peers
+    assert.deepEqual([row?.peer, row?.foundBy, row?.direction, row?.state], [first.ready.peer, 'bootstrap', 'outbound', 'present'])
+  })
+
+  it('refuses a port that somebody chose and another has, and leaves the home free', async () => {
+    const other = createServer()
+    await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+    const { port } = other.address() as AddressInfo
+    try {
+      await assert.rejects(start('a', { listen: `/ip4/127.0.0.1/tcp/${port}` }), { code: 'port_taken' })
+      await assert.rejects(start('a', { apiPort: port }), { code: 'port_taken' })
+    } finally {
+      other.close()
+    }
+    await start('a')
+  })
+
+  it('stops what it had started, in reverse, when a later part fails to start', async () => {
+    const order: string[] = []
+    const failing: DaemonOptions = {
+      openRuns: components => ({
+        ...openNoRuns(),
+        start: async () => {
+          order.push('start')
+          components.events.emit({ type: 'run', message: 'about to fail' })
+          throw new Error('no runs today')
+        },
+        stop: async () => {
+          order.push('stop')
+          assert.equal(await components.store.records.table('events').get('x'), undefined)
+          assert.ok(components.node.addresses().length > 0)
+        }
+      })
+    }
+    await assert.rejects(start('a', {}, failing), /no runs today/)
+    assert.deepEqual(order, ['start', 'stop'])
+    await assert.rejects(locateDaemon(home('a'), read), { code: 'daemon_not_running' })
+    await start('a')
+    const { events } = await (await clientOf('a')).eventList()
+    assert.ok(events.some(event => event.message === 'about to fail'))
+  })
+
+  it('refuses a damaged identity and a wrong configuration with their codes', async () => {
+    await initHome(home('a'))
+    await writeFile(join(home('a'), 'identity.key'), 'nonsense')
+    await assert.rejects(start('a'), { code: 'identity_damaged' })
+    await initHome(home('b'))
+    await writeFile(join(home('b'), 'config.yaml'), 'netwrok: x\n')
+    await assert.rejects(start('b'), { code: 'config_unknown_key' })
+  })
+
+  it('only helps others find one another where it was told so', async () => {
+    await start('a', { bootstrapOnly: true })
+    const client = await clientOf('a')
+    await assert.rejects(client.joinRun(`b${'a'.repeat(58)}`), { code: 'not_allowed', status: 403 })
+  })
+
+  it('makes a new token where the file is missing', async () => {
+    const first = await start('a')
+    const { token } = await locateDaemon(home('a'), read)
+    await first.stop()
+    await rm(join(home('a'), 'api-token'))
+    await start('a')
+    assert.notEqual((await locateDaemon(home('a'), read)).token, token)
+  })
+
+  it('runDaemon() ends by a signal, by the API, and gives up a start', async () => {
+    const sources = { flags: { home: home('a'), profile: 'test', bootstrapOnly: true, logLevel: 'silent' } }
+    const bySignal = new AbortController()
+    let joinLine = ''
+    await runDaemon({
+      ...sources,
+      signal: bySignal.signal,
+      onReady: ready => {
+        joinLine = ready.join
+        bySignal.abort()
+      }
+    })
+    assert.match(joinLine, /--bootstrap/)
+    await runDaemon({ ...sources, onReady: () => void clientOf('a').then(client => client.shutdown()) })
+    await runDaemon({ ...sources, signal: AbortSignal.abort(), onReady: () => assert.fail() })
+    await start('a')
+  })
+})
