@@ -21,7 +21,7 @@ import {
 } from '../protocols/frame-stream.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
-import { Redial } from './node-redial.ts'
+import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, type TrafficCounter } from './node-streams.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
@@ -45,6 +45,8 @@ const MAX_DISCOVERED_PEERS = 64
 const DISCOVERED_RETRY_MS = 15_000
 /** Milliseconds for which a peer that was lost is called again. */
 const LOST_PEER_MS = 60 * 60_000
+/** Milliseconds for which a node of another mesh is kept connected, unused, so that it can see that ours is another. */
+const STRANGER_MS = 1_000
 /** Milliseconds to close down; then connections are dropped. */
 const STOP_TIMEOUT_MS = 2_000
 
@@ -107,6 +109,8 @@ export interface ShoalNode {
   disconnect(peer: string): void
   /** Stops calling a peer that said goodbye. */
   forget(peer: string): void
+  /** Calls a peer that was heard of and is not connected, by what the DHT knows of it; nothing happens when it cannot be reached. */
+  meet(peer: string): void
   /** Connected peers of our network. */
   peers(): PeerInfo[]
   isConnected(peer: string): boolean
@@ -245,7 +249,7 @@ class Node implements ShoalNode {
   readonly #listeners = new Set<(event: NodeEvent) => void>()
   readonly #traffic: TrafficCounter = { sent: 0, received: 0 }
   readonly #stopping = new AbortController()
-  readonly #timers: NodeJS.Timeout[] = []
+  readonly #timers = new Set<NodeJS.Timeout>()
   #lookupTimer: NodeJS.Timeout | undefined
   #provideTimer: NodeJS.Timeout | undefined
 
@@ -266,15 +270,15 @@ class Node implements ShoalNode {
     for (const address of this.#options.bootstrap ?? []) this.#redialAddress(address, 'bootstrap')
     for (const address of this.#options.remembered ?? []) this.#redialAddress(address, 'address', LOST_PEER_MS)
     this.#redial.start()
-    this.#timers.push(setInterval(() => void this.#lookUp(), LOOKUP_INTERVAL_MS))
-    this.#timers.push(setInterval(() => void this.#announceAll(), REPROVIDE_INTERVAL_MS))
-    this.#timers.push(setInterval(() => void this.#measureAll(), RTT_INTERVAL_MS))
+    this.#timers.add(setInterval(() => void this.#lookUp(), LOOKUP_INTERVAL_MS))
+    this.#timers.add(setInterval(() => void this.#announceAll(), REPROVIDE_INTERVAL_MS))
+    this.#timers.add(setInterval(() => void this.#measureAll(), RTT_INTERVAL_MS))
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new DaemonError('stopping', 'the node is stopping'))
     this.#redial.stop()
-    for (const timer of this.#timers) clearInterval(timer)
+    for (const timer of this.#timers) clearTimeout(timer)
     clearTimeout(this.#lookupTimer)
     clearTimeout(this.#provideTimer)
     // A peer that does not answer would hold its connection's goodbye up.
@@ -309,7 +313,7 @@ class Node implements ShoalNode {
     }
     const peer = connection.remotePeer.toString()
     this.#discovered.note(peer, 'address')
-    await this.#recognised(peer, text, signal)
+    await this.#recognised(peer, text, AbortSignal.any([signal, AbortSignal.timeout(this.#options.dialTimeoutMs ?? DIAL_TIMEOUT_MS)]))
     return peer
   }
 
@@ -321,6 +325,10 @@ class Node implements ShoalNode {
     this.#forgotten.add(peer)
     this.#redial.remove(peer)
     this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
+  }
+
+  meet(peer: string): void {
+    void this.#meet(peer)
   }
 
   peers(): PeerInfo[] {
@@ -360,11 +368,15 @@ class Node implements ShoalNode {
 
   async *findProviders(cid: string, options: { signal?: AbortSignal } = {}): AsyncIterable<string> {
     const signal = this.#signal(options.signal)
-    for await (const { id } of this.#libp2p.contentRouting.findProviders(CID.parse(cid), { signal })) {
-      const peer = id.toString()
-      if (peer === this.peer) continue
-      this.#discovered.note(peer, 'dht')
-      yield peer
+    try {
+      for await (const { id } of this.#libp2p.contentRouting.findProviders(CID.parse(cid), { signal })) {
+        const peer = id.toString()
+        if (peer === this.peer) continue
+        this.#discovered.note(peer, 'dht')
+        yield peer
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
     }
   }
 
@@ -421,7 +433,12 @@ class Node implements ShoalNode {
       this.#strangers.add(peer)
       this.#redial.remove(peer)
       this.#emit({ type: 'otherNetwork', peer })
-      this.disconnect(peer)
+      // Not at once: the other side shall learn why.
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer)
+        this.disconnect(peer)
+      }, STRANGER_MS)
+      this.#timers.add(timer)
       return
     }
     this.#strangers.delete(peer)
@@ -453,26 +470,32 @@ class Node implements ShoalNode {
   /** Waits until the peer has said what it is. */
   async #recognised(peer: string, address: string, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const details = { address, peer }
     const other = () =>
       new DaemonError('other_network', `cannot join ${address}: that node is not of network "${this.network}"`, {
         hint: 'start both nodes with the same --network',
-        details: { address, peer }
+        details
       })
-    const lost = () =>
-      new DaemonError('peer_unreachable', `cannot connect to ${address}: it closed the connection`, { details: { address, peer } })
     const stopListening = this.onEvent(event => {
       if (event.peer !== peer) return
       if (event.type === 'connected') resolve()
-      else reject(event.type === 'otherNetwork' ? other() : lost())
+      if (event.type === 'otherNetwork') reject(other())
     })
+    const onClose = (event: CustomEvent<PeerId>) => {
+      if (event.detail.toString() !== peer) return
+      reject(new DaemonError('peer_unreachable', `cannot connect to ${address}: it closed the connection`, { details }))
+    }
     const onAbort = () => reject(signal.reason)
+    this.#libp2p.addEventListener('peer:disconnect', onClose)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
+      signal.throwIfAborted()
       if (this.#members.has(peer)) return
       if (this.#strangers.has(peer)) throw other()
       await promise
     } finally {
       stopListening()
+      this.#libp2p.removeEventListener('peer:disconnect', onClose)
       signal.removeEventListener('abort', onAbort)
     }
   }
@@ -488,6 +511,8 @@ class Node implements ShoalNode {
         const connection = await this.#libp2p.dial(multiaddr(text), { signal })
         peer = connection.remotePeer.toString()
         this.#discovered.sources.set(peer, source)
+        // A node of another mesh answers too; it counts as a failure, so that it is called ever more seldom.
+        await this.#recognised(peer, text, AbortSignal.any([signal, AbortSignal.timeout(REDIAL_MAX_MS)]))
       },
       ...(forMs === undefined ? {} : { forMs })
     })

@@ -26,6 +26,8 @@ export interface PresenceComponents {
     disconnect(peer: string): void
     /** A peer that said goodbye need not be called again. */
     forget(peer: string): void
+    /** A peer was heard through others: worth a connection of our own, which also shows at once when it dies. */
+    meet(peer: string): void
   }
 }
 
@@ -160,7 +162,10 @@ export class PresenceService {
       const present = { peer, agent, version, runs, lastSeenMs: Date.now(), offsetMs: timeMs - this.#wallClock() }
       this.#present.set(peer, present)
       this.#tell({ type: command.joined ? 'joined' : 'updated', peer, present })
-      if (command.joined) this.#speakIn(0)
+      if (command.joined) {
+        this.#node.meet(peer)
+        this.#speakIn(0)
+      }
     } else if (command.type === 'gone') {
       const present = this.#present.get(peer)!
       this.#present.delete(peer)

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { createNode, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
 import { cidOf, DAG_CBOR } from '../../protocols/cids.ts'
 import { PRESENCE_TIMEOUT_MS, PresenceService } from '../../protocols/presence/index.ts'
+import { until } from './until.ts'
 
 const RUN = cidOf(new Uint8Array([9]), DAG_CBOR)
 
@@ -13,11 +17,14 @@ interface Member {
 
 describe('presence over real nodes', () => {
   let members: Member[]
+  let processes: ChildProcess[]
 
   beforeEach(() => {
     members = []
+    processes = []
   })
   afterEach(async () => {
+    for (const child of processes) child.kill('SIGKILL')
     await Promise.all(
       members.map(async ({ node, presence }) => {
         await presence.stop()
@@ -87,6 +94,39 @@ describe('presence over real nodes', () => {
     b.presence.stop().catch(() => {})
   })
 
+  async function memberProcess(bootstrap: string): Promise<{ child: ChildProcess; peer: string }> {
+    const entry = new URL('./presence-process.js', import.meta.url)
+    const child = spawn(process.execPath, [entry.pathname, 'presence', bootstrap], { stdio: ['ignore', 'pipe', 'inherit'] })
+    processes.push(child)
+    const lines = createInterface({ input: child.stdout! })
+    const [peer] = (await once(lines, 'line')) as [string]
+    return { child, peer }
+  }
+
+  it('drops a process that is killed, at once and everywhere', async () => {
+    const a = await member()
+    const b = await member({ bootstrap: [a.node.addresses()[0]!] })
+    const { child, peer } = await memberProcess(a.node.addresses()[0]!)
+    await until(() => [a, b].every(({ node, presence }) => presence.isPresent(peer) && node.isConnected(peer)))
+    child.kill('SIGKILL')
+    const tookMs = await until(
+      () => [a, b].every(({ node, presence }) => !presence.isPresent(peer) && !node.isConnected(peer)),
+      PRESENCE_TIMEOUT_MS
+    )
+    assert.ok(tookMs < 3000, `took ${tookMs} ms`)
+  })
+
+  it('drops a process that is stopped within the bound, and sees it again when it goes on', async function () {
+    this.timeout(60_000)
+    const a = await member()
+    const { child, peer } = await memberProcess(a.node.addresses()[0]!)
+    await until(() => a.presence.isPresent(peer))
+    child.kill('SIGSTOP')
+    await until(() => !a.presence.isPresent(peer) && !a.node.isConnected(peer), PRESENCE_TIMEOUT_MS + 500)
+    child.kill('SIGCONT')
+    await until(() => a.presence.isPresent(peer) && a.node.isConnected(peer), 20_000)
+  })
+
   it('warns of a clock that is off by a day', async () => {
     const a = await member()
     const bootstrap = [a.node.addresses()[0]!]
@@ -101,11 +141,3 @@ describe('presence over real nodes', () => {
     assert.equal(a.presence.clocks().ownWrong, false)
   })
 })
-
-async function until(condition: () => boolean, limitMs = 10_000): Promise<void> {
-  const endMs = performance.now() + limitMs
-  while (!condition()) {
-    if (performance.now() > endMs) throw new Error(`not so within ${limitMs} ms: ${condition}`)
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-}

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Server } from 'node:net'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
+import { cidOf, DAG_CBOR } from '../../protocols/cids.ts'
+import { until } from './until.ts'
+
+const RUN = cidOf(new Uint8Array([42]), DAG_CBOR)
+
+describe('a node', () => {
+  let nodes: ShoalNode[]
+  let servers: Server[]
+
+  beforeEach(() => {
+    nodes = []
+    servers = []
+  })
+  afterEach(async () => {
+    await Promise.all(nodes.map(node => node.stop()))
+    for (const server of servers) server.close()
+  })
+
+  async function start(options: Partial<NodeOptions> = {}): Promise<ShoalNode> {
+    const privateKey = options.privateKey ?? (await generateKeyPair('Ed25519'))
+    const node = await createNode({ network: 'nodes', listen: ['/ip4/127.0.0.1/tcp/0'], profile: 'test', ...options, privateKey })
+    nodes.push(node)
+    return node
+  }
+
+  async function stop(node: ShoalNode): Promise<void> {
+    nodes = nodes.filter(other => other !== node)
+    await node.stop()
+  }
+
+  /** A port where somebody listens and never says a word. */
+  async function silentPort(): Promise<number> {
+    const server = createServer(socket => socket.on('error', () => {}).resume())
+    servers.push(server)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return (server.address() as AddressInfo).port
+  }
+
+  it('takes a free port when the wished one is taken, and says so', async () => {
+    const first = await start()
+    const wanted = first.addresses()[0]!.replace(/\/p2p\/.*/, '')
+    const told: string[][] = []
+    const second = await start({ listen: [wanted], onPortTaken: (...what) => told.push(...what) })
+    assert.deepEqual(told, [[wanted], second.addresses()])
+    assert.notEqual(second.addresses()[0]!.replace(/\/p2p\/.*/, ''), wanted)
+    assert.equal(await second.connect(first.addresses()[0]!), first.peer)
+  })
+
+  it('refuses bad names and addresses with their codes', async () => {
+    const node = await start()
+    for (const network of ['', 'Upper', 'a b', '-a', 'x'.repeat(33)]) await assert.rejects(start({ network }), { code: 'bad_network_name' })
+    await assert.rejects(start({ listen: ['nonsense'] }), { code: 'bad_address' })
+    await assert.rejects(start({ listen: ['/dns4/example.org/tcp/1'] }), { code: 'bad_address' })
+    await assert.rejects(start({ listen: ['/ip4/203.0.113.7/tcp/4101'] }), { code: 'address_not_available' })
+    await assert.rejects(node.connect('nonsense'), { code: 'bad_address' })
+    await assert.rejects(node.connect('/ip4/127.0.0.1/tcp/1'), { code: 'peer_unreachable' })
+  })
+
+  it('never mixes with a mesh of another name', async () => {
+    const ours = await start()
+    const theirs = await start({ network: 'others', bootstrap: [ours.addresses()[0]!] })
+    await assert.rejects(theirs.connect(ours.addresses()[0]!), { code: 'other_network' })
+    await assert.rejects(ours.connect(theirs.addresses()[0]!), { code: 'other_network' })
+    await new Promise(resolve => setTimeout(resolve, 1000))
+    assert.deepEqual([ours.peers(), theirs.peers()], [[], []])
+  })
+
+  it('calls its bootstrap node until it is there, and again when it comes back', async () => {
+    const privateKey = await generateKeyPair('Ed25519')
+    const first = await start({ privateKey })
+    const address = first.addresses()[0]!
+    const listen = [address.replace(/\/p2p\/.*/, '')]
+    await stop(first)
+    const node = await start({ bootstrap: [address] })
+    await new Promise(resolve => setTimeout(resolve, 600))
+    const second = await start({ privateKey, listen })
+    await until(() => node.isConnected(second.peer))
+    assert.equal(node.peers()[0]!.foundBy, 'bootstrap')
+    await stop(second)
+    await until(() => !node.isConnected(second.peer))
+    const third = await start({ privateKey, listen })
+    await until(() => node.isConnected(third.peer))
+  })
+
+  it('calls a bootstrap address that names no peer', async () => {
+    const hub = await start()
+    const node = await start({ bootstrap: [hub.addresses()[0]!.replace(/\/p2p\/.*/, '')] })
+    await until(() => node.isConnected(hub.peer))
+  })
+
+  it("finds a run's members knowing only a bootstrap node", async () => {
+    const hub = await start()
+    const bootstrap = [hub.addresses()[0]!]
+    const members = [await start({ bootstrap }), await start({ bootstrap })]
+    for (const member of members) member.provide(RUN)
+    await until(() => members.every(member => member.isConnected(hub.peer)))
+    const newcomer = await start({ bootstrap })
+    const found = new Set<string>()
+    const looking = performance.now()
+    while (found.size < 2 && performance.now() - looking < 10_000) {
+      for await (const peer of newcomer.findProviders(RUN, { signal: AbortSignal.timeout(3000) })) found.add(peer)
+    }
+    assert.deepEqual(found, new Set(members.map(({ peer }) => peer)))
+    for (const peer of found) assert.ok((await newcomer.ping(peer)) >= 0)
+  })
+
+  it('loses one dial timeout to a stale provider record', async () => {
+    assert.equal(DIAL_TIMEOUT_MS, 5_000)
+    const dialTimeoutMs = 800
+    const hub = await start()
+    const bootstrap = [hub.addresses()[0]!]
+    const dead = await start({ bootstrap, announce: [`/ip4/127.0.0.1/tcp/${await silentPort()}`] })
+    const alive = await start({ bootstrap })
+    dead.provide(RUN)
+    alive.provide(RUN)
+    const witness = await start({ bootstrap })
+    await until(() => witness.peers().length > 0)
+    const provided = new Set<string>()
+    await eventually(async () => {
+      for await (const peer of witness.findProviders(RUN, { signal: AbortSignal.timeout(3000) })) provided.add(peer)
+      return provided.size === 2
+    })
+    await stop(dead)
+
+    const newcomer = await start({ bootstrap, dialTimeoutMs })
+    await until(() => newcomer.isConnected(hub.peer))
+    const found = new Set<string>()
+    await eventually(async () => {
+      for await (const peer of newcomer.findProviders(RUN, { signal: AbortSignal.timeout(3000) })) found.add(peer)
+      return found.size === 2
+    })
+    assert.ok(found.has(dead.peer), 'the record outlives its provider')
+    const startedMs = performance.now()
+    await assert.rejects(newcomer.ping(dead.peer))
+    const tookMs = performance.now() - startedMs
+    assert.ok(tookMs < dialTimeoutMs + 700, `took ${tookMs} ms`)
+    await newcomer.ping(alive.peer)
+  })
+
+  it('counts what it sends and receives', async () => {
+    const [a, b] = [await start(), await start()]
+    await b.handle('/echo/1', async stream => {
+      for (let frame = await stream.read(); frame !== null; frame = await stream.read()) await stream.write([frame])
+      await stream.close()
+    })
+    await a.connect(b.addresses()[0]!)
+    const stream = await a.openStream(b.peer, '/echo/1')
+    await stream.write([new Uint8Array(1000), new Uint8Array(0), new Uint8Array(1024 * 1024)])
+    await stream.close()
+    const lengths: number[] = []
+    for (let frame = await stream.read(); frame !== null; frame = await stream.read()) lengths.push(frame.length)
+    assert.deepEqual(lengths, [1000, 0, 1024 * 1024])
+    assert.deepEqual(a.traffic(), { sent: 1000 + 1024 * 1024, received: 1000 + 1024 * 1024 })
+    await assert.rejects(a.openStream(b.peer, '/unknown/1'))
+  })
+})
+
+async function eventually(attempt: () => Promise<boolean>, limitMs = 15_000): Promise<void> {
+  const endMs = performance.now() + limitMs
+  while (!(await attempt())) {
+    if (performance.now() > endMs) throw new Error(`not so within ${limitMs} ms`)
+    await new Promise(resolve => setTimeout(resolve, 200))
+  }
+}
