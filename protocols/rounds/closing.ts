@@ -46,24 +46,20 @@ export function holdersNeeded(liveMembers: number): number {
   return Math.max(1, Math.min(HOLDERS_NEEDED, liveMembers))
 }
 
-export interface Candidate extends Part {
-  /** The author was accepted before: these go first when a record is full. */
-  known: boolean
-}
-
-/** The list of a record: at most one contribution for each author and round (the lower CID), in the order in which they are summed, bounded. */
-export function listFor(candidates: readonly Candidate[]): Part[] {
-  const chosen = new Map<string, Candidate>()
-  for (const candidate of candidates) {
-    const place = `${candidate.peer}/${candidate.age}`
+/** The list of a record: at most one contribution for each author and round (the lower CID), in the order in which they are summed, bounded; authors accepted before go first when it is full. */
+export function listFor(parts: readonly Part[], isKnown: (peer: string) => boolean): Part[] {
+  const chosen = new Map<string, Part>()
+  for (const part of parts) {
+    const place = `${part.peer}/${part.age}`
     const other = chosen.get(place)
-    if (other === undefined || candidate.cid < other.cid) chosen.set(place, candidate)
+    if (other === undefined || part.cid < other.cid) chosen.set(place, part)
   }
   let list = [...chosen.values()]
   if (list.length > MAX_CONTRIBUTIONS_PER_RECORD) {
-    list = list.sort((a, b) => Number(b.known) - Number(a.known) || compareParts(a, b)).slice(0, MAX_CONTRIBUTIONS_PER_RECORD)
+    const behind = new Map(list.map(({ peer }) => [peer, isKnown(peer) ? 0 : 1]))
+    list = list.sort((a, b) => behind.get(a.peer)! - behind.get(b.peer)! || compareParts(a, b)).slice(0, MAX_CONTRIBUTIONS_PER_RECORD)
   }
-  return list.sort(compareParts).map(({ cid, age, peer, tokens }) => ({ cid, age, peer, tokens }))
+  return list.sort(compareParts)
 }
 
 /** The order of summation: by author, then by round (the older contribution first). */

@@ -1,8 +1,8 @@
 // Validity by content alone: given a record, its parent and its contributions, no clock, presence or arrival order plays a part. The anchor is compared by whoever computes it.
-import { compareParts, distinctAuthors } from './closing.ts'
-import type { Part, RunRules } from './events.ts'
-import type { Contribution, RoundRecord } from './messages.ts'
-import type { ReasonCode } from './reasons.ts'
+import { compareParts, distinctAuthors } from '../closing.ts'
+import type { Part, RunRules } from '../events.ts'
+import type { Contribution, RoundRecord } from '../messages.ts'
+import type { ReasonCode } from '../reasons.ts'
 import { recentAuthors, type TreeRecord } from './record-tree.ts'
 
 export type RecordCheck = { missing: string[] } | { reason: ReasonCode } | { parts: Part[] }

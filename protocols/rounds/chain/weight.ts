@@ -1,5 +1,5 @@
 // How much a branch weighs: the accepted tokens of authors whom the history before the fork already knew. Identities that cost nothing weigh nothing.
-import type { Part } from './events.ts'
+import type { Part } from '../events.ts'
 
 /** What weighing needs to see of a record: the shape repeats in its children. */
 export interface Weighed<T> {

@@ -1,7 +1,7 @@
 // The records that a node remembers: a tree under the oldest of them, with what each needs before it can be the head.
-import type { Part } from './events.ts'
-import type { RoundRecord } from './messages.ts'
-import type { ReasonCode } from './reasons.ts'
+import type { Part } from '../events.ts'
+import type { RoundRecord } from '../messages.ts'
+import type { ReasonCode } from '../reasons.ts'
 
 export interface TreeRecord {
   cid: string
@@ -36,6 +36,8 @@ export interface TreeRecord {
   adoptedAt: number | null
   /** Authors accepted in the last k records, the newest first, this one included. */
   recent: readonly (readonly string[])[]
+  /** All of them, each once; made when first asked for. */
+  authors: readonly string[] | null
   rivalDone: boolean
   /** Our own record was gossiped. */
   published: boolean
@@ -62,8 +64,9 @@ export function plant(tree: RecordTree, parent: TreeRecord, cid: string, record:
 }
 
 /** The authors ranked to close the round after this record: all of the last k records, each once. */
-export function recentAuthors(record: TreeRecord): string[] {
-  return [...new Set(record.recent.flat())]
+export function recentAuthors(record: TreeRecord): readonly string[] {
+  record.authors ??= [...new Set(record.recent.flat())]
+  return record.authors
 }
 
 /** Had the history up to and with this record accepted the author? */
@@ -162,6 +165,7 @@ function blank(cid: string, round: number, anchor: string, parentCid: string, cl
     wantedSince: null,
     adoptedAt: null,
     recent: [],
+    authors: null,
     rivalDone: false,
     published: false
   }

@@ -1,5 +1,5 @@
 // Which of several records is the head: a pure function of the set, so that everybody who has the same records has the same head, in whatever order they came.
-import { compareClosers } from './closing.ts'
+import { compareClosers } from '../closing.ts'
 import { type RecordTree, recentAuthors, type TreeRecord } from './record-tree.ts'
 import { branchWeight } from './weight.ts'
 

@@ -1,5 +1,5 @@
 // What became of our own contributions, read from the head's chain alone.
-import type { Fate } from './events.ts'
+import type { Fate } from '../events.ts'
 import { ancestorAt, type TreeRecord } from './record-tree.ts'
 
 /** Null while its round is still open. */

@@ -1,0 +1,186 @@
+// How a node gets to the record that should be its head: envelopes, bodies, anchors, and what is left out until it can be had.
+
+import { chooseHead } from './chain/choice.ts'
+import { ancestorAt, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { COMPUTE_TRIES, FETCH_AHEAD_RECORDS, MAX_HOLDERS, MAX_UNKNOWN_CONTRIBUTIONS, RECOMPUTE_ROUNDS } from './constants.ts'
+import type { RoundCommand } from './events.ts'
+import { addHolder, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
+
+export function mayBeHead(record: TreeRecord): boolean {
+  return record.status === 'valid' && (record.ready || record.passed || !record.leftOut)
+}
+
+/** Does what is needed next to make the target the head: fetch, compute, or take over an anchor when we are far behind. */
+export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand[]): void {
+  const { now, rules } = state
+  const path = pathToReady(target)
+  if (path.length === 0) return
+  const busy = path.find(record => record.asked === 'anchor')
+  if (busy !== undefined) return
+  if (path.length > RECOMPUTE_ROUNDS + 1 || path[0]!.computeFailures >= COMPUTE_TRIES) {
+    // The anchors and bodies of long ago are nowhere any more; or our own copy of the parent's anchor is gone.
+    const jump = path[Math.max(0, path.length - 1 - RECOMPUTE_ROUNDS)]!
+    if (jump.retryAt > now) {
+      wakeAt(state, jump.retryAt)
+      return
+    }
+    jump.asked = 'anchor'
+    out.push({ type: 'fetchAnchor', cid: jump.cid, round: jump.round, anchor: jump.anchor, holders: holdersOfRecord(state, jump) })
+    return
+  }
+  const next = path[0]!
+  next.wantedSince ??= now
+  for (const record of path.slice(0, FETCH_AHEAD_RECORDS))
+    for (const { cid } of missingParts(state, record)) wantBody(state, cid, record, out)
+  if (next.asked === 'compute') return
+  if (missingParts(state, next).length > 0) {
+    const until = next.wantedSince + rules.fetchTimeoutMs
+    if (now >= until) leaveOut(state, next, out)
+    else wakeAt(state, until)
+    return
+  }
+  if (next.retryAt > now) {
+    wakeAt(state, next.retryAt)
+    return
+  }
+  next.asked = 'compute'
+  const { cid, parts: contributions, parent } = next
+  out.push({ type: 'compute', cid, record: next.record!, parentAnchor: parent!.anchor, contributions })
+}
+
+export function leaveOut(state: RoundsState, entry: TreeRecord, out: RoundCommand[]): void {
+  if (entry.leftOut) return
+  entry.leftOut = true
+  state.leftOut.add(entry)
+  state.treeChanged = true
+  out.push({ type: 'report', code: 'record_unavailable', subject: entry.cid, peer: entry.closer, round: entry.round })
+}
+
+/** Records that were left out come back into the choice when their parts are there, when their anchor may be had after all, or when so much has grown on them that their parts are not needed. */
+export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
+  for (const record of state.leftOut) {
+    if (!record.leftOut || record.ready || record.status !== 'valid' || state.tree.byCid.get(record.cid) !== record) {
+      state.leftOut.delete(record)
+      continue
+    }
+    const missing = missingParts(state, record)
+    if (record.retryAt > state.now) {
+      wakeAt(state, record.retryAt)
+      // Its parts were never all here: the moment they are is the moment to try.
+      if (missing.length > 0 || record.computeFailures > 0) continue
+    }
+    const byAnchor = record.computeFailures >= COMPUTE_TRIES || isBuried(record) || pathToReady(record).length > RECOMPUTE_ROUNDS + 1
+    if (missing.length > 0 && !byAnchor) {
+      for (const { cid } of missing) wantBody(state, cid, record, out)
+      record.retryAt = state.now + state.rules.fetchTimeoutMs
+      wakeAt(state, record.retryAt)
+      continue
+    }
+    record.leftOut = false
+    record.wantedSince = null
+    state.treeChanged = true
+  }
+  if (state.treeChanged) settleAgain(state, out)
+}
+
+/** So far below some tip that a node on its way there takes a later anchor. */
+function isBuried(record: TreeRecord): boolean {
+  for (const { round, status } of subtree(record)) if (status === 'valid' && round > record.round + RECOMPUTE_ROUNDS) return true
+  return false
+}
+
+function settleAgain(state: RoundsState, out: RoundCommand[]): void {
+  while (state.treeChanged) {
+    state.treeChanged = false
+    state.target = chooseHead(state.tree, state.rules.run, mayBeHead)
+    pursue(state, state.target, out)
+  }
+}
+
+function wantBody(state: RoundsState, cid: string, record: TreeRecord, out: RoundCommand[]): void {
+  const open = state.contributions.get(cid)
+  const holders = holdersOfRecord(state, record)
+  if (open === undefined) {
+    // Forgotten in the meantime: the envelope comes first, then this is asked again.
+    askEnvelope(state, cid, holders, out)
+    return
+  }
+  for (const holder of holders) if (state.peers.has(holder)) addHolder(state, open, holder)
+  if (!open.held && open.refused === null) state.toFetch.add(cid)
+}
+
+/** Peers that have it as their head first, then its closer, then whoever is further on. */
+function holdersOfRecord(state: RoundsState, record: TreeRecord): string[] {
+  const beyond: string[] = []
+  for (const [peer, live] of state.peers) {
+    const head = state.tree.byCid.get(live.head)
+    if (head !== undefined && head !== record && ancestorAt(head, record.round) === record) beyond.push(peer)
+  }
+  return [...new Set([...peersAt(state, record.cid), ...(record.closer === state.self ? [] : [record.closer]), ...beyond])].slice(
+    0,
+    MAX_HOLDERS
+  )
+}
+
+export function askEnvelope(state: RoundsState, cid: string, holders: readonly string[], out: RoundCommand[]): void {
+  let unknown = state.unknown.get(cid)
+  if (unknown === undefined) {
+    if (state.unknown.size >= MAX_UNKNOWN_CONTRIBUTIONS) {
+      // Records come first: for them the oldest mere rumour is forgotten.
+      if (!state.lacking.has(cid)) return
+      state.unknown.delete(state.unknown.keys().next().value!)
+    }
+    unknown = { holders: new Set(), askedAt: null }
+    state.unknown.set(cid, unknown)
+  }
+  for (const holder of holders) if (unknown.holders.size < MAX_HOLDERS && holder !== state.self) unknown.holders.add(holder)
+  if (unknown.askedAt !== null && state.now - unknown.askedAt < state.rules.fetchTimeoutMs) return
+  unknown.askedAt = state.now
+  out.push({ type: 'fetchContribution', cid, author: null, holders: [...unknown.holders], body: false })
+}
+
+export function askRecord(state: RoundsState, cid: string, holders: readonly string[], out: RoundCommand[]): void {
+  const { now } = state
+  const { fetchTimeoutMs } = state.rules
+  const askedAt = state.recordsAsked.get(cid)
+  const asksNow = askedAt === undefined || now - askedAt >= fetchTimeoutMs
+  state.headsAt = Math.min(state.headsAt, (asksNow ? now : askedAt) + fetchTimeoutMs)
+  if (!asksNow) return
+  state.recordsAsked.set(cid, now)
+  out.push({ type: 'fetchRecord', cid, holders: [...new Set(holders)].filter(peer => peer !== state.self) })
+}
+
+/** Heads of live peers that we do not know, and parents that orphans lack. */
+export function askHeads(state: RoundsState, out: RoundCommand[]): void {
+  if (!state.headsChanged && state.now < state.headsAt) {
+    wakeAt(state, state.headsAt)
+    return
+  }
+  state.headsChanged = false
+  state.headsAt = Number.POSITIVE_INFINITY
+  const unknown = new Set<string>()
+  for (const { head } of state.peers.values())
+    if (!state.tree.byCid.has(head) && !state.tooOld.has(head) && !state.orphans.has(head)) unknown.add(head)
+  for (const { parent } of state.orphans.values()) if (!state.orphans.has(parent) && !state.tree.byCid.has(parent)) unknown.add(parent)
+  for (const cid of unknown) askRecord(state, cid, peersAt(state, cid), out)
+  for (const cid of state.lacking.keys()) {
+    askEnvelope(state, cid, [], out)
+    state.headsAt = Math.min(state.headsAt, state.now + state.rules.fetchTimeoutMs)
+  }
+  wakeAt(state, state.headsAt)
+}
+
+export function fetchBodies(state: RoundsState, out: RoundCommand[]): void {
+  for (const cid of state.toFetch) {
+    const open = state.contributions.get(cid)!
+    if (open.asked && open.retryAt > state.now) continue
+    if (open.retryAt > state.now) {
+      wakeAt(state, open.retryAt)
+      continue
+    }
+    open.asked = true
+    // Longer than any answer takes: only an answer that got lost is asked for twice.
+    open.retryAt = state.now + 4 * state.rules.fetchTimeoutMs
+    out.push({ type: 'fetchContribution', cid, author: open.contribution.peer, holders: liveHolders(state, open), body: true })
+  }
+}

@@ -1,0 +1,456 @@
+// What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
+
+import { askEnvelope, askRecord, leaveOut } from './catching-up.ts'
+import { knownAt, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
+import {
+  MAX_OPEN_CONTRIBUTIONS,
+  MAX_ORPHAN_RECORDS,
+  MAX_PEERS,
+  MAX_PER_AUTHOR_AND_PARENT,
+  MAX_RECORDS_OFF_CHAIN,
+  MAX_RECORDS_PER_CLOSER,
+  MAX_REMEMBERED_REFUSALS,
+  MAX_ROUNDS_AHEAD,
+  MAX_STRAY_CONTRIBUTIONS,
+  MAX_UNKNOWN_CONTRIBUTIONS,
+  RECENT_ROUNDS
+} from './constants.ts'
+import type { RoundCommand, RoundEvent } from './events.ts'
+import type { Contribution, RoundRecord } from './messages.ts'
+import { REASONS, type ReasonCode } from './reasons.ts'
+import { addHolder, type Open, peersAt, type RoundsState } from './state.ts'
+
+export function take(state: RoundsState, event: RoundEvent, out: RoundCommand[]): void {
+  switch (event.type) {
+    case 'tick':
+      return
+    case 'peerLive':
+      takePeerLive(state, event)
+      return
+    case 'holding':
+      takeHolding(state, event.peer, event.contributions, out)
+      return
+    default:
+      state.changed = true
+      takeChange(state, event, out)
+      return
+  }
+}
+
+function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick' | 'peerLive' | 'holding' }>, out: RoundCommand[]): void {
+  switch (event.type) {
+    case 'paused':
+      out.push({ type: 'report', code: 'gap_in_timers', subject: state.rules.run, round: state.head.round + 1 })
+      state.sync = { since: state.now, asked: false }
+      return
+    case 'synced':
+      state.sync = null
+      return
+    case 'peerGone':
+      state.peers.delete(event.peer)
+      state.claims.delete(event.peer)
+      state.trainers = null
+      state.silent.delete(event.peer)
+      for (const open of state.contributions.values()) open.holders.delete(event.peer)
+      return
+    case 'contribution':
+      takeContribution(state, event.cid, event.contribution, out)
+      return
+    case 'contributionHeld':
+      takeHeld(state, event.cid)
+      return
+    case 'contributionRefused':
+      takeRefused(state, event.cid, event.reason, out)
+      return
+    case 'record':
+      takeRecord(state, event.cid, event.record, out)
+      return
+    case 'recordComputed':
+      takeComputed(state, event.cid, event.anchor, out)
+      return
+    case 'recordUnavailable':
+      takeUnavailable(state, event.cid, out)
+      return
+    case 'closeFailed':
+      state.closing = null
+      state.closeRetryAt = state.now + Math.max(state.rules.graceMs, 1)
+      out.push({ type: 'report', code: event.reason, subject: state.rules.run, round: event.round, detail: 'close' })
+      return
+    default:
+      event satisfies never
+  }
+}
+
+function takePeerLive(state: RoundsState, event: Extract<RoundEvent, { type: 'peerLive' }>): void {
+  const { peer, head, round, trains } = event
+  if (peer === state.self) {
+    state.changed ||= state.trains !== trains
+    state.trains = trains
+    state.trainers = null
+    return
+  }
+  const before = state.peers.get(peer)
+  if (before?.head === head && before.round === round && before.trains === trains) return
+  if (before === undefined && state.peers.size >= MAX_PEERS) return
+  state.changed = true
+  state.trainers = null
+  state.headsChanged = true
+  const live = before ?? { head, round, trains, claim: null }
+  if (before === undefined) state.peers.set(peer, live)
+  Object.assign(live, { head, round, trains })
+  if (state.tree.byCid.has(head)) live.claim = null
+  // One claim a round: a peer that names ever new heads holds nobody up for longer than one fetch.
+  else if (live.claim === null || live.claim.atRound !== state.head.round)
+    live.claim = { head, since: state.now, atRound: state.head.round }
+  else live.claim.head = head
+  if (live.claim === null) state.claims.delete(peer)
+  else state.claims.add(peer)
+}
+
+function takeContribution(state: RoundsState, cid: string, contribution: Contribution, out: RoundCommand[]): void {
+  if (state.contributions.has(cid) || (state.passedOver.has(cid) && !state.lacking.has(cid))) return
+  const { peer, round } = contribution
+  const refuse = (code: ReasonCode): void => {
+    if (REASONS[code].content) refuseForGood(state, cid, code, out)
+    else state.passedOver.set(cid, code)
+    if (state.passedOver.size > MAX_UNKNOWN_CONTRIBUTIONS) state.passedOver.delete(state.passedOver.keys().next().value!)
+    state.unknown.delete(cid)
+    out.push({ type: 'report', code, subject: cid, peer, round })
+  }
+  const wrong = checkContribution(state.rules, contribution)
+  if (wrong !== null) {
+    refuse(wrong)
+    return
+  }
+  const isOwn = peer === state.self
+  if (!isOwn && !state.lacking.has(cid)) {
+    const place = placeFor(state, contribution)
+    if (place !== null) {
+      refuse(place)
+      return
+    }
+  }
+  const open = remember(state, cid, contribution)
+  const { head } = state
+  if (!isOwn && contribution.parent === head.parentCid && head.round > 0 && !head.parts.some(part => part.cid === cid)) {
+    out.push({ type: 'report', code: 'late', subject: cid, peer, round })
+  }
+  if (round >= head.round) state.silent.delete(peer)
+  for (const holder of state.unknown.get(cid)?.holders ?? []) addHolder(state, open, holder)
+  state.unknown.delete(cid)
+  completeRecords(state, cid, out)
+  if (!open.held && ageAfter(state.head, contribution) !== null) state.toFetch.add(cid)
+}
+
+/** Why a contribution that no record needs is not kept, or null. Strangers make room for authors accepted before. */
+function placeFor(state: RoundsState, contribution: Contribution): ReasonCode | null {
+  const { head } = state
+  const { peer, parent, round } = contribution
+  if (round < head.round) return 'stale_round'
+  if (round > head.round + 1 + MAX_ROUNDS_AHEAD) return 'too_far_ahead'
+  const siblings = state.byParent.get(parent)
+  let ofAuthor = 0
+  for (const cid of siblings ?? []) if (state.contributions.get(cid)!.contribution.peer === peer) ofAuthor++
+  if (ofAuthor >= MAX_PER_AUTHOR_AND_PARENT) return 'duplicate_author'
+  const stray = !state.tree.byCid.has(parent)
+  if (stray) {
+    let strays = 0
+    for (const [at, set] of state.byParent) if (!state.tree.byCid.has(at)) strays += set.size
+    if (strays >= MAX_STRAY_CONTRIBUTIONS) return 'too_many_contributions'
+  }
+  if (state.contributions.size < MAX_OPEN_CONTRIBUTIONS) return null
+  if (!knownAt(state.tree, head, peer)) return 'too_many_contributions'
+  for (const other of state.contributions.values()) {
+    if (other.contribution.peer !== state.self && !state.lacking.has(other.cid) && !knownAt(state.tree, head, other.contribution.peer)) {
+      drop(state, other)
+      return null
+    }
+  }
+  return 'too_many_contributions'
+}
+
+export function remember(state: RoundsState, cid: string, contribution: Contribution): Open {
+  const open: Open = {
+    cid,
+    contribution,
+    held: false,
+    heldAt: null,
+    refused: null,
+    seenAt: state.now,
+    holders: new Set(),
+    asked: false,
+    retryAt: 0,
+    failures: 0
+  }
+  state.contributions.set(cid, open)
+  state.placed = null
+  const siblings = state.byParent.get(contribution.parent)
+  if (siblings === undefined) state.byParent.set(contribution.parent, new Set([cid]))
+  else siblings.add(cid)
+  if (contribution.peer === state.self) state.own.set(cid, { round: contribution.round, parent: contribution.parent, told: null })
+  return open
+}
+
+export function drop(state: RoundsState, open: Open): void {
+  state.contributions.delete(open.cid)
+  state.placed = null
+  state.toFetch.delete(open.cid)
+  const siblings = state.byParent.get(open.contribution.parent)
+  siblings?.delete(open.cid)
+  if (siblings?.size === 0) state.byParent.delete(open.contribution.parent)
+}
+
+function takeHeld(state: RoundsState, cid: string): void {
+  const open = state.contributions.get(cid)
+  if (open === undefined || open.held || open.refused !== null) return
+  open.held = true
+  state.holdingChanged = true
+  open.heldAt = state.now
+  open.asked = false
+  state.toFetch.delete(cid)
+}
+
+function takeRefused(state: RoundsState, cid: string, reason: ReasonCode, out: RoundCommand[]): void {
+  const open = state.contributions.get(cid)
+  const peer = open?.contribution.peer
+  if (REASONS[reason].content) {
+    refuseForGood(state, cid, reason, out)
+  } else if (open !== undefined) {
+    open.asked = false
+    open.failures++
+    open.retryAt = state.now + retryDelay(state, open.failures)
+  } else {
+    // An envelope that nobody gave us: asked for again when somebody announces it after a while.
+    const unknown = state.unknown.get(cid)
+    if (unknown !== undefined) unknown.holders.clear()
+  }
+  const round = open?.contribution.round
+  out.push({
+    type: 'report',
+    code: reason,
+    subject: cid,
+    ...(peer === undefined ? {} : { peer }),
+    ...(round === undefined ? {} : { round })
+  })
+}
+
+/** By content: whoever lists it in a record is wrong. */
+function refuseForGood(state: RoundsState, cid: string, reason: ReasonCode, out: RoundCommand[]): void {
+  state.refusals.set(cid, reason)
+  if (state.refusals.size > MAX_REMEMBERED_REFUSALS) state.refusals.delete(state.refusals.keys().next().value!)
+  state.toFetch.delete(cid)
+  state.unknown.delete(cid)
+  const open = state.contributions.get(cid)
+  if (open !== undefined) {
+    open.refused = reason
+    open.asked = false
+    open.held = false
+    state.placed = null
+    state.holdingChanged = true
+    for (const record of state.tree.byCid.values()) {
+      if (!record.ready && record.parts.some(part => part.cid === cid)) invalidate(state, record, 'bad_contribution', out)
+    }
+  }
+  completeRecords(state, cid, out)
+}
+
+function retryDelay(state: RoundsState, failures: number): number {
+  return Math.min(state.rules.fetchTimeoutMs, 250 * 2 ** Math.min(failures, 10))
+}
+
+function takeHolding(state: RoundsState, peer: string, contributions: readonly string[], out: RoundCommand[]): void {
+  if (peer === state.self) return
+  for (const cid of contributions.slice(0, MAX_OPEN_CONTRIBUTIONS)) {
+    const open = state.contributions.get(cid)
+    if (open !== undefined) addHolder(state, open, peer)
+    else if (!state.refusals.has(cid) && !state.passedOver.has(cid)) askEnvelope(state, cid, [peer], out)
+  }
+}
+
+function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: RoundCommand[]): void {
+  const { tree } = state
+  state.recordsAsked.delete(cid)
+  state.headsChanged = true
+  if (tree.byCid.has(cid) || state.orphans.has(cid)) return
+  const refuse = (code: ReasonCode): void => {
+    out.push({ type: 'report', code, subject: cid, peer: record.closer, round: record.round })
+  }
+  if (record.run !== state.rules.run) {
+    refuse('wrong_run')
+    return
+  }
+  if (!isAdmitted(state.rules, record.closer)) {
+    refuse('not_admitted')
+    return
+  }
+  const justClosed = record.closer === state.self && !isAskedFor(state, cid)
+  if (justClosed) {
+    const current = state.closing?.parent === record.parent ? state.closing : null
+    // Nobody has seen it. If the mesh moved on while we computed, showing it would only make others go back.
+    if (current === null || state.head.cid !== (current.rival ?? record.parent)) {
+      refuse('superseded')
+      return
+    }
+    state.closing = null
+  }
+  if (record.round <= tree.root.round) {
+    tooOld(state, cid, record, out)
+    return
+  }
+  const parent = tree.byCid.get(record.parent)
+  if (parent === undefined) {
+    if (record.round === tree.root.round + 1) {
+      tooOld(state, cid, record, out)
+      return
+    }
+    if (state.orphans.size >= MAX_ORPHAN_RECORDS) state.orphans.delete(state.orphans.keys().next().value!)
+    state.orphans.set(cid, record)
+    askRecord(state, record.parent, [record.closer, ...peersAt(state, cid)], out)
+    return
+  }
+  if (!isAskedFor(state, cid)) {
+    const sameCloser = parent.children.filter(child => child.closer === record.closer)
+    if (sameCloser.length >= MAX_RECORDS_PER_CLOSER) {
+      refuse('too_many_records')
+      return
+    }
+    if (tree.byCid.size - (state.head.round - tree.root.round) > MAX_RECORDS_OFF_CHAIN) {
+      refuse('too_many_records')
+      return
+    }
+  }
+  const grown = [{ parent, cid, record }]
+  for (let next = grown.pop(); next !== undefined; next = grown.pop()) {
+    const entry = plant(tree, next.parent, next.cid, next.record, state.now)
+    // Its anchor is on disk already; `recordComputed` follows.
+    if (justClosed && next.cid === cid) entry.asked = 'compute'
+    state.orphans.delete(next.cid)
+    state.treeChanged = true
+    examine(state, entry, out)
+    for (const [orphan, waiting] of state.orphans)
+      if (waiting.parent === entry.cid) grown.push({ parent: entry, cid: orphan, record: waiting })
+  }
+}
+
+/** A record that a live peer has as its head, or that such a head's chain needs: not subject to the limits, so that all nodes come to see the same set. */
+function isAskedFor(state: RoundsState, cid: string): boolean {
+  for (const live of state.peers.values()) if (live.head === cid) return true
+  for (const record of state.orphans.values()) if (record.parent === cid) return true
+  return false
+}
+
+function tooOld(state: RoundsState, cid: string, record: RoundRecord, out: RoundCommand[]): void {
+  const gone = [cid]
+  for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
+    state.tooOld.add(next)
+    if (state.tooOld.size > MAX_ORPHAN_RECORDS) state.tooOld.delete(state.tooOld.keys().next().value!)
+    for (const [orphan, waiting] of state.orphans) {
+      if (waiting.parent !== next) continue
+      state.orphans.delete(orphan)
+      gone.push(orphan)
+    }
+  }
+  // An old record of our own chain comes here too, harmlessly; only a peer whose head rests on it is worth a word.
+  for (const [peer, live] of state.peers) {
+    if (!state.tooOld.has(live.head)) continue
+    out.push({ type: 'report', code: 'fork_too_old', subject: live.head, peer, round: record.round })
+    return
+  }
+}
+
+function takeComputed(state: RoundsState, cid: string, anchor: string, out: RoundCommand[]): void {
+  const entry = state.tree.byCid.get(cid)
+  if (entry === undefined || entry.status !== 'valid' || entry.ready) return
+  if (anchor !== entry.anchor) {
+    invalidate(state, entry, 'anchor_mismatch', out)
+    return
+  }
+  if (entry.asked === 'anchor') {
+    const { cid: subject, round } = entry
+    out.push({ type: 'report', code: 'joined_by_anchor', subject, round, detail: `records up to round ${round} rest on their signers` })
+  }
+  markReady(entry)
+  state.treeChanged = true
+}
+
+export function markReady(entry: TreeRecord): void {
+  entry.ready = true
+  entry.leftOut = false
+  entry.asked = 'nothing'
+  for (let at = entry.parent; at !== null && !at.ready && !at.passed; at = at.parent) at.passed = true
+}
+
+function takeUnavailable(state: RoundsState, cid: string, out: RoundCommand[]): void {
+  const entry = state.tree.byCid.get(cid)
+  if (entry === undefined || entry.ready) {
+    if (entry === undefined) state.recordsAsked.set(cid, state.now)
+    return
+  }
+  if (entry.asked === 'compute') entry.computeFailures++
+  entry.asked = 'nothing'
+  entry.retryAt = state.now + state.rules.fetchTimeoutMs
+  leaveOut(state, entry, out)
+}
+
+export function examine(state: RoundsState, entry: TreeRecord, out: RoundCommand[]): void {
+  const parent = entry.parent!
+  if (parent.status === 'invalid') {
+    invalidate(state, entry, 'bad_parent', out)
+    return
+  }
+  // Ages and ranks need the parent's own parts: it is looked at again when those are known.
+  if (parent.status === 'incomplete') return
+  const check = checkRecord(state.rules, parent, entry.record!, lookUpIn(state))
+  if ('reason' in check) {
+    invalidate(state, entry, check.reason, out)
+    return
+  }
+  if ('missing' in check) {
+    state.headsChanged = true
+    for (const cid of check.missing) {
+      const waiting = state.lacking.get(cid)
+      if (waiting === undefined) state.lacking.set(cid, new Set([entry.cid]))
+      else waiting.add(entry.cid)
+      askEnvelope(state, cid, [entry.closer, ...peersAt(state, entry.cid)], out)
+    }
+    return
+  }
+  entry.status = 'valid'
+  entry.parts = check.parts
+  const authors = [...new Set(check.parts.map(part => part.peer))]
+  entry.recent = [authors, ...parent.recent].slice(0, state.rules.recentRounds ?? RECENT_ROUNDS)
+  state.treeChanged = true
+  for (const child of entry.children) examine(state, child, out)
+}
+
+function lookUpIn(state: RoundsState): LookUp {
+  return cid => {
+    const refused = state.refusals.get(cid)
+    if (refused !== undefined) return { refused }
+    const open = state.contributions.get(cid)
+    return open === undefined ? undefined : { contribution: open.contribution }
+  }
+}
+
+function completeRecords(state: RoundsState, cid: string, out: RoundCommand[]): void {
+  const waiting = state.lacking.get(cid)
+  if (waiting === undefined) return
+  state.lacking.delete(cid)
+  for (const record of waiting) {
+    const entry = state.tree.byCid.get(record)
+    if (entry?.status === 'incomplete') examine(state, entry, out)
+  }
+}
+
+function invalidate(state: RoundsState, entry: TreeRecord, reason: ReasonCode, out: RoundCommand[]): void {
+  for (const record of subtree(entry)) {
+    if (record.status === 'invalid') continue
+    record.status = 'invalid'
+    record.invalidReason = record === entry ? reason : 'bad_parent'
+    record.ready = false
+    const { cid, closer, round } = record
+    out.push({ type: 'report', code: record.invalidReason, subject: cid, peer: closer, round })
+  }
+  state.treeChanged = true
+}

@@ -1,0 +1,194 @@
+// When a node closes the open round, whom it waits for, and when it proposes a rival to a record that left something out.
+import { knownAt, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
+import { isAdmitted, partOf } from './chain/validity.ts'
+import { closingOrder, holdersNeeded, listFor, turnsBefore } from './closing.ts'
+import type { Part, RoundCommand } from './events.ts'
+import { isCounted, liveHolders, missingParts, type Open, type Placed, placedIn, type RoundsState, trainersOf, wakeAt } from './state.ts'
+
+export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
+  const { rules, self, now, head } = state
+  const deadlineAt = state.adoptedAt + rules.deadlineMs
+  if (now < deadlineAt) wakeAt(state, deadlineAt)
+  if (state.sync !== null || isHeldUp(state)) {
+    state.closableSince = null
+    return
+  }
+  const placed = placedIn(state)
+  if (now >= deadlineAt) noteSilence(state, placed, out)
+  reportWaiting(state, out)
+  if (self === null || !isAdmitted(rules, self) || state.closing !== null) return
+  const needed = holdersNeeded(trainersOf(state).length)
+  const counted = placed.filter(({ open }) => isCounted(state, open, needed))
+  const authors = new Set(counted.map(({ open }) => open.contribution.peer))
+  const given = new Set(counted.filter(({ age }) => age === 0).map(({ open }) => open.contribution.peer))
+  if (authors.size < rules.quorum || (now < deadlineAt && !allIn(state, placed, given))) {
+    state.closableSince = null
+    return
+  }
+  state.closableSince ??= now
+  const ranked = recentAuthors(head).includes(self)
+  if (!ranked && !authors.has(self)) return
+  const order = orderOf(state)
+  // Whoever has closed already, with a record that cannot be had, has had its turn.
+  const had = new Set(head.children.filter(child => child.status === 'invalid' || child.leftOut).map(child => child.closer))
+  const turns = turnsBefore(order, self, state.trains, peer => (had.has(peer) ? null : (state.peers.get(peer)?.trains ?? null)))
+  const dueAt = Math.max(state.closableSince + turns * rules.graceMs, state.closeRetryAt)
+  if (now < dueAt) {
+    wakeAt(state, dueAt)
+    return
+  }
+  const parts = counted.map(({ open, age }) => partOf(rules, open.cid, open.contribution, age))
+  const list = listFor(parts, peer => knownAt(state.tree, head, peer))
+  state.closing = { parent: head.cid, rival: null }
+  out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: list })
+}
+
+export function orderOf(state: RoundsState): string[] {
+  const others = placedIn(state)
+    .filter(({ age }) => age === 0)
+    .map(({ open }) => open.contribution.peer)
+  return closingOrder(state.rules.run, state.head.round + 1, recentAuthors(state.head), others)
+}
+
+/** Is everything here that is worth waiting for? Live trainers' contributions, and announced ones of authors we know that may still come. */
+function allIn(state: RoundsState, placed: readonly Placed[], given: ReadonlySet<string>): boolean {
+  for (const peer of trainersOf(state)) {
+    if (given.has(peer) || state.silent.has(peer) || !isAdmitted(state.rules, peer)) continue
+    // Refused: nothing better will come from there.
+    if (state.refusals.size === 0 || !wasRefused(state, peer)) return false
+  }
+  for (const { open, age } of placed) {
+    const { peer } = open.contribution
+    if (age === 1 || given.has(peer)) continue
+    const until = open.seenAt + state.rules.fetchTimeoutMs
+    if (state.now >= until || liveHolders(state, open).length === 0 || !knownAt(state.tree, state.head, peer)) continue
+    wakeAt(state, until)
+    return false
+  }
+  return true
+}
+
+function wasRefused(state: RoundsState, peer: string): boolean {
+  for (const cid of state.byParent.get(state.head.cid) ?? []) {
+    const open = state.contributions.get(cid)!
+    if (open.refused !== null && open.contribution.peer === peer) return true
+  }
+  return false
+}
+
+/** A record that would take us on is being fetched, computed or looked for: closing now would only make a rival. Each reason holds for one fetch at most. */
+function isHeldUp(state: RoundsState): boolean {
+  const { head, now, rules } = state
+  if (state.target !== head) return true
+  const patience = rules.fetchTimeoutMs
+  const ranked = recentAuthors(head)
+  for (const child of head.children) {
+    if (child.status !== 'incomplete' || !ranked.includes(child.closer) || now - child.seenAt >= patience) continue
+    wakeAt(state, child.seenAt + patience)
+    return true
+  }
+  for (const peer of state.claims) {
+    const { claim, round } = state.peers.get(peer)!
+    if (claim === null || claim.atRound !== head.round || round <= head.round || now - claim.since >= patience) continue
+    if (!ranked.includes(peer) || state.tooOld.has(claim.head)) continue
+    wakeAt(state, claim.since + patience)
+    return true
+  }
+  return false
+}
+
+/** At the deadline, once: who trains and gave nothing is not waited for again until it gives. */
+function noteSilence(state: RoundsState, placed: readonly Placed[], out: RoundCommand[]): void {
+  if (state.silenceChecked) return
+  state.silenceChecked = true
+  const gave = new Set(placed.map(({ open }) => open.contribution.peer))
+  for (const [peer, { trains }] of state.peers) {
+    if (!trains || gave.has(peer) || state.silent.has(peer)) continue
+    state.silent.add(peer)
+    out.push({ type: 'report', code: 'peer_silent', subject: peer, peer, round: state.head.round + 1 })
+  }
+}
+
+function reportWaiting(state: RoundsState, out: RoundCommand[]): void {
+  if (state.waitingReported) return
+  const detail = waitingFor(state)
+  if (detail === null) return
+  state.waitingReported = true
+  out.push({ type: 'report', code: 'waiting_for_quorum', subject: state.rules.run, round: state.head.round + 1, detail })
+}
+
+export function waitingFor(state: RoundsState): string | null {
+  const lacking = lackingContributors(state)
+  return lacking === 0 ? null : `waiting for ${lacking} more`
+}
+
+/** Contributors that the open round still lacks, if all live trainers and all open contributions are not enough. */
+function lackingContributors(state: RoundsState): number {
+  const { quorum } = state.rules
+  const possible = new Set<string>()
+  for (const peer of trainersOf(state)) {
+    if (isAdmitted(state.rules, peer)) possible.add(peer)
+    if (possible.size >= quorum) return 0
+  }
+  for (const { open } of placedIn(state)) if (open.held || liveHolders(state, open).length > 0) possible.add(open.contribution.peer)
+  return Math.max(0, quorum - possible.size)
+}
+
+/** What we held whole in time, of authors known then, and the new head left out. In time: before our deadline, and a grace before any record for it came, so that its closer could have known. */
+export function missedBy(state: RoundsState, head: TreeRecord): Open[] {
+  const { parent } = head
+  const { rules, self } = state
+  if (self === null || parent === null || parent.adoptedAt === null || head.closer === self || !isAdmitted(rules, self)) return []
+  // The first record for this parent ended the round here, even if another one was preferred later.
+  const endedAt = Math.min(...parent.children.map(child => child.seenAt))
+  const before = Math.min(parent.adoptedAt + rules.deadlineMs, endedAt - rules.graceMs)
+  const inHead = new Set(head.parts.filter(part => part.age === 0).map(part => part.peer))
+  const missed: Open[] = []
+  for (const cid of state.byParent.get(parent.cid) ?? []) {
+    const open = state.contributions.get(cid)!
+    const { peer } = open.contribution
+    if (open.refused !== null || open.heldAt === null || open.heldAt > before || inHead.has(peer)) continue
+    if (knownAt(state.tree, parent, peer)) missed.push(open)
+  }
+  return missed
+}
+
+/** Proposes a sibling of the head when its closer left out what we held in time; by rank, and only if it would be preferred for its weight. */
+export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
+  const { head, rules, self, now } = state
+  const { parent } = head
+  if (state.missed.length === 0 || self === null || parent === null) return
+  if (head.rivalDone || state.closing !== null || state.sync !== null || state.target !== head) return
+  if (head.children.some(child => child.status === 'valid') || missingParts(state, head).length > 0) return
+  const needed = holdersNeeded(trainersOf(state).length)
+  const left: Part[] = []
+  for (const open of state.missed) {
+    if (open.refused === null && isCounted(state, open, needed)) left.push(partOf(rules, open.cid, open.contribution, 0))
+  }
+  if (left.length === 0) return
+  const list = listFor([...head.parts, ...left], peer => knownAt(state.tree, parent, peer))
+  if (!recentAuthors(parent).includes(self) && !list.some(part => part.peer === self)) return
+  const order = closingOrder(
+    rules.run,
+    head.round,
+    recentAuthors(parent),
+    list.map(part => part.peer)
+  )
+  const turns = turnsBefore(order, self, state.trains, peer => (peer === head.closer ? null : (state.peers.get(peer)?.trains ?? null)))
+  const dueAt = state.adoptedAt + turns * rules.graceMs
+  if (now < dueAt) {
+    wakeAt(state, dueAt)
+    return
+  }
+  head.rivalDone = true
+  state.closing = { parent: parent.cid, rival: head.cid }
+  out.push({
+    type: 'report',
+    code: 'rival_proposed',
+    subject: head.cid,
+    peer: head.closer,
+    round: head.round,
+    detail: left.map(part => part.cid).join(' ')
+  })
+  out.push({ type: 'close', round: head.round, parent: parent.cid, parentAnchor: parent.anchor, contributions: list })
+}

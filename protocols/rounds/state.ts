@@ -1,0 +1,165 @@
+// What a node knows about a run's rounds, and the plain questions that all rules ask of it.
+
+import type { RecordTree, TreeRecord } from './chain/record-tree.ts'
+import { ageAfter } from './chain/validity.ts'
+import { HOLDERS_NEEDED, MAX_HOLDERS } from './constants.ts'
+import type { Fate, Part, RunRules } from './events.ts'
+import type { Contribution, RoundRecord } from './messages.ts'
+import type { ReasonCode } from './reasons.ts'
+
+export interface Open {
+  cid: string
+  contribution: Contribution
+  held: boolean
+  /** ms; not known for what was held before a restart, so that it never makes a rival. */
+  heldAt: number | null
+  refused: ReasonCode | null
+  seenAt: number
+  holders: Set<string>
+  asked: boolean
+  retryAt: number
+  failures: number
+}
+
+export interface Placed {
+  open: Open
+  age: 0 | 1
+}
+
+export interface Unknown {
+  holders: Set<string>
+  askedAt: number | null
+}
+
+export interface Live {
+  head: string
+  round: number
+  trains: boolean
+  /** The unknown head that this peer claims, and since when: it may hold up our closing once a round. */
+  claim: { head: string; since: number; atRound: number } | null
+}
+
+/** Opaque: read it with `viewOf`. */
+export interface RoundsState {
+  rules: RunRules
+  self: string | null
+  now: number
+  trains: boolean
+  tree: RecordTree
+  head: TreeRecord
+  /** ms; the open round's deadline runs from here. */
+  adoptedAt: number
+  treeChanged: boolean
+  /** A head was named that we may have to ask for. */
+  headsChanged: boolean
+  /** ms; when an unanswered question for a head or an envelope is asked again. */
+  headsAt: number
+  leftOut: Set<TreeRecord>
+  target: TreeRecord
+  orphans: Map<string, RoundRecord>
+  /** Heads and ancestors of branches that parted before our root. */
+  tooOld: Set<string>
+  /** Records asked for, and when. */
+  recordsAsked: Map<string, number>
+  contributions: Map<string, Open>
+  byParent: Map<string, Set<string>>
+  /** What has a place in the open round's record. Null: to be looked up anew. */
+  placed: Placed[] | null
+  /** What we held in time and the head's closer left out. */
+  missed: Open[]
+  unknown: Map<string, Unknown>
+  refusals: Map<string, ReasonCode>
+  /** Contributions that had no place here; asked for again only if a record needs them, or after the next adoption. */
+  passedOver: Map<string, ReasonCode>
+  /** Envelopes that records in the tree lack: contribution -> records. */
+  lacking: Map<string, Set<string>>
+  toFetch: Set<string>
+  peers: Map<string, Live>
+  /** Live peers that train and we, if we do. Null: to be counted anew. */
+  trainers: string[] | null
+  /** Peers whose claim of an unknown head may hold up our closing. */
+  claims: Set<string>
+  silent: Set<string>
+  silenceChecked: boolean
+  own: Map<string, { round: number; parent: string; told: Fate | null }>
+  sync: { since: number; asked: boolean } | null
+  closing: { parent: string; rival: string | null } | null
+  closeRetryAt: number
+  /** ms; when the open round could first be closed by somebody. */
+  closableSince: number | null
+  holdingChanged: boolean
+  announced: string
+  waitingReported: boolean
+  /** Something happened since the questions were last asked. Otherwise they are asked again at `nextAt`: most of what arrives is a repetition. */
+  changed: boolean
+  nextAt: number
+}
+
+export function wakeAt(state: RoundsState, at: number): void {
+  state.nextAt = Math.min(state.nextAt, at)
+}
+
+/** Contributions that have a place in the open round's record. */
+export function placedIn(state: RoundsState): Placed[] {
+  if (state.placed !== null) return state.placed
+  const { head } = state
+  const placed: Placed[] = []
+  for (const parent of head.round > 0 ? [head.cid, head.parentCid] : [head.cid]) {
+    for (const cid of state.byParent.get(parent) ?? []) {
+      const open = state.contributions.get(cid)!
+      if (open.refused !== null) continue
+      const age = ageAfter(head, open.contribution)
+      if (age !== null) placed.push({ open, age })
+    }
+  }
+  state.placed = placed
+  return placed
+}
+
+/** Live peers that hold it, ourselves not counted; its author holds it as long as he lives. */
+export function liveHolders(state: RoundsState, open: Open): string[] {
+  const live = [...open.holders].filter(peer => state.peers.has(peer))
+  const author = open.contribution.peer
+  if (author !== state.self && state.peers.has(author) && !live.includes(author)) live.push(author)
+  return live
+}
+
+/** Held here and by as many live nodes as it takes, ourselves and its author counted. */
+export function isCounted(state: RoundsState, open: Open, needed: number): boolean {
+  if (!open.held) return false
+  let copies = 1
+  const author = open.contribution.peer
+  if (author !== state.self && state.peers.has(author)) copies++
+  for (const holder of open.holders) {
+    if (copies >= needed) return true
+    if (holder !== author && state.peers.has(holder)) copies++
+  }
+  return copies >= needed
+}
+
+export function trainersOf(state: RoundsState): string[] {
+  if (state.trainers !== null) return state.trainers
+  const live = [...state.peers].filter(([, { trains }]) => trains).map(([peer]) => peer)
+  state.trainers = state.trains && state.self !== null ? [state.self, ...live] : live
+  return state.trainers
+}
+
+export function peersAt(state: RoundsState, head: string): string[] {
+  const at: string[] = []
+  for (const [peer, live] of state.peers) if (live.head === head) at.push(peer)
+  return at.slice(0, MAX_HOLDERS)
+}
+
+export function addHolder(state: RoundsState, open: Open, peer: string): void {
+  if (open.holders.size >= MAX_HOLDERS || open.holders.has(peer)) return
+  // Further copies change nothing: two are enough to count.
+  if (!isCounted(state, open, HOLDERS_NEEDED)) state.changed = true
+  open.holders.add(peer)
+  // Somebody new has it: no need to wait out the delay after a failure.
+  if (!open.held && !open.asked && open.failures > 0) open.retryAt = Math.min(open.retryAt, state.now)
+}
+
+/** The bodies of a record that are not here. */
+export function missingParts(state: RoundsState, record: TreeRecord): Part[] {
+  return record.parts.filter(part => state.contributions.get(part.cid)?.held !== true)
+}
