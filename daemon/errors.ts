@@ -54,6 +54,8 @@ export type DaemonErrorCode =
   | 'genesis_unusable'
   | 'disk_full'
   | 'trainer_failed'
+  | 'trainer_gone'
+  | 'block_unavailable'
   | 'timeout'
   // arithmetic
   | 'arithmetic_crashed'

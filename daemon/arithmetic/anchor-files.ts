@@ -1,11 +1,12 @@
 // Anchors to safetensors files and back: for trainers, checkpoints and a run's genesis.
 import { floatsOf, openSafetensors, type StoredTensor, storedTensor, type TensorSource } from '../../storage/index.ts'
+import { createCodec } from '../../training/compression/index.ts'
 import { createOuterStrategy } from '../../training/outer/index.ts'
 import { DaemonError } from '../errors.ts'
 import { anchorCodec, anchorLayout, stateTensorName, valuesIn } from './anchor-layout.ts'
 import { type BlockSource, openBody, TensorReader } from './body-reader.ts'
 import { type BlockSink, BodyWriter } from './body-writer.ts'
-import type { AnchorToSafetensorsRequest, SafetensorsToAnchorRequest, WrittenAnchor } from './calls.ts'
+import type { AnchorToSafetensorsRequest, BodyToSafetensorsRequest, SafetensorsToAnchorRequest, WrittenAnchor } from './calls.ts'
 import { sliceLengths } from './slices.ts'
 import { writeTensors } from './write-tensors.ts'
 
@@ -27,6 +28,28 @@ export async function anchorToSafetensors(
   }
   await writeTensors(file, sources, metadata, signal)
   return { bytes }
+}
+
+/**
+ * What a contribution changed, as everybody decodes it.
+ * @throws ProtocolError block_missing, bad_message; TrainingError bad_codec_bytes; StorageError disk_full ...
+ */
+export async function bodyToSafetensors(
+  { blocks }: { blocks: BlockSource },
+  { body, codec: spec, file }: BodyToSafetensorsRequest,
+  signal?: AbortSignal
+): Promise<{ bytes: number }> {
+  const codec = createCodec(spec)
+  const tensors = (await openBody(blocks, body)).flatMap(stage => stage.tensors)
+  const sources = tensors.map((tensor): TensorSource => {
+    const read = async () => {
+      const values = codec.decode(await new TensorReader(blocks, tensor).take(tensor.size), tensor.shape)
+      return storedTensor(tensor.name, tensor.shape, values).bytes
+    }
+    return { name: tensor.name, shape: tensor.shape, dtype: 'F32', read }
+  })
+  await writeTensors(file, sources, undefined, signal)
+  return { bytes: tensors.reduce((sum, { shape }) => sum + anchorCodec.maxBytes(valuesIn(shape)), 0) }
 }
 
 /** Where a genesis comes from: a file or memory. */

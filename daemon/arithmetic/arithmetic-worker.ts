@@ -1,7 +1,7 @@
 // The worker thread's entry: answers one call at a time, so that memory is that of one. It opens the block files only, never the records.
 import { parentPort, workerData } from 'node:worker_threads'
 import { openBlockFiles } from '../../storage/index.ts'
-import { anchorToSafetensors, safetensorsToAnchor } from './anchor-files.ts'
+import { anchorToSafetensors, bodyToSafetensors, safetensorsToAnchor } from './anchor-files.ts'
 import type { Calls, WorkerReply, WorkerRequest } from './calls.ts'
 import { packError } from './carried-error.ts'
 import { checkContribution } from './check-contribution.ts'
@@ -49,6 +49,8 @@ function perform(call: Extract<WorkerRequest, { type: 'call' }>, signal: AbortSi
       return checkContribution(components, call.request, signal)
     case 'anchorToSafetensors':
       return anchorToSafetensors(components, call.request, signal)
+    case 'bodyToSafetensors':
+      return bodyToSafetensors(components, call.request, signal)
     case 'safetensorsToAnchor':
       return safetensorsToAnchor(components, call.request, signal)
   }

@@ -5,6 +5,7 @@ import { DaemonError, reasonOf } from '../errors.ts'
 import type {
   AnchorToSafetensorsRequest,
   BodyRefusal,
+  BodyToSafetensorsRequest,
   CallName,
   Calls,
   CheckContributionRequest,
@@ -81,6 +82,11 @@ export class Arithmetic {
   /** Writes an anchor's tensors as f32 to a safetensors file, in one step. */
   anchorToSafetensors(request: AnchorToSafetensorsRequest, options?: CallOptions): Promise<{ bytes: number }> {
     return this.#call('anchorToSafetensors', request, options)
+  }
+
+  /** Writes what a contribution's body decodes to as f32 to a safetensors file, in one step. */
+  bodyToSafetensors(request: BodyToSafetensorsRequest, options?: CallOptions): Promise<{ bytes: number }> {
+    return this.#call('bodyToSafetensors', request, options)
   }
 
   /** Makes an anchor of tensors (a genesis); outer state that is not given is zeros. */

@@ -75,6 +75,13 @@ export interface AnchorToSafetensorsRequest {
   metadata?: Record<string, string>
 }
 
+export interface BodyToSafetensorsRequest {
+  body: string
+  codec: CodecSpec | string
+  /** Written whole or not at all. */
+  file: string
+}
+
 export interface SafetensorsToAnchorRequest {
   /** Either a safetensors file or the tensors themselves. Outer state (`outer.momentum/<tensor>`) is taken from there, or is zeros. */
   file?: string
@@ -89,6 +96,7 @@ export interface Calls {
   nextAnchor: { request: NextAnchorRequest; result: WrittenAnchor }
   checkContribution: { request: CheckContributionRequest; result: BodyRefusal | null }
   anchorToSafetensors: { request: AnchorToSafetensorsRequest; result: { bytes: number } }
+  bodyToSafetensors: { request: BodyToSafetensorsRequest; result: { bytes: number } }
   safetensorsToAnchor: { request: SafetensorsToAnchorRequest; result: WrittenAnchor }
 }
 export type CallName = keyof Calls

@@ -1,26 +1,596 @@
-// Placeholder until the real run host lands: a node without runs.
-import { DaemonError } from '../errors.ts'
-import type { RunHost, RunHostComponents } from './run-host.ts'
+// The runs of this node: created, joined by id alone, taken up again after a restart, left; and the checkpoints that they leave.
+import { mkdir, rm } from 'node:fs/promises'
+import { freemem } from 'node:os'
+import { join } from 'node:path'
+import type { BlockExchange } from '../../protocols/blocks/index.ts'
+import type {
+  CheckpointRow,
+  CreateRunRequest,
+  ExportCheckpointDocument,
+  JoinRunRequest,
+  RoundRow,
+  RunStatus
+} from '../../protocols/control/messages.ts'
+import type { PresenceChange, PresenceService } from '../../protocols/presence/index.ts'
+import { openRecord } from '../../protocols/rounds/index.ts'
+import { RoundsGossip } from '../../protocols/rounds/service.ts'
+import { SyncService } from '../../protocols/sync/index.ts'
+import { type Store, writeFileAtomic } from '../../storage/index.ts'
+import { Arithmetic } from '../arithmetic/arithmetic.ts'
+import type { ExportRequest } from '../checkpoints/export-process.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import type { EventLog } from '../events.ts'
+import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
+import type { ShoalNode } from '../node.ts'
+import { askProcess } from '../one-shot.ts'
+import type { TrainerStart } from '../trainer/messages.ts'
+import { Fetcher } from './fetching.ts'
+import { readFiles } from './file-bundle.ts'
+import { createRun } from './genesis.ts'
+import { type Head, Ledger, type Membership } from './ledger.ts'
+import { RunMember, trains } from './member.ts'
+import { Phases } from './phases.ts'
+import { Retention } from './retention.ts'
+import type { RunHost } from './run-host.ts'
 
-/** Opens the part of the daemon that keeps runs. */
-export function openRunHost(_components: RunHostComponents): RunHost {
-  const absent = (run: string) => Promise.reject(new DaemonError('unknown_run', `this node does not know the run ${run}`))
-  return {
-    start: async () => {},
-    stop: async () => {},
-    create: () => Promise.reject(new DaemonError('internal', 'this build keeps no runs')),
-    join: absent,
-    leave: absent,
-    pause: absent,
-    resume: absent,
-    list: () => [],
-    inspect: absent,
-    rounds: absent,
-    checkpoints: async () => [],
-    fetchCheckpoint: absent,
-    exportCheckpoint: absent,
-    pauseForDisk: async () => {},
-    resumeFromDisk: async () => {},
-    afterClockGap: () => {}
+/** How long a run that nobody here knows is looked for, in ms: a DHT query takes seconds, a stale provider record costs one dial timeout. */
+const FIND_TIMEOUT_MS = 30_000
+/** Between two searches for members of a joined run that has none in sight, in ms. */
+const FIND_AGAIN_MS = 15_000
+/** How long a whole anchor or corpus may take to fetch, in ms; a fetch that broke off goes on where it stood. */
+const BULK_TIMEOUT_MS = 30 * 60_000
+/** What a trainer holds for each parameter: local, base, two moments, gradient, and as much again for what the graph computes in between. */
+const MEMORY_PER_PARAMETER = 8
+/** What a trainer holds before any parameter, bytes. */
+const MEMORY_BASE_BYTES = 300 * 1024 * 1024
+
+export interface RunHostComponents {
+  home: string
+  privateKey: SigningKey
+  store: Store
+  node: ShoalNode
+  presence: PresenceService
+  blocks: BlockExchange
+  events: EventLog
+  /** Used where a join says nothing. */
+  defaults: { engine: string; threads: number }
+  /** `phase@round` in which this daemon stays, for tests that kill it there. */
+  holdPhase: string | null
+}
+
+interface Joined {
+  manifest: Manifest
+  membership: Membership
+  member: RunMember
+  gossip: RoundsGossip
+  ledger: Ledger
+}
+
+/** Builds the part of the daemon that keeps runs; nothing happens before `start`. */
+export function openRunHost(components: RunHostComponents): RunHost {
+  return new Runs(components)
+}
+
+class Runs implements RunHost {
+  readonly #c: RunHostComponents
+  readonly #arithmetic: Arithmetic
+  readonly #fetcher: Fetcher
+  readonly #sync: SyncService
+  readonly #joined = new Map<string, Joined>()
+  /** Runs that are on their way in or could not be opened: what to say of them. */
+  readonly #others = new Map<string, { name: string; state: RunStatus['state']; reason: string | null }>()
+  readonly #stopping = new AbortController()
+  #finder: NodeJS.Timeout | null = null
+  #stopListening: (() => void) | null = null
+
+  constructor(components: RunHostComponents) {
+    this.#c = components
+    this.#arithmetic = new Arithmetic({ home: components.home }, { onCorrupt: cid => this.#corrupt(cid) })
+    this.#fetcher = new Fetcher(components.blocks, components.store.blocks)
+    this.#sync = new SyncService(
+      {
+        node: components.node,
+        source: {
+          head: async run => this.#joined.get(run)?.member.told() ?? null,
+          chain: async (run, fromRound, limit) => (await this.#joined.get(run)?.ledger.chain(fromRound, limit)) ?? null
+        }
+      },
+      { network: components.node.network }
+    )
   }
+
+  async start(): Promise<void> {
+    await this.#sync.start()
+    this.#stopListening = this.#c.presence.onChange(change => this.#present(change))
+    this.#finder = setInterval(() => void this.#findMembers(), FIND_AGAIN_MS)
+    for await (const [run, membership] of this.#memberships().entries()) {
+      await this.#open(membership).catch((error: unknown) => {
+        this.#others.set(run, { name: run, state: 'failed', reason: reasonOf(error) })
+        this.#c.events.emit({ type: 'run', run, code: codeOf(error), message: `the run could not be taken up: ${reasonOf(error)}` })
+      })
+    }
+    void this.#findMembers()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new DaemonError('stopping', 'The daemon is stopping'))
+    if (this.#finder !== null) clearInterval(this.#finder)
+    this.#stopListening?.()
+    await Promise.all([...this.#joined.values()].map(({ member }) => member.stop()))
+    for (const { gossip } of this.#joined.values()) gossip.stop()
+    this.#joined.clear()
+    await this.#sync.stop()
+    await this.#arithmetic.close()
+  }
+
+  async create(spec: CreateRunRequest['spec'], options: { baseDir?: string; file?: string; signal?: AbortSignal }): Promise<string> {
+    const { store, node, privateKey, home } = this.#c
+    const components = { self: node.peer, privateKey, blocks: store.blocks, arithmetic: this.#arithmetic, scratch: join(home, 'scratch') }
+    const { run, manifest } = await createRun(spec, options, components)
+    node.provide(run)
+    this.#c.events.emit({ type: 'run', run, message: `created run ${manifest.name}`, data: { name: manifest.name } })
+    return run
+  }
+
+  async join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void> {
+    if (this.#joined.has(run))
+      throw new DaemonError('already_joined', `This node is in run ${run} already`, { hint: 'Leave it first to change how it takes part' })
+    const { engine, threads } = this.#c.defaults
+    const membership: Membership = {
+      run,
+      train: options.train ?? true,
+      paused: false,
+      data: options.data ?? [],
+      engine: options.engine ?? engine,
+      threads: options.threads ?? threads,
+      joinedAt: new Date().toISOString()
+    }
+    this.#others.set(run, { name: run, state: 'joining', reason: null })
+    try {
+      await this.#open(membership, options.signal)
+      await this.#memberships().put(run, membership, { sync: true })
+      this.#c.events.emit({ type: 'run', run, message: `joined run ${this.#joined.get(run)!.manifest.name}` })
+    } finally {
+      this.#others.delete(run)
+    }
+    void this.#findMembers()
+  }
+
+  async leave(run: string): Promise<void> {
+    const { member, gossip } = this.#known(run)
+    this.#joined.delete(run)
+    await member.stop()
+    gossip.stop()
+    this.#c.presence.removeRun(run)
+    this.#c.node.stopProviding(run)
+    await this.#memberships().delete(run, { sync: true })
+    this.#c.events.emit({ type: 'run', run, message: 'left the run' })
+  }
+
+  async pause(run: string): Promise<void> {
+    const { member, membership } = this.#known(run)
+    membership.paused = true
+    await this.#memberships().put(run, membership, { sync: true })
+    member.pause('paused by the operator')
+  }
+
+  async resume(run: string): Promise<void> {
+    const { member, membership } = this.#known(run)
+    membership.paused = false
+    await this.#memberships().put(run, membership, { sync: true })
+    member.resume()
+  }
+
+  list(): RunStatus[] {
+    const joined = [...this.#joined.values()].map(({ member }) => member.status())
+    return [...joined, ...[...this.#others].map(([run, facts]) => emptyStatus(run, facts))]
+  }
+
+  async inspect(run: string): Promise<{ manifest: Manifest; status: RunStatus }> {
+    const joined = this.#joined.get(run)
+    if (joined !== undefined) return { manifest: joined.manifest, status: joined.member.status() }
+    const bytes = await this.#c.store.blocks.get(run)
+    if (bytes === undefined) throw unknownRun(run)
+    const { manifest } = await openManifest(bytes)
+    return { manifest, status: emptyStatus(run, { name: manifest.name, state: 'left', reason: 'this node is not in it' }) }
+  }
+
+  async rounds(run: string, limit: number): Promise<RoundRow[]> {
+    return (await this.#known(run).ledger.rounds(limit)).map(({ parent: _, contributions: __, ...row }) => row)
+  }
+
+  async checkpoints(): Promise<CheckpointRow[]> {
+    const rows: CheckpointRow[] = []
+    for (const [run, { manifest, ledger }] of this.#joined) {
+      const heads: Head[] = await ledger.rounds(manifest.strategy.keepRounds)
+      for (const { record, round, anchor } of heads) rows.push(await this.#checkpointRow(run, { record, round, anchor }))
+    }
+    for await (const [key, head] of this.#c.store.records.table<Head>('heads').entries()) {
+      const [run, fetched] = key.split('/')
+      if (fetched !== undefined && !rows.some(row => row.anchor === head.anchor)) rows.push(await this.#checkpointRow(run!, head))
+    }
+    return rows
+  }
+
+  async fetchCheckpoint(run: string, round: number | undefined, { signal }: { signal?: AbortSignal }): Promise<CheckpointRow> {
+    const within = this.#signal(signal)
+    const { manifest } = await this.#manifest(run, within)
+    const head = await this.#headOf(run, manifest, round, within)
+    await this.#fetcher.body(head.anchor, { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS })
+    await this.#bundles(run, manifest, within)
+    await this.#c.store.records.table<Head>('heads').put(`${run}/${head.round}`, head, { sync: true })
+    this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
+    return this.#checkpointRow(run, head)
+  }
+
+  async exportCheckpoint(
+    run: string,
+    round: number | undefined,
+    directory: string,
+    { signal }: { signal?: AbortSignal }
+  ): Promise<Omit<ExportCheckpointDocument, 'schema'>> {
+    const bytes = await this.#c.store.blocks.get(run)
+    if (bytes === undefined) throw unknownRun(run)
+    const { manifest } = await openManifest(bytes)
+    const held = (await this.checkpoints()).filter(row => row.run === run && (round === undefined || row.round === round))
+    const newest = held.sort((a, b) => b.round - a.round)[0] ?? this.#genesisRow(run, manifest, round)
+    const scratch = join(this.#c.home, 'scratch')
+    await mkdir(scratch, { recursive: true })
+    const parametersFile = join(scratch, `export-${process.pid}-${performance.now()}.safetensors`)
+    try {
+      await this.#arithmetic.anchorToSafetensors({ anchor: newest.anchor, file: parametersFile })
+      const { files } = await askProcess<ExportRequest, { files: string[] }>(
+        new URL('../checkpoints/export-process.js', import.meta.url),
+        {
+          parametersFile,
+          model: manifest.model,
+          tokenizer: { kind: manifest.tokenizer.kind, json: await this.#tokenizerJson(manifest) },
+          facts: { run, name: manifest.name, round: newest.round, record: newest.record, anchor: newest.anchor },
+          directory
+        },
+        { signal: this.#signal(signal) }
+      )
+      this.#c.events.emit({ type: 'checkpoint', run, round: newest.round, message: `exported round ${newest.round} to ${directory}` })
+      return { directory, run, round: newest.round, anchor: newest.anchor, files }
+    } finally {
+      await rm(parametersFile, { force: true })
+    }
+  }
+
+  async pauseForDisk(reason: string): Promise<void> {
+    for (const { member } of this.#joined.values()) member.pause(reason)
+  }
+
+  async resumeFromDisk(): Promise<void> {
+    for (const { member, membership } of this.#joined.values()) if (!membership.paused) member.resume()
+  }
+
+  afterClockGap(): void {
+    for (const { member } of this.#joined.values()) member.afterClockGap()
+  }
+
+  // ---- joining
+
+  async #open(membership: Membership, signal?: AbortSignal): Promise<void> {
+    const { run } = membership
+    const within = this.#signal(signal)
+    const { manifest } = await this.#manifest(run, within)
+    this.#others.set(run, { name: manifest.name, state: 'joining', reason: 'fetching the genesis and the tokenizer' })
+    if (membership.train) this.#checkJoin(manifest, membership)
+    const genesis = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
+    await this.#fetcher.body(manifest.genesis.anchor, genesis)
+    await this.#bundles(run, manifest, within)
+    const stages = await this.#fetcher.stages(manifest.genesis.anchor)
+    const trainable = stages.map(({ name, tensors }) => ({
+      name,
+      tensors: tensors.map(tensor => tensor.name).filter(tensor => !tensor.startsWith('outer.'))
+    }))
+    const directory = join(this.#c.home, 'runs', run)
+    await mkdir(directory, { recursive: true })
+    const tokenizerJson = await this.#tokenizerJson(manifest)
+    const sources = await this.#sources(manifest, membership, directory)
+    const { store, node, privateKey, events, presence } = this.#c
+    const ledger = new Ledger(store, run)
+    const retention = new Retention(store.blocks, manifest.genesis.anchor)
+    const gossip = new RoundsGossip({ node }, { network: node.network, run })
+    const member = await RunMember.open({
+      run,
+      self: node.peer,
+      manifest,
+      membership,
+      directory,
+      stages: trainable,
+      anchorBytes: stages.flatMap(({ tensors }) => tensors).reduce((sum, { size }) => sum + size, 0),
+      privateKey,
+      blocks: store.blocks,
+      ledger,
+      fetcher: this.#fetcher,
+      arithmetic: this.#arithmetic,
+      gossip,
+      events,
+      phases: new Phases(events, run, this.#c.holdPhase),
+      trainerStart: (anchorFile, firstStep, contributors) =>
+        trainerStart({ manifest, membership, directory, tokenizerJson, sources, self: node.peer, anchorFile, firstStep, contributors }),
+      livePeers: () => presence.membersOf(run).map(({ peer }) => peer),
+      announce: facts => presence.setRun({ run, ...facts }),
+      syncHeads: signal =>
+        this.#sync.heads(
+          run,
+          presence.membersOf(run).map(({ peer }) => peer),
+          { signal }
+        ),
+      retention
+    })
+    this.#joined.set(run, { manifest, membership, member, gossip, ledger })
+    this.#others.delete(run)
+    gossip.start({
+      onContribution: (cid, bytes, contribution) => member.heardContribution(cid, bytes, contribution),
+      onRecord: (cid, bytes, record) => member.heardRecord(cid, bytes, record),
+      onHolding: (peer, contributions) => member.heardHolding(peer, contributions),
+      onRefused: (peer, code) => events.emit({ type: 'refused', run, peer, code, message: `a message of ${peer} was refused: ${code}` })
+    })
+    for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
+    node.provide(run)
+  }
+
+  /** Refuses before anything is fetched what would fail after it. */
+  #checkJoin(manifest: Manifest, membership: Membership): void {
+    if (manifest.admission !== 'open' && !manifest.admission.includes(this.#c.node.peer)) {
+      throw new DaemonError('not_allowed', `Run ${manifest.name} does not admit this node (${this.#c.node.peer})`, {
+        hint: "Ask its author to list this node's peer id under admission, or join with --no-train"
+      })
+    }
+    if (manifest.data.corpus === 'private' && membership.data.length === 0) {
+      throw new DaemonError('data_missing', `Run ${manifest.name} trains on each member's own text, and none was named`, {
+        hint: 'Name it with --data FILE, --data FOLDER or --data sotu:1790-1860, or join with --no-train'
+      })
+    }
+    const parameters = parameterCount(manifest.model)
+    const needed = MEMORY_BASE_BYTES + 4 * MEMORY_PER_PARAMETER * parameters
+    if (needed > freemem()) {
+      throw new DaemonError(
+        'not_enough_memory',
+        `Training ${manifest.name} (${parameters} parameters) needs about ${mebibytes(needed)} MiB, ${mebibytes(freemem())} MiB are free`,
+        { hint: 'Close other programs, or join with --no-train', details: { needed, free: freemem() } }
+      )
+    }
+  }
+
+  /** The manifest, from here or from whoever has it. */
+  async #manifest(run: string, signal: AbortSignal): Promise<{ manifest: Manifest }> {
+    if ((await this.#c.store.blocks.get(run)) === undefined) await this.#find(run, signal)
+    try {
+      return await openManifest(await this.#fetcher.block(run, { from: this.#holders(run), signal, timeoutMs: FIND_TIMEOUT_MS }))
+    } catch (cause) {
+      if (codeOf(cause) !== 'block_unavailable') throw cause
+      throw unknownRun(run, cause)
+    }
+  }
+
+  /** Peers that may have what belongs to a run: its members first, then anybody we are connected with. */
+  #holders(run: string): () => string[] {
+    return () => [...new Set([...this.#c.presence.membersOf(run).map(({ peer }) => peer), ...this.#c.node.peers().map(({ peer }) => peer)])]
+  }
+
+  /** Finds members by the DHT and connects with them; ends with the first, the others follow in the background. */
+  async #find(run: string, signal: AbortSignal): Promise<void> {
+    const within = AbortSignal.any([signal, AbortSignal.timeout(FIND_TIMEOUT_MS)])
+    if (this.#c.node.peers().length === 0) {
+      throw new DaemonError('no_peers', `Run ${run} cannot be looked for: this node is connected to nobody`, {
+        hint: 'Start the daemon with --bootstrap ADDRESS, or wait until `shoal peers` lists somebody'
+      })
+    }
+    try {
+      for await (const peer of this.#c.node.findProviders(run, { signal: within })) {
+        if (peer === this.#c.node.peer) continue
+        if (
+          await this.#c.node.ping(peer, { signal: within }).then(
+            () => true,
+            () => false
+          )
+        )
+          return
+      }
+    } catch (error) {
+      if (signal.aborted) throw error
+    }
+  }
+
+  /** Runs that have no other member in sight are looked for again and again. */
+  async #findMembers(): Promise<void> {
+    for (const run of this.#joined.keys()) {
+      if (this.#c.presence.membersOf(run).length > 0 || this.#c.node.peers().length === 0) continue
+      await this.#find(run, this.#stopping.signal).catch(() => {})
+    }
+  }
+
+  async #bundles(run: string, manifest: Manifest, signal: AbortSignal): Promise<void> {
+    const options = { from: this.#holders(run), signal, timeoutMs: BULK_TIMEOUT_MS }
+    if (manifest.tokenizer.json !== null) await this.#fetcher.body(manifest.tokenizer.json, options)
+    if (manifest.data.corpus === 'files') for (const { file } of manifest.data.files) await this.#fetcher.body(file, options)
+  }
+
+  async #tokenizerJson({ tokenizer }: Manifest): Promise<string | null> {
+    if (tokenizer.json === null) return null
+    const bytes = (await readFiles(this.#c.store.blocks, tokenizer.json))['tokenizer.json']
+    if (bytes === undefined) throw new DaemonError('manifest_damaged', 'The run names a tokenizer that is not there')
+    return Buffer.from(bytes).toString('utf8')
+  }
+
+  /** What the trainer reads: the member's own text, the built-in one, or the run's files written beside its state. */
+  async #sources(manifest: Manifest, membership: Membership, directory: string): Promise<string[]> {
+    if (manifest.data.corpus === 'private') return membership.data
+    if (manifest.data.corpus === 'sotu') return ['sotu']
+    const folder = join(directory, 'data')
+    await mkdir(folder, { recursive: true })
+    const sources: string[] = []
+    for (const [index, { name, file }] of manifest.data.files.entries()) {
+      const bytes = Object.values(await readFiles(this.#c.store.blocks, file))[0]!
+      // The name is somebody else's word: only its ending is taken, which says how the text is read.
+      const path = join(folder, `${index}.${/\.([a-z]{2,6})$/i.exec(name)?.[1] ?? 'txt'}`)
+      await writeFileAtomic(path, bytes)
+      sources.push(path)
+    }
+    return sources
+  }
+
+  // ---- checkpoints
+
+  async #headOf(run: string, manifest: Manifest, round: number | undefined, signal: AbortSignal): Promise<Head> {
+    const own = this.#joined.get(run)?.member.head
+    const heads = own !== undefined ? [{ head: own.record, round: own.round }] : await this.#headsOf(run, signal)
+    const newest = heads.sort((a, b) => b.round - a.round)[0]
+    if (newest === undefined) {
+      throw new DaemonError('no_peers', `No member of run ${run} told its head`, { hint: '`shoal peers` shows who is connected' })
+    }
+    let { head, round: at } = newest
+    for (; at > 0; at--) {
+      const bytes = await this.#fetcher.block(head, { from: this.#holders(run), signal, timeoutMs: FIND_TIMEOUT_MS })
+      const { record } = await openRecord(bytes)
+      if (record.run !== run) throw new DaemonError('unknown_round', `A peer named a record of another run as the head of ${run}`)
+      if (round === undefined || record.round === round) return { record: head, round: record.round, anchor: record.anchor }
+      head = record.parent
+    }
+    if (round === undefined || round === 0) return { record: run, round: 0, anchor: manifest.genesis.anchor }
+    throw new DaemonError('unknown_round', `Run ${run} has no round ${round}; its newest is ${newest.round}`)
+  }
+
+  async #headsOf(run: string, signal: AbortSignal): Promise<{ head: string; round: number }[]> {
+    await this.#find(run, signal)
+    const peers = this.#holders(run)()
+    return this.#sync.heads(run, peers, { signal })
+  }
+
+  async #checkpointRow(run: string, { record, round, anchor }: Head): Promise<CheckpointRow> {
+    return { run, record, round, anchor, bytes: await this.#fetcher.bodyBytes(anchor) }
+  }
+
+  #genesisRow(run: string, manifest: Manifest, round: number | undefined): CheckpointRow {
+    if (round !== undefined && round !== 0) {
+      throw new DaemonError('unknown_round', `This node does not hold the checkpoint of round ${round}`, {
+        hint: `shoal checkpoint fetch ${run} --round ${round}`
+      })
+    }
+    return { run, round: 0, record: run, anchor: manifest.genesis.anchor, bytes: 0 }
+  }
+
+  // ---- what happens
+
+  #present(change: PresenceChange): void {
+    const { peer, present } = change
+    const runs = new Map(present.runs.map(facts => [facts.run, facts]))
+    for (const [run, { member }] of this.#joined) {
+      const facts = runs.get(run)
+      if (change.type === 'gone' || facts === undefined) member.peerGone(peer)
+      else memberLive(member, peer, facts)
+    }
+  }
+
+  #corrupt(cid: string): void {
+    this.#c.events.emit({
+      type: 'health',
+      code: 'block_corrupted',
+      message: `block ${cid} was damaged on disk; it is fetched again`,
+      data: { cid }
+    })
+  }
+
+  #known(run: string): Joined {
+    const joined = this.#joined.get(run)
+    if (joined === undefined) throw new DaemonError('not_joined', `This node is not in run ${run}`, { hint: `shoal run join ${run}` })
+    return joined
+  }
+
+  #memberships() {
+    return this.#c.store.records.table<Membership>('runs')
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal])
+  }
+}
+
+function memberLive(
+  member: RunMember,
+  peer: string,
+  facts: { run: string; head: string | null; round: number; state: string; holding: string[] }
+): void {
+  member.peerLive(peer, { head: facts.head ?? facts.run, round: facts.round, trains: trains(facts.state), holding: facts.holding })
+}
+
+function trainerStart({
+  manifest,
+  membership,
+  directory,
+  tokenizerJson,
+  sources,
+  self,
+  anchorFile,
+  firstStep,
+  contributors
+}: {
+  manifest: Manifest
+  membership: Membership
+  directory: string
+  tokenizerJson: string | null
+  sources: string[]
+  self: string
+  anchorFile: string
+  firstStep: number
+  contributors: string[]
+}): TrainerStart {
+  const { totalSteps, ...optimizer } = manifest.optimizer
+  return {
+    directory: join(directory, 'trainer'),
+    model: manifest.model,
+    tokenizer: { kind: manifest.tokenizer.kind, vocabulary: manifest.tokenizer.vocabulary, json: tokenizerJson },
+    corpus: { sources, shared: manifest.data.corpus === 'private' ? null : { peer: self, contributors } },
+    // A constant schedule has no end.
+    optimizer: { ...optimizer, totalSteps: totalSteps ?? Number.MAX_SAFE_INTEGER },
+    seed: manifest.seed,
+    engine: membership.engine,
+    threads: membership.threads,
+    anchorFile,
+    firstStep
+  }
+}
+
+function parameterCount({ vocabulary, context, width, layers, tiedEmbeddings }: Manifest['model']): number {
+  return (vocabulary * (tiedEmbeddings ? 1 : 2) + context) * width + layers * (12 * width * width + 13 * width)
+}
+
+function emptyStatus(run: string, { name, state, reason }: { name: string; state: RunStatus['state']; reason: string | null }): RunStatus {
+  return {
+    run,
+    name,
+    state,
+    waitingFor: null,
+    reason,
+    round: 0,
+    head: null,
+    anchor: null,
+    step: 0,
+    loss: null,
+    tokens: 0,
+    tokensPerSecond: null,
+    engine: null,
+    members: [],
+    lastContribution: null,
+    trainer: { restarts: 0, reason: null }
+  }
+}
+
+function unknownRun(run: string, cause?: unknown): DaemonError {
+  return new DaemonError('unknown_run', `Nobody reachable knows run ${run}`, {
+    hint: 'Check the id; `shoal peers` shows who is connected, `shoal run ls` what this node knows',
+    cause
+  })
+}
+
+function codeOf(error: unknown): string {
+  return isCodedError(error) ? error.code : 'internal'
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024)
 }

@@ -6,6 +6,7 @@ import { crossEntropy } from '../models/operations.ts'
 import { adamwScalars, adamwStep } from '../optimizers/adamw.ts'
 import { clipFactor, globalNorm } from '../optimizers/clipping.ts'
 import { checkForwardOptions, checkMicrobatches, checkTokens, checkTrainingOptions } from './batch.ts'
+import { CompiledSet } from './compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineName, ForwardOptions, TokenBatch, TrainingOptions } from './engine.ts'
 import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from './moments.ts'
 import { type TensorMap, tf } from './tensorflow.ts'
@@ -52,24 +53,18 @@ async function load(name: TfjsEngineName): Promise<string | null> {
 /** Opens an engine that {@link tfjsUnavailable} has found to work. */
 export function openTfjsEngine(name: TfjsEngineName): Engine {
   const backend = BACKENDS[name]
-  const compiled = new Set<{ dispose(): Promise<void> }>()
-  const track = <T extends { dispose(): Promise<void> }>(one: T): T => {
-    compiled.add(one)
-    return one
-  }
+  const compiled = new CompiledSet()
   return {
     name,
     async compileTraining(model, options) {
       checkTrainingOptions(model, options)
-      return track(new TfjsTraining({ backend, model }, options))
+      return compiled.track(new TfjsTraining({ backend, model }, options))
     },
     async compileForward(model, options) {
       checkForwardOptions(model, options)
-      return track(new TfjsForward({ backend, model }, options))
+      return compiled.track(new TfjsForward({ backend, model }, options))
     },
-    async dispose() {
-      for (const one of compiled) await one.dispose()
-    }
+    dispose: () => compiled.dispose()
   }
 }
 

@@ -48,7 +48,7 @@ export class GraphWriter {
     const key = values.length <= 8 ? `${type}[${shape}]${Array.from(values, value => (Object.is(value, -0) ? '-0' : value))}` : null
     const known = key === null ? undefined : this.#constants.get(key)
     if (known) return known
-    const name = `c${this.#count++}`
+    const name = `#c${this.#count++}`
     this.#initializers.push({ name, dims: [...shape], dataType: ELEMENT_TYPES[type], rawData: rawBytes(values, elementCount(shape), type) })
     if (key !== null) this.#constants.set(key, name)
     return name
@@ -61,7 +61,7 @@ export class GraphWriter {
 
   /** Adds a node and gives the names of its outputs. */
   node(operator: string, inputs: readonly string[], attributes: Record<string, Attribute> = {}, outputs = 1, domain = ''): string[] {
-    const names = Array.from({ length: outputs }, () => `v${this.#count++}`)
+    const names = Array.from({ length: outputs }, () => `#v${this.#count++}`)
     this.#nodes.push({
       opType: operator,
       domain,

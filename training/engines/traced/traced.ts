@@ -7,6 +7,7 @@ import { crossEntropy } from '../../models/operations.ts'
 import { adamwInPlace, adamwScalars } from '../../optimizers/adamw.ts'
 import { clipFactor, sumOfSquares } from '../../optimizers/clipping.ts'
 import { checkForwardOptions, checkMicrobatches, checkTokens, checkTrainingOptions } from '../batch.ts'
+import { CompiledSet } from '../compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineOptions, ForwardOptions, TokenBatch, TrainingOptions } from '../engine.ts'
 import { matchMoments } from '../moments.ts'
 import { type TensorMap, tf } from '../tensorflow.ts'
@@ -22,26 +23,20 @@ const RESULT = '#result'
 const GRADIENT = '#gradient/'
 
 export function openTracedEngine({ threads }: EngineOptions): Engine {
-  const compiled = new Set<{ dispose(): Promise<void> }>()
-  const track = <T extends { dispose(): Promise<void> }>(one: T): T => {
-    compiled.add(one)
-    return one
-  }
+  const compiled = new CompiledSet()
   return {
     name: 'traced',
     async compileTraining(model, options) {
       checkTrainingOptions(model, options)
       const start = performance.now()
       const session = await Session.open(traceGradients(model, options), { threads })
-      return track(new TracedTraining({ model, session }, { ...options, compileMs: performance.now() - start }))
+      return compiled.track(new TracedTraining({ model, session }, { ...options, compileMs: performance.now() - start }))
     },
     async compileForward(model, options) {
       checkForwardOptions(model, options)
-      return track(new TracedForward(model, { ...options, threads }))
+      return compiled.track(new TracedForward(model, { ...options, threads }))
     },
-    async dispose() {
-      for (const one of compiled) await one.dispose()
-    }
+    dispose: () => compiled.dispose()
   }
 }
 
@@ -91,6 +86,8 @@ class HostTensors {
 
 interface Resident {
   parameters: HostTensors
+  /** Everything that the graph reads. */
+  inputs: Record<string, Binding>
   /** m and v of each parameter, in turns. */
   moments: NamedTensor[]
   step: number
@@ -126,8 +123,10 @@ class TracedTraining implements CompiledTraining {
   async load(parameters: NamedTensor[], moments?: NamedTensor[], step = 0): Promise<void> {
     this.#open()
     const specs = this.#model.parameters
+    const tensors = new HostTensors(matchParameters(specs, parameters))
     this.#resident = {
-      parameters: new HostTensors(matchParameters(specs, parameters)),
+      parameters: tensors,
+      inputs: { ...this.#inputs.bindings, ...tensors.bindings },
       moments: matchMoments(specs, moments).map(tensor => ({ ...tensor, values: tensor.values.slice() })),
       step
     }
@@ -166,7 +165,7 @@ class TracedTraining implements CompiledTraining {
   /** The mean loss and the sum of the microbatches' gradients. */
   async #accumulate(
     session: Session,
-    { parameters }: Resident,
+    { inputs: bound }: Resident,
     microbatches: readonly TokenBatch[]
   ): Promise<{ loss: number; gradients: Float32Array[] }> {
     const latest = this.#gradients.map(({ values }) => values)
@@ -175,7 +174,7 @@ class TracedTraining implements CompiledTraining {
     for (const { inputs, targets } of microbatches) {
       this.#inputs.tokens.set(inputs)
       this.#inputs.targets.set(targets)
-      await session.run({ ...this.#inputs.bindings, ...parameters.bindings }, this.#outputs)
+      await session.run(bound, this.#outputs)
       loss += this.#loss.values[0]! / microbatches.length
       if (microbatches.length === 1) continue
       if (sums) for (const [t, sum] of sums.entries()) addInPlace(sum, latest[t]!)

@@ -1,0 +1,76 @@
+// Reads the text that a run trains on from this machine: the built-in State of the Union addresses, files, and folders of files.
+import { readFileSync } from 'node:fs'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { type Era, openBuiltinCorpus, parseBuiltinName } from '../training/data/builtin-corpus.ts'
+import { isCorpusFile, parseCorpus } from '../training/data/corpus.ts'
+import { DaemonError } from './errors.ts'
+
+/** Largest text file read, in bytes: a trainer holds its corpus in memory. */
+const FILE_BYTES_MAX = 512 * 1024 * 1024
+const FILES_MAX = 10_000
+/** From dist/daemon/ to the package's folder: the asset is not compiled, so it stays where the sources are. */
+const BUILTIN_ASSET = new URL('../../training/data/sotu.txt.br', import.meta.url)
+
+/** The built-in corpus as its four eras, each with a fixed held-out part that no run ever trains on. */
+export function builtinEras(): Era[] {
+  return openBuiltinCorpus(readFileSync(BUILTIN_ASSET)).eras
+}
+
+/**
+ * Documents of the named sources, in order.
+ * @param sources `sotu`, `sotu:ERA`, or paths of .txt, .jsonl and files and folders of them
+ * @throws DaemonError `data_unreadable`, `data_missing`; TrainingError for text that cannot be read
+ */
+export async function readCorpora(sources: string[]): Promise<string[]> {
+  const documents: string[] = []
+  for (const source of sources) {
+    const eras = parseBuiltinName(source)
+    if (eras !== null) {
+      documents.push(...builtinDocuments(eras))
+      continue
+    }
+    for (const file of await textFiles(source)) {
+      documents.push(...parseCorpus(file, await readFile(file)))
+    }
+  }
+  if (documents.length === 0) {
+    throw new DaemonError('data_missing', `Cannot train on ${sources.join(', ') || 'no sources'}: there is no text in it`, {
+      hint: 'Name text with --data FILE, --data FOLDER or --data sotu:1790-1860'
+    })
+  }
+  return documents
+}
+
+function builtinDocuments(names: readonly string[]): string[] {
+  return builtinEras()
+    .filter(era => names.includes(era.name))
+    .flatMap(era => era.training)
+}
+
+async function textFiles(path: string): Promise<string[]> {
+  const info = await stat(path).catch((cause: unknown) => {
+    throw new DaemonError('data_unreadable', `Cannot read the corpus "${path}": it does not exist or may not be read`, { cause })
+  })
+  if (!info.isDirectory()) {
+    if (info.size > FILE_BYTES_MAX) {
+      throw new DaemonError(
+        'data_unreadable',
+        `Cannot read the corpus "${path}": it has ${info.size} bytes, at most ${FILE_BYTES_MAX} are read`,
+        {
+          hint: 'Cut it into several files and name a part of them'
+        }
+      )
+    }
+    return [resolve(path)]
+  }
+  const names = (await readdir(path, { recursive: true })).filter(isCorpusFile).sort()
+  if (names.length > FILES_MAX) {
+    throw new DaemonError(
+      'data_unreadable',
+      `Cannot read the folder "${path}": it has ${names.length} text files, at most ${FILES_MAX} are read`
+    )
+  }
+  const files = await Promise.all(names.map(name => textFiles(join(path, name))))
+  return files.flat()
+}

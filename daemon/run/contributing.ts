@@ -1,0 +1,137 @@
+// This node's own contributions: from the trainer's snapshot to signed blocks on disk, and back into the local model where one made it nowhere.
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Contribution, type Fate, openContribution, signContribution } from '../../protocols/rounds/index.ts'
+import type { BlockStore } from '../../storage/index.ts'
+import { createCodec } from '../../training/compression/index.ts'
+import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
+import type { Manifest, SigningKey } from '../manifest.ts'
+import type { SnapshotResult } from '../trainer/messages.ts'
+import type { Ledger, OwnContribution } from './ledger.ts'
+
+/** How many of this node's own contributions can still have an open fate; older ones are left in peace. */
+const OPEN_OWN_MAX = 16
+
+export interface OwnComponents {
+  run: string
+  peer: string
+  manifest: Manifest
+  directory: string
+  stages: StageNames[]
+  privateKey: SigningKey
+  ledger: Ledger
+  blocks: BlockStore
+  arithmetic: Arithmetic
+}
+
+/** A contribution that is signed and on disk, ready to be told. */
+export interface OfferedContribution {
+  cid: string
+  bytes: Uint8Array
+  contribution: Contribution
+}
+
+/** Makes this node's contributions and knows what became of them. Every step is on disk before the next begins, so that a crash repeats at most one. */
+export class OwnContributions {
+  readonly #components: OwnComponents
+
+  constructor(components: OwnComponents) {
+    this.#components = components
+  }
+
+  /** Keeps that a snapshot was taken for the round after `parent`. */
+  async made(snapshot: SnapshotResult, parent: string): Promise<OwnContribution> {
+    const { sequence, round, deltaFile, steps, tokens, loss } = snapshot
+    const own: OwnContribution = {
+      sequence,
+      round,
+      parent,
+      deltaFile,
+      steps,
+      tokens,
+      loss,
+      cid: null,
+      body: null,
+      residualFile: null,
+      fate: 'made'
+    }
+    await this.#components.ledger.putOwn(own)
+    return own
+  }
+
+  /** Encodes, signs and stores it. */
+  async offer(own: OwnContribution): Promise<OfferedContribution> {
+    const { run, peer, manifest, directory, stages, privateKey, ledger, blocks, arithmetic } = this.#components
+    const nextResidualFile = join(directory, `residual-${own.sequence}.safetensors`)
+    const { body, norm } = await arithmetic.encodeContribution({
+      deltaFile: own.deltaFile,
+      residualFile: await this.#carried(own.sequence),
+      nextResidualFile,
+      codec: manifest.strategy.codec,
+      stages
+    })
+    const { round, parent, tokens, steps, loss } = own
+    const codec = createCodec(manifest.strategy.codec).name
+    const contribution: Contribution = { run, round, parent, peer, tokens, steps, loss, codec, norm, body }
+    const block = await signContribution(contribution, privateKey)
+    await blocks.put(block.cid, block.bytes, { durable: true })
+    await ledger.putOwn({ ...own, cid: block.cid, body, residualFile: nextResidualFile, fate: 'offered' })
+    await this.#forgetFilesBefore(own.sequence)
+    return { cid: block.cid, bytes: block.bytes, contribution }
+  }
+
+  /** Those whose fate is open, oldest first. */
+  async open(): Promise<OwnContribution[]> {
+    const own = await this.#components.ledger.own(OPEN_OWN_MAX)
+    return own.filter(({ fate }) => fate === 'made' || fate === 'offered' || fate === 'late').reverse()
+  }
+
+  /** The signed block of one that was offered; null where the disk has lost it. */
+  async block(own: OwnContribution): Promise<OfferedContribution | null> {
+    const bytes = own.cid === null ? undefined : await this.#components.blocks.get(own.cid)
+    return bytes === undefined ? null : { bytes, ...(await openContribution(bytes)) }
+  }
+
+  async newest(): Promise<OwnContribution | null> {
+    return (await this.#components.ledger.own(1))[0] ?? null
+  }
+
+  /** Keeps what became of one; answers it, or null where it is not ours or settled already. */
+  async settle(cid: string, fate: Fate): Promise<OwnContribution | null> {
+    const own = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(candidate => candidate.cid === cid)
+    if (own === undefined || own.fate === 'restored' || own.fate === 'dropped' || own.fate === fate) return null
+    await this.#components.ledger.putOwn({ ...own, fate })
+    return { ...own, fate }
+  }
+
+  async mark(own: OwnContribution, fate: OwnContribution['fate']): Promise<void> {
+    await this.#components.ledger.putOwn({ ...own, fate })
+  }
+
+  /** The change that a contribution carried, as a file that the trainer can put back: what was sent, since what was not is still carried. */
+  async sentFile(own: OwnContribution): Promise<string> {
+    if (own.body === null) return own.deltaFile
+    const file = join(this.#components.directory, `sent-${own.sequence}.safetensors`)
+    await this.#components.arithmetic.bodyToSafetensors({ body: own.body, codec: this.#components.manifest.strategy.codec, file })
+    return file
+  }
+
+  async forgetSentFile(own: OwnContribution): Promise<void> {
+    if (own.body !== null) await rm(join(this.#components.directory, `sent-${own.sequence}.safetensors`), { force: true })
+  }
+
+  /** What the codec left over from the newest contribution before this one. */
+  async #carried(sequence: number): Promise<string | null> {
+    const before = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(own => own.sequence < sequence && own.residualFile !== null)
+    return before?.residualFile ?? null
+  }
+
+  async #forgetFilesBefore(sequence: number): Promise<void> {
+    const { directory, ledger } = this.#components
+    for (const own of await ledger.own(OPEN_OWN_MAX)) {
+      if (own.sequence >= sequence) continue
+      await rm(join(directory, `residual-${own.sequence}.safetensors`), { force: true })
+      if (own.cid !== null) await rm(own.deltaFile, { force: true })
+    }
+  }
+}

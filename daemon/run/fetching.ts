@@ -1,0 +1,75 @@
+// Gets what a round needs from whoever has it: signed blocks, whole bodies, anchors. Everything is named by its hash, so anybody may send it.
+import { decodeBodyRoot, decodeStageIndex, fetchBody } from '../../protocols/bodies/index.ts'
+import type { BlockStore } from '../../storage/index.ts'
+import { DaemonError } from '../errors.ts'
+
+/** What this needs of the block exchange. */
+export interface Exchange {
+  fetch(cids: string[], from: () => string[], options: { signal: AbortSignal; timeoutMs?: number }): Promise<{ missing: string[] }>
+}
+
+export interface FetchOptions {
+  /** Peers that may have it, asked for anew whenever one fails. */
+  from: () => string[]
+  signal: AbortSignal
+  timeoutMs: number
+  /** What a body may weigh, so that a lying index cannot fill the disk. */
+  totalBytesMax?: number
+}
+
+/** Fetches blocks and bodies into this node's store. */
+export class Fetcher {
+  readonly #exchange: Exchange
+  readonly #blocks: BlockStore
+
+  constructor(exchange: Exchange, blocks: BlockStore) {
+    this.#exchange = exchange
+    this.#blocks = blocks
+  }
+
+  /** @throws DaemonError `block_unavailable` where nobody reachable had it in time */
+  async block(cid: string, options: FetchOptions): Promise<Uint8Array> {
+    const held = await this.#blocks.get(cid)
+    if (held !== undefined) return held
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)])
+    await this.#exchange.fetch([cid], options.from, { signal, timeoutMs: options.timeoutMs })
+    const bytes = await this.#blocks.get(cid)
+    if (bytes === undefined) throw new DaemonError('block_unavailable', `Nobody reachable gave block ${cid} within ${options.timeoutMs} ms`)
+    return bytes
+  }
+
+  /** Makes every block of a body be here. @throws DaemonError `block_unavailable`; ProtocolError for an index that is not one */
+  async body(root: string, options: FetchOptions): Promise<void> {
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)])
+    const fetchBlocks = (cids: string[]) => this.#exchange.fetch(cids, options.from, { signal, timeoutMs: options.timeoutMs })
+    const { missing } = await fetchBody(
+      root,
+      { get: cid => this.#blocks.get(cid), fetch: fetchBlocks },
+      { totalBytesMax: options.totalBytesMax }
+    )
+    if (missing.length > 0) {
+      throw new DaemonError(
+        'block_unavailable',
+        `Nobody reachable gave ${missing.length} blocks of body ${root} within ${options.timeoutMs} ms`
+      )
+    }
+  }
+
+  /** The stages of a body that is here, with their tensors and sizes. @throws DaemonError `block_unavailable` */
+  async stages(root: string): Promise<{ name: string; tensors: { name: string; shape: number[]; size: number }[] }[]> {
+    const { stages } = decodeBodyRoot(await this.#here(root))
+    return Promise.all(stages.map(async ({ name, index }) => ({ name, tensors: decodeStageIndex(await this.#here(index)).tensors })))
+  }
+
+  /** Bytes of a body's tensors, 0 where its indexes are not here any more. */
+  async bodyBytes(root: string): Promise<number> {
+    const stages = await this.stages(root).catch(() => [])
+    return stages.flatMap(({ tensors }) => tensors).reduce((sum, { size }) => sum + size, 0)
+  }
+
+  async #here(cid: string): Promise<Uint8Array> {
+    const bytes = await this.#blocks.get(cid)
+    if (bytes === undefined) throw new DaemonError('block_unavailable', `Block ${cid} is not here`)
+    return bytes
+  }
+}

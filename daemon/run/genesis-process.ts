@@ -1,0 +1,59 @@
+// Works out what only a run's author can: the tokenizer and the genesis parameters. A process of its own, since it loads a tensor library; it ends when it is done.
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
+import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
+import type { Tokenizer } from '../../training/data/tokenizer.ts'
+import { tokenizerFromJson } from '../../training/data/tokenizer-json.ts'
+import { initialParameters } from '../../training/models/initial-parameters.ts'
+import { createModel, type ModelConfig } from '../../training/models/model.ts'
+import { readLocal } from '../checkpoints/local-checkpoint.ts'
+import { readCorpora } from '../corpora.ts'
+import { DaemonError } from '../errors.ts'
+import type { RunSpec } from '../manifest.ts'
+import { answerOnce } from '../one-shot.ts'
+import type { GenesisReply, GenesisRequest } from './genesis.ts'
+
+async function make({ spec, baseDir, parametersFile }: GenesisRequest): Promise<GenesisReply> {
+  const from = spec.genesis.from === undefined ? null : await readLocal(resolve(baseDir, spec.genesis.from))
+  const tokenizer = from !== null && spec.tokenizer === undefined ? from.tokenizer : await tokenizerOf(spec, baseDir)
+  const config = from?.config ?? modelConfig(spec, tokenizer)
+  if (config.vocabulary < tokenizer.vocabulary) {
+    throw new DaemonError(
+      'genesis_unusable',
+      `The tokenizer has ${tokenizer.vocabulary} tokens, the model of ${spec.genesis.from} only ${config.vocabulary}`,
+      { hint: "Leave out tokenizer to take the checkpoint's own" }
+    )
+  }
+  const model = createModel(config)
+  const parameters = from?.parameters ?? initialParameters(model, spec.seed)
+  await writeSafetensorsFile(
+    parametersFile,
+    parameters.map(({ name, shape, values }) => storedTensor(name, shape, values))
+  )
+  return {
+    model: { layerNormEpsilon: 1e-5, ...config },
+    // A trained or given tokenizer is the author's: members take it as it is. The other kinds are the same everywhere.
+    tokenizer: { kind: tokenizer.kind, json: ['bytes', 'gpt2'].includes(tokenizer.kind) ? null : tokenizer.files()['tokenizer.json']! },
+    stages: model.stages.map(({ name, parameters }) => ({ name, tensors: parameters.map(parameter => parameter.name) }))
+  }
+}
+
+async function tokenizerOf(spec: RunSpec, baseDir: string): Promise<Tokenizer> {
+  const { tokenizer, data } = spec
+  if (tokenizer === undefined)
+    throw new DaemonError('manifest_missing_key', 'tokenizer is missing, and there is no checkpoint that brings one')
+  if (tokenizer.kind === 'json') return tokenizerFromJson(await readFile(resolve(baseDir, tokenizer.file), 'utf8'))
+  // Private data never leaves its node, so its author cannot train a tokenizer on it for everybody: the built-in text stands in.
+  const sources = data.corpus === 'files' ? data.files.map(file => resolve(baseDir, file)) : ['sotu']
+  const documents = tokenizer.kind === 'bpe' ? await readCorpora(sources) : []
+  return resolveTokenizer(tokenizer, () => documents)
+}
+
+function modelConfig(spec: RunSpec, tokenizer: Tokenizer): ModelConfig {
+  if (spec.model === undefined)
+    throw new DaemonError('manifest_missing_key', 'model is missing, and there is no checkpoint that brings one')
+  return { ...spec.model, vocabulary: tokenizer.vocabulary }
+}
+
+answerOnce(make)

@@ -1,0 +1,118 @@
+// What one run keeps on disk between starts: its head, the rounds it adopted, the contributions it holds, and its own with their fates.
+
+import type { RoundRow } from '../../protocols/control/messages.ts'
+import { orderedKey, type RecordOperation, type Store } from '../../storage/index.ts'
+
+/** How this node takes part in a run. */
+export interface Membership {
+  run: string
+  /** False: follows rounds and holds anchors, trains nothing. */
+  train: boolean
+  paused: boolean
+  data: string[]
+  engine: string
+  threads: number
+  joinedAt: string
+}
+
+export interface Head {
+  record: string
+  round: number
+  anchor: string
+}
+
+/** One of this node's own contributions, from its snapshot to its fate. */
+export interface OwnContribution {
+  /** The trainer's snapshot it was made of. */
+  sequence: number
+  round: number
+  parent: string
+  deltaFile: string
+  steps: number
+  tokens: number
+  loss: number
+  /** Null until it is encoded, signed and stored. */
+  cid: string | null
+  body: string | null
+  /** What the codec left over after it, to be carried into the next. */
+  residualFile: string | null
+  fate: 'made' | 'offered' | 'included' | 'late' | 'lost' | 'restored' | 'dropped'
+}
+
+/** An adopted round as the node keeps it: what the API tells, and what a restart needs to go on. */
+export interface KeptRound extends RoundRow {
+  parent: string
+  contributions: { cid: string; body: string; peer: string; round: number; tokens: number; age: number }[]
+}
+
+/** Typed access to the store's tables for one run. */
+export class Ledger {
+  readonly #store: Store
+  readonly #run: string
+
+  constructor(store: Store, run: string) {
+    this.#store = store
+    this.#run = run
+  }
+
+  head(): Promise<Head | undefined> {
+    return this.#store.records.table<Head>('heads').get(this.#run)
+  }
+
+  /**
+   * One durable write for the head and the rounds that led to it: after it, they are adopted whatever happens.
+   * @param forkedAfter the last round that the old head and the new one share, where they are on different branches
+   */
+  async adopt(head: Head, rounds: KeptRound[], forkedAfter: number | null): Promise<void> {
+    const operations: RecordOperation[] = []
+    if (forkedAfter !== null) {
+      const abandoned = this.#rounds().entries({ gt: this.#roundKey(forkedAfter), prefix: `${this.#run}/` })
+      for await (const [key] of abandoned) operations.push({ type: 'delete', table: 'rounds', key })
+    }
+    for (const round of rounds) operations.push({ type: 'put', table: 'rounds', key: this.#roundKey(round.round), value: round })
+    operations.push({ type: 'put', table: 'heads', key: this.#run, value: head })
+    await this.#store.records.batch(operations, { sync: true })
+  }
+
+  round(round: number): Promise<KeptRound | undefined> {
+    return this.#rounds().get(this.#roundKey(round))
+  }
+
+  /** Adopted rounds, newest first. */
+  async rounds(limit: number): Promise<KeptRound[]> {
+    const rows: KeptRound[] = []
+    for await (const [, row] of this.#rounds().entries({ prefix: `${this.#run}/`, reverse: true, limit })) rows.push(row)
+    return rows
+  }
+
+  /** CIDs of adopted records from a round on, oldest first. */
+  async chain(fromRound: number, limit: number): Promise<string[]> {
+    const records: string[] = []
+    const range = { gte: this.#roundKey(fromRound), prefix: `${this.#run}/`, limit }
+    for await (const [, { record }] of this.#rounds().entries(range)) records.push(record)
+    return records
+  }
+
+  async putOwn(own: OwnContribution): Promise<void> {
+    await this.#own().put(`${this.#run}/${orderedKey(own.sequence)}`, own, { sync: true })
+  }
+
+  /** This node's newest contributions, newest first. */
+  async own(limit: number): Promise<OwnContribution[]> {
+    const rows: OwnContribution[] = []
+    for await (const [, row] of this.#own().entries({ prefix: `${this.#run}/`, reverse: true, limit })) rows.push(row)
+    return rows
+  }
+
+  #rounds() {
+    return this.#store.records.table<KeptRound>('rounds')
+  }
+
+  #own() {
+    return this.#store.records.table<OwnContribution>('own')
+  }
+
+  #roundKey(round: number): string {
+    return `${this.#run}/${orderedKey(round)}`
+  }
+}

@@ -1,0 +1,783 @@
+// One node's part in one run: tells the rules what happens, does what they command, and keeps the trainer on the newest anchor.
+// Nothing is decided here. What the rules know is in memory; what must outlive the process is in the ledger before it is acted on.
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import type { RunStatus } from '../../protocols/control/messages.ts'
+import {
+  advance,
+  advancePace,
+  type Contribution,
+  createPace,
+  createRounds,
+  openContribution,
+  openRecord,
+  type PaceEvent,
+  type PaceState,
+  type Part,
+  REASONS,
+  type ReasonCode,
+  type RoundCommand,
+  type RoundEvent,
+  type RoundRecord,
+  type RoundsState,
+  type RunRules,
+  signRecord,
+  viewOf
+} from '../../protocols/rounds/index.ts'
+import type { BlockStore } from '../../storage/index.ts'
+import { createCodec } from '../../training/compression/index.ts'
+import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
+import { isCodedError, reasonOf } from '../errors.ts'
+import type { EventLog } from '../events.ts'
+import type { Manifest, SigningKey } from '../manifest.ts'
+import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/messages.ts'
+import { TrainerSupervisor } from '../trainer/supervisor.ts'
+import { OwnContributions } from './contributing.ts'
+import type { Fetcher, FetchOptions } from './fetching.ts'
+import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
+import type { Phases } from './phases.ts'
+import { keptRecords } from './restart.ts'
+import type { Retention } from './retention.ts'
+
+/** How often the rules are told the time, in ms; finer than any grace, and cheap. */
+const TICK_MS = 200
+
+/** What the member needs of gossip for its run. */
+export interface MemberGossip {
+  publishContribution(bytes: Uint8Array): Promise<void>
+  publishHolding(contributions: string[]): Promise<void>
+  publishRecord(bytes: Uint8Array): Promise<void>
+}
+
+/** What others may know of this member at any time; told with presence. */
+export interface MemberFacts {
+  head: string
+  round: number
+  state: 'training' | 'waiting' | 'paused' | 'observing' | 'syncing'
+  step: number
+  holding: string[]
+}
+
+export interface MemberComponents {
+  run: string
+  self: string
+  manifest: Manifest
+  membership: Membership
+  directory: string
+  stages: StageNames[]
+  /** Bytes of an anchor's tensors. */
+  anchorBytes: number
+  privateKey: SigningKey
+  blocks: BlockStore
+  ledger: Ledger
+  fetcher: Fetcher
+  arithmetic: Arithmetic
+  gossip: MemberGossip
+  events: EventLog
+  phases: Phases
+  trainerStart(anchorFile: string, firstStep: number, contributors: string[]): TrainerStart
+  /** Live members of this run beside this node. */
+  livePeers(): string[]
+  /** The facts changed: tell them with the next presence, at once. */
+  announce(facts: MemberFacts): void
+  /** Asks every live peer for its head and what led there; resolves when all have answered or given up. */
+  syncHeads(signal: AbortSignal): Promise<{ peer: string; head: string; round: number }[]>
+  retention: Retention
+}
+
+export class RunMember {
+  readonly #c: MemberComponents
+  readonly #own: OwnContributions
+  readonly #trainer: TrainerSupervisor | null
+  readonly #pace: PaceState
+  readonly #knownRecords: Set<string>
+  readonly #stopping = new AbortController()
+  readonly #fetching = new Set<string>()
+  #rounds: RoundsState
+  #head: Head
+  /** The record whose anchor the trainer's base is; null while there is no ready trainer. */
+  #trainerRecord: string | null = null
+  /** The head moved to another branch since the trainer last adopted. */
+  #forked = false
+  #trainerWork: Promise<void> = Promise.resolve()
+  #adopting: Promise<void> = Promise.resolve()
+  #restoring: OwnContribution[] = []
+  #ticker: NodeJS.Timeout | null = null
+  #step: TrainerStep | null = null
+  #ready: TrainerReady | null = null
+  #tokens = 0
+  #rate: { atMs: number; tokens: number }[] = []
+  #paused: string | null = null
+  #adoptedAtMs = performance.now()
+  #lastContribution: RunStatus['lastContribution'] = null
+  #holding: string[] = []
+  #told = ''
+  /** Of the head's round: among them a shared corpus is divided. */
+  #contributors: string[] = []
+  #waits = false
+  #allowed = 0
+
+  private constructor(components: MemberComponents, head: Head, rounds: RoundsState, knownRecords: string[]) {
+    this.#c = components
+    this.#head = head
+    this.#rounds = rounds
+    this.#own = new OwnContributions({ ...components, peer: components.self })
+    this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
+    this.#knownRecords = new Set(knownRecords)
+    this.#trainer = components.membership.train
+      ? new TrainerSupervisor(() => this.#trainerStart(), {
+          ready: ready => this.#trainerReady(ready),
+          step: step => this.#stepped(step),
+          waiting: () => this.#pump(),
+          died: (reason, restarts, restartInMs) => this.#trainerDied(reason, restarts, restartInMs)
+        })
+      : null
+  }
+
+  /** Takes the run up where the ledger left it. */
+  static async open(components: MemberComponents): Promise<RunMember> {
+    const { manifest, run } = components
+    const head = (await components.ledger.head()) ?? { record: run, round: 0, anchor: manifest.genesis.anchor }
+    const { records, contributions } = await keptRecords(components)
+    const rounds = createRounds(rulesOf(run, manifest), components.membership.train ? components.self : null, {
+      now: performance.now(),
+      trains: false,
+      records,
+      contributions
+    })
+    const member = new RunMember(
+      components,
+      head,
+      rounds,
+      records.map(({ cid }) => cid)
+    )
+    await member.#start()
+    return member
+  }
+
+  async #start(): Promise<void> {
+    if (this.#c.membership.paused) this.#paused = 'paused by the operator'
+    await this.#anchorFile(this.#head)
+    // What was offered before a restart is still ours: tell the rules, and through them everybody.
+    for (const own of await this.#own.open()) await this.#reoffer(own)
+    this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#trainer?.start()
+    this.#dispatch({ type: 'tick' })
+  }
+
+  /** Saves the trainer's state and stops; what is under way is given up, since the disk has it. */
+  async stop(): Promise<void> {
+    if (this.#ticker !== null) clearInterval(this.#ticker)
+    this.#stopping.abort(new Error('the run is being left'))
+    await this.#trainer?.stop()
+    await this.#adopting.catch(() => {})
+  }
+
+  pause(reason: string): void {
+    this.#paused = reason
+    this.#pump()
+  }
+
+  resume(): void {
+    this.#paused = null
+    this.#pump()
+  }
+
+  /** This node's timers stood still: heads are asked for before anything is closed. */
+  afterClockGap(): void {
+    this.#dispatch({ type: 'paused' })
+  }
+
+  peerLive(peer: string, facts: { head: string; round: number; trains: boolean; holding: string[] }): void {
+    const { holding, ...live } = facts
+    this.#dispatch({ type: 'peerLive', peer, ...live })
+    if (holding.length > 0) this.#dispatch({ type: 'holding', peer, contributions: holding })
+  }
+
+  peerGone(peer: string): void {
+    this.#dispatch({ type: 'peerGone', peer })
+  }
+
+  /** Signed blocks as gossip brought them; signature and size were checked on the way in. */
+  heardContribution(cid: string, bytes: Uint8Array, contribution: Contribution): void {
+    this.#background(null, async () => {
+      await this.#c.blocks.put(cid, bytes)
+      this.#dispatch({ type: 'contribution', cid, contribution })
+    })
+  }
+
+  heardRecord(cid: string, bytes: Uint8Array, record: RoundRecord): void {
+    this.#background(null, async () => {
+      await this.#c.blocks.put(cid, bytes)
+      this.#dispatch({ type: 'record', cid, record })
+    })
+  }
+
+  heardHolding(peer: string, contributions: string[]): void {
+    this.#dispatch({ type: 'holding', peer, contributions })
+  }
+
+  get head(): Head {
+    return this.#head
+  }
+
+  /** What others are told of the head: the run itself where no round is adopted yet. */
+  told(): { head: string; round: number } {
+    return { head: this.#head.record, round: this.#head.round }
+  }
+
+  status(): RunStatus {
+    const view = viewOf(this.#rounds)
+    const waits = this.#paused === null ? this.#waitingFor(view.waitingFor) : null
+    return {
+      run: this.#c.run,
+      name: this.#c.manifest.name,
+      state: this.#state(),
+      waitingFor: waits,
+      reason: this.#paused ?? (this.#trainer !== null && !this.#trainer.ready ? (this.#trainer.reason ?? 'the trainer is starting') : null),
+      round: this.#head.round,
+      head: this.#head.record,
+      anchor: this.#head.anchor,
+      step: this.#step?.step ?? this.#ready?.step ?? 0,
+      loss: this.#step?.loss ?? null,
+      tokens: this.#tokens,
+      tokensPerSecond: this.#tokensPerSecond(),
+      engine: this.#ready?.engine ?? null,
+      members: [this.#c.self, ...this.#c.livePeers()].sort(),
+      lastContribution: this.#lastContribution,
+      trainer: { restarts: this.#trainer?.restarts ?? 0, reason: this.#trainer?.reason ?? null }
+    }
+  }
+
+  #tick(): void {
+    this.#dispatch({ type: 'tick' })
+    this.#paced({ type: 'tick' })
+  }
+
+  // ---- rules
+
+  #dispatch(event: RoundEvent): void {
+    if (this.#stopping.signal.aborted) return
+    if (event.type === 'record') this.#knownRecords.add(event.cid)
+    const { state, commands } = advance(this.#rounds, event, performance.now())
+    this.#rounds = state
+    for (const command of commands) this.#obey(command)
+    this.#pump()
+  }
+
+  #obey(command: RoundCommand): void {
+    switch (command.type) {
+      case 'fetchContribution':
+        this.#background(`contribution/${command.cid}`, () => this.#fetchContribution(command))
+        return
+      case 'announceHolding':
+        this.#holding = command.contributions
+        this.#background(null, () => this.#c.gossip.publishHolding(command.contributions))
+        return
+      case 'fetchRecord':
+        this.#background(`record/${command.cid}`, () => this.#fetchRecord(command.cid, command.holders))
+        return
+      case 'fetchAnchor':
+        this.#background(`anchor/${command.cid}`, () => this.#fetchAnchor(command))
+        return
+      case 'close':
+        this.#background(`close/${command.round}`, () => this.#close(command))
+        return
+      case 'compute':
+        this.#background(`compute/${command.cid}`, () => this.#compute(command))
+        return
+      case 'publish':
+        this.#background(null, () => this.#publish(command.cid))
+        return
+      case 'adopt':
+        this.#adopting = this.#adopting.then(() => this.#adopt(command)).catch(error => this.#failed('adopting', error))
+        return
+      case 'syncHeads':
+        this.#background('sync', () => this.#syncHeads())
+        return
+      case 'report':
+        this.#c.events.emit({
+          type: 'refused',
+          run: this.#c.run,
+          ...(command.round === undefined ? {} : { round: command.round }),
+          ...(command.peer === undefined ? {} : { peer: command.peer }),
+          code: command.code,
+          message: command.detail ?? REASONS[command.code].sentence,
+          data: { subject: command.subject }
+        })
+        return
+      default:
+        command satisfies never
+    }
+  }
+
+  /** Runs beside everything else; with a name, once at a time. */
+  #background(name: string | null, task: () => Promise<void>): void {
+    if (name !== null) {
+      if (this.#fetching.has(name)) return
+      this.#fetching.add(name)
+    }
+    task()
+      .catch(error => this.#failed(name ?? 'telling', error))
+      .finally(() => {
+        if (name !== null) this.#fetching.delete(name)
+      })
+  }
+
+  #failed(what: string, error: unknown): void {
+    if (this.#stopping.signal.aborted) return
+    const code = isCodedError(error) ? error.code : 'internal'
+    this.#c.events.emit({ type: 'refused', run: this.#c.run, code, message: `${what}: ${reasonOf(error)}` })
+  }
+
+  // ---- fetching
+
+  async #fetchContribution({ cid, author, holders, body }: Extract<RoundCommand, { type: 'fetchContribution' }>): Promise<void> {
+    const options = this.#fetchOptions(author === null ? holders : [...holders, author])
+    const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
+    this.#dispatch({ type: 'contribution', cid, contribution })
+    if (!body) return
+    await this.#c.phases.enter('fetching', contribution.round)
+    await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
+    const refusal = await this.#refusalOf(contribution)
+    this.#c.retention.came(contribution.body, contribution.round)
+    if (refusal === null) this.#dispatch({ type: 'contributionHeld', cid })
+    else this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
+  }
+
+  async #refusalOf(contribution: Contribution): Promise<ReasonCode | null> {
+    if (contribution.codec !== createCodec(this.#c.manifest.strategy.codec).name) return 'wrong_codec'
+    const { body, codec, norm, parent } = contribution
+    return this.#c.arithmetic.checkContribution({ body, codec, norm, parentAnchor: await this.#anchorAfter(parent) })
+  }
+
+  /** The anchor of a record: what a contribution to it was measured from, whatever our head is by now. */
+  async #anchorAfter(record: string): Promise<string> {
+    if (record === this.#c.run) return this.#c.manifest.genesis.anchor
+    return (await openRecord(await this.#c.fetcher.block(record, this.#fetchOptions()))).record.anchor
+  }
+
+  /** Gets a record and those before it that are unknown here, and tells them oldest first, each after its contributions. */
+  async #fetchRecord(cid: string, holders: string[]): Promise<void> {
+    const options = this.#fetchOptions(holders)
+    const found: { cid: string; record: RoundRecord }[] = []
+    for (let next = cid; next !== this.#c.run && !this.#knownRecords.has(next); ) {
+      const { record } = await openRecord(await this.#c.fetcher.block(next, options))
+      found.unshift({ cid: next, record })
+      next = record.parent
+    }
+    for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
+  }
+
+  async #fetchAnchor({ cid, anchor, holders }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {
+    try {
+      await this.#fetchWholeAnchor(anchor, holders)
+      this.#dispatch({ type: 'recordComputed', cid, anchor })
+    } catch (error) {
+      this.#failed(`fetching anchor of ${cid}`, error)
+      this.#dispatch({ type: 'recordUnavailable', cid })
+    }
+  }
+
+  /** A whole anchor may take longer than a contribution does; a fetch that broke off goes on where it stood. */
+  #fetchWholeAnchor(anchor: string, holders: string[] = []): Promise<void> {
+    const options = this.#fetchOptions(holders)
+    return this.#c.fetcher.body(anchor, { ...options, timeoutMs: ANCHOR_PATIENCE * options.timeoutMs })
+  }
+
+  #fetchOptions(holders: string[] = []): FetchOptions {
+    const from = () => [...new Set([...holders, ...this.#c.livePeers()])]
+    return { from, signal: this.#stopping.signal, timeoutMs: this.#c.manifest.strategy.fetchTimeoutMs }
+  }
+
+  // ---- closing and computing
+
+  async #close({ round, parent, parentAnchor, contributions }: Extract<RoundCommand, { type: 'close' }>): Promise<void> {
+    try {
+      await this.#c.phases.enter('closing', round)
+      const anchor = await this.#nextAnchor(parentAnchor, contributions)
+      const record: RoundRecord = {
+        run: this.#c.run,
+        round,
+        parent,
+        contributions: contributions.map(part => part.cid),
+        anchor,
+        closer: this.#c.self
+      }
+      const block = await signRecord(record, this.#c.privateKey)
+      await this.#c.blocks.put(block.cid, block.bytes, { durable: true })
+      this.#dispatch({ type: 'record', cid: block.cid, record })
+      this.#c.retention.came(anchor, round)
+      this.#dispatch({ type: 'recordComputed', cid: block.cid, anchor })
+    } catch (error) {
+      this.#failed(`closing round ${round}`, error)
+      this.#dispatch({
+        type: 'closeFailed',
+        round,
+        reason: isCodedError(error) && error.code === 'disk_full' ? 'disk_full' : 'close_failed'
+      })
+    }
+  }
+
+  async #compute({ cid, record, parentAnchor, contributions }: Extract<RoundCommand, { type: 'compute' }>): Promise<void> {
+    try {
+      await this.#c.phases.enter('computing', record.round)
+      const anchor = await this.#nextAnchor(parentAnchor, contributions)
+      this.#c.retention.came(anchor, record.round)
+      this.#dispatch({ type: 'recordComputed', cid, anchor })
+    } catch (error) {
+      this.#failed(`computing round ${record.round}`, error)
+      this.#dispatch({ type: 'recordUnavailable', cid })
+    }
+  }
+
+  async #nextAnchor(parentAnchor: string, parts: Part[]): Promise<string> {
+    const options = this.#fetchOptions()
+    const contributions = await Promise.all(
+      parts.map(async ({ cid, age, tokens }) => {
+        const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
+        await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
+        return { body: contribution.body, codec: contribution.codec, tokens, age }
+      })
+    )
+    const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy.outer })
+    return anchor
+  }
+
+  async #publish(cid: string): Promise<void> {
+    const bytes = await this.#c.blocks.get(cid)
+    if (bytes === undefined) return
+    const { record } = await openRecord(bytes)
+    await this.#c.gossip.publishRecord(bytes)
+    await this.#c.phases.enter('published', record.round)
+  }
+
+  async #syncHeads(): Promise<void> {
+    for (const { peer, head, round } of await this.#c.syncHeads(this.#stopping.signal)) {
+      this.#dispatch({ type: 'peerLive', peer, head, round, trains: false })
+      if (round > this.#head.round) await this.#fetchRecord(head, [peer])
+    }
+    this.#dispatch({ type: 'synced' })
+  }
+
+  // ---- adopting
+
+  async #adopt({ cid, round, anchor, fork, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
+    await this.#c.phases.enter('storing', round)
+    const rounds = await this.#roundsSince(ancestor.cid, cid)
+    if (fork) this.#forked = true
+    await this.#c.ledger.adopt({ record: cid, round, anchor }, rounds, fork ? ancestor.round : null)
+    this.#head = { record: cid, round, anchor }
+    this.#adoptedAtMs = performance.now()
+    for (const kept of rounds) {
+      const { contributors, closer } = kept
+      const message = `round ${kept.round} adopted: ${contributors.length} contributions, closed by ${closer}`
+      this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data: { ...kept } })
+    }
+    for (const { cid, fate } of own) await this.#settle(cid, fate, fork)
+    this.#contributors = rounds.at(-1)!.contributors.map(({ peer }) => peer)
+    this.#trainer?.assign(this.#contributors)
+    this.#paced({ type: 'adopted', head: cid, round })
+    this.#catchUp()
+    const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
+    await this.#c.retention.forget(kept, await this.#own.open())
+  }
+
+  /** The adopted rounds after `ancestor` up to `tip`, oldest first: several when this node had fallen behind or changed branches. */
+  async #roundsSince(ancestor: string, tip: string): Promise<KeptRound[]> {
+    const seconds = Math.round(performance.now() - this.#adoptedAtMs) / 1000
+    const rounds: KeptRound[] = []
+    for (let cid = tip; cid !== ancestor; cid = rounds[0]!.parent) {
+      const { record } = await openRecord(await this.#c.fetcher.block(cid, this.#fetchOptions()))
+      rounds.unshift(await this.#keptRound(cid, record, cid === tip ? seconds : null))
+    }
+    return rounds
+  }
+
+  async #keptRound(cid: string, record: RoundRecord, seconds: number | null): Promise<KeptRound> {
+    const parts = await Promise.all(
+      record.contributions.map(async part => (await openContribution(await this.#c.fetcher.block(part, this.#fetchOptions()))).contribution)
+    )
+    const bytes = await Promise.all(parts.map(({ body }) => this.#c.fetcher.bodyBytes(body)))
+    const weighed = parts.map(part => ({
+      ...part,
+      age: record.round - part.round,
+      tokens: Math.min(part.tokens, this.#c.manifest.strategy.maxTokensPerRound)
+    }))
+    const tokens = weighed.reduce((sum, part) => sum + part.tokens, 0)
+    return {
+      round: record.round,
+      record: cid,
+      parent: record.parent,
+      anchor: record.anchor,
+      closer: record.closer,
+      contributors: weighed.map(({ peer, tokens, loss, age }) => ({ peer, tokens, loss, age })),
+      contributions: weighed.map(({ body, peer, round, tokens, age }, i) => ({
+        cid: record.contributions[i]!,
+        body,
+        peer,
+        round,
+        tokens,
+        age
+      })),
+      seconds,
+      bytes: bytes.reduce((sum, size) => sum + size, 0),
+      adoptedAt: new Date().toISOString(),
+      loss: weighed.reduce((sum, part) => sum + part.loss * part.tokens, 0) / tokens
+    }
+  }
+
+  async #settle(cid: string, fate: 'included' | 'late' | 'lost', fork: boolean): Promise<void> {
+    const own = await this.#own.settle(cid, fate)
+    if (own === null) return
+    this.#lastContribution = { round: own.round, cid, result: fate, weight: fate === 'included' ? own.tokens : null }
+    if (fate !== 'lost') return
+    // After a lost fork the local model keeps everything and the difference to the new anchor is offered as one; nothing is put back twice.
+    if (fork) await this.#own.mark(own, 'dropped')
+    else this.#restoring.push(own)
+  }
+
+  // ---- the trainer
+
+  #trainerStart(): TrainerStart {
+    const firstStep = this.#head.round * this.#c.manifest.strategy.innerSteps
+    return this.#c.trainerStart(this.#anchorPath(), firstStep, this.#contributors)
+  }
+
+  #trainerReady(ready: TrainerReady): void {
+    this.#ready = ready
+    this.#trainerRecord = ready.record ?? this.#c.run
+    this.#c.events.emit({
+      type: 'trainer',
+      run: this.#c.run,
+      message: `trainer ready on ${ready.engine} after ${Math.round(ready.compileMs)} ms of compiling, at step ${ready.step}`,
+      data: { ...ready }
+    })
+    this.#paced({ type: 'steps', steps: ready.stepsSinceSnapshot })
+    this.#trainer?.allow(this.#allowed)
+    this.#work(() => this.#recover(ready))
+    this.#catchUp()
+  }
+
+  #trainerDied(reason: string, restarts: number, restartInMs: number): void {
+    this.#trainerRecord = null
+    this.#c.events.emit({
+      type: 'trainer',
+      run: this.#c.run,
+      code: 'trainer_died',
+      message: `the trainer ended (${reason}); restart ${restarts} in ${restartInMs} ms`,
+      data: { reason, restarts, restartInMs }
+    })
+    this.#pump()
+  }
+
+  #stepped(step: TrainerStep): void {
+    const now = performance.now()
+    this.#step = step
+    this.#tokens += step.tokens
+    this.#rate = [...this.#rate.filter(({ atMs }) => now - atMs < RATE_WINDOW_MS), { atMs: now, tokens: step.tokens }]
+    this.#paced({ type: 'steps', steps: step.stepsSinceSnapshot })
+    if (step.stepsSinceSnapshot === 1) void this.#c.phases.enter('training', this.#head.round + 1)
+    this.#pump()
+  }
+
+  /** One thing at a time with the trainer, in order; a trainer that dies meanwhile is caught up when it is ready again. */
+  #work(task: () => Promise<void>): void {
+    this.#trainerWork = this.#trainerWork.then(task).catch(error => this.#failed('the trainer', error))
+  }
+
+  /** A snapshot that was taken but never offered, because the process ended in between. */
+  async #recover(ready: TrainerReady): Promise<void> {
+    const newest = await this.#own.newest()
+    const snapshot = ready.snapshot
+    if (snapshot !== null && (newest === null || newest.sequence < snapshot.sequence)) {
+      await this.#reoffer(await this.#own.made(snapshot, ready.record ?? this.#c.run))
+    }
+  }
+
+  async #reoffer(own: OwnContribution): Promise<void> {
+    const offered =
+      own.fate === 'made'
+        ? own.round === this.#head.round + 1 && own.parent === this.#head.record
+          ? await this.#own.offer(own)
+          : null
+        : await this.#own.block(own)
+    if (offered === null) {
+      this.#restoring.push(own)
+      return
+    }
+    if (own.fate !== 'made' && (await this.#settledByChain(own))) return
+    this.#dispatch({ type: 'contribution', cid: offered.cid, contribution: offered.contribution })
+    this.#dispatch({ type: 'contributionHeld', cid: offered.cid })
+    this.#paced({ type: 'contributed', head: own.parent, steps: this.#pace.steps })
+    await this.#c.gossip.publishContribution(offered.bytes)
+  }
+
+  /** True where rounds adopted before a restart already say what became of it. */
+  async #settledByChain(own: OwnContribution): Promise<boolean> {
+    const rounds = [await this.#c.ledger.round(own.round), await this.#c.ledger.round(own.round + 1)]
+    if (rounds.some(round => round?.contributions.some(({ cid }) => cid === own.cid))) {
+      await this.#own.mark(own, 'included')
+      return true
+    }
+    if (this.#head.round <= own.round) return false
+    await this.#own.mark(own, 'lost')
+    this.#restoring.push({ ...own, fate: 'lost' })
+    return true
+  }
+
+  /** Brings the trainer onto the head, and puts back what was lost. */
+  #catchUp(): void {
+    this.#work(async () => {
+      while (this.#trainer?.ready && this.#trainerRecord !== this.#head.record) {
+        const head = this.#head
+        const file = await this.#anchorFile(head)
+        await this.#c.phases.enter('adopting', head.round)
+        await this.#trainer.adopt(file, head.record, this.#forked ? 'keep' : 'shift')
+        this.#trainerRecord = head.record
+        this.#forked = false
+        this.#pump()
+      }
+      while (this.#trainer?.ready && this.#restoring.length > 0) {
+        const own = this.#restoring[0]!
+        await this.#trainer.restore(own.sequence, await this.#own.sentFile(own))
+        await this.#own.mark(own, 'restored')
+        await this.#own.forgetSentFile(own)
+        this.#restoring.shift()
+      }
+    })
+  }
+
+  /** The parameters of an anchor as a file that the trainer reads; made once. */
+  async #anchorFile(head: Head): Promise<string> {
+    const file = this.#anchorPath()
+    try {
+      await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
+    } catch (error) {
+      if (!isCodedError(error) || error.code !== 'block_missing') throw error
+      // Damaged on disk: somebody else has it whole.
+      await this.#fetchWholeAnchor(head.anchor)
+      await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
+    }
+    return file
+  }
+
+  #anchorPath(): string {
+    return join(this.#c.directory, 'anchor.safetensors')
+  }
+
+  // ---- pace
+
+  /** Tells the pace rule, and does what it says. */
+  #paced(event: PaceEvent): void {
+    const { commands } = advancePace(this.#pace, event, performance.now())
+    for (const command of commands) {
+      if (command.type === 'allowSteps') this.#allowed = command.until
+      else if (command.type === 'contribute') this.#work(() => this.#contribute(command.round, command.head))
+      else if (command.type === 'wait') this.#waits = true
+      else command satisfies never
+    }
+    this.#waits = this.#pace.waiting !== null
+    this.#trainer?.allow(this.#mayTrain() ? this.#allowed : 0)
+  }
+
+  /** After anything happened: whether a contribution could be made now, and what others should know. */
+  #pump(): void {
+    if (this.#stopping.signal.aborted) return
+    this.#paced({ type: 'ready', ready: this.#mayTrain() && this.#trainerRecord === this.#head.record })
+    this.#tell()
+  }
+
+  #mayTrain(): boolean {
+    return this.#trainer?.ready === true && this.#paused === null
+  }
+
+  async #contribute(round: number, parent: string): Promise<void> {
+    if (!this.#trainer?.ready || this.#trainerRecord !== parent || this.#head.record !== parent) {
+      this.#paced({ type: 'contributeFailed', retryMs: TICK_MS })
+      return
+    }
+    try {
+      await this.#c.phases.enter('encoding', round)
+      const own = await this.#own.made(await this.#trainer.snapshot(round), parent)
+      this.#paced({ type: 'contributed', head: parent, steps: 0 })
+      const { cid, bytes, contribution } = await this.#own.offer(own)
+      this.#lastContribution = { round, cid, result: 'pending', weight: null }
+      await this.#c.phases.enter('stored', round)
+      this.#dispatch({ type: 'contribution', cid, contribution })
+      this.#dispatch({ type: 'contributionHeld', cid })
+      await this.#c.gossip.publishContribution(bytes)
+      await this.#c.phases.enter('announced', round)
+    } catch (error) {
+      this.#paced({ type: 'contributeFailed', retryMs: CONTRIBUTE_RETRY_MS })
+      throw error
+    }
+  }
+
+  #state(): MemberFacts['state'] {
+    if (this.#paused !== null) return 'paused'
+    if (this.#trainer === null) return 'observing'
+    if (!this.#trainer.ready || this.#trainerRecord !== this.#head.record) return 'syncing'
+    return this.#waits ? 'waiting' : 'training'
+  }
+
+  #waitingFor(rules: string | null): string | null {
+    return this.#waits ? (rules ?? 'the round to close') : rules
+  }
+
+  #tell(): void {
+    const facts: MemberFacts = {
+      head: this.#head.record,
+      round: this.#head.round,
+      state: this.#state(),
+      step: this.#step?.step ?? 0,
+      holding: this.#holding
+    }
+    const told = `${facts.head} ${facts.state} ${facts.holding.join(' ')}`
+    if (told === this.#told) return
+    this.#told = told
+    this.#c.announce(facts)
+    this.#dispatch({ type: 'peerLive', peer: this.#c.self, head: facts.head, round: facts.round, trains: trains(facts.state) })
+  }
+
+  #tokensPerSecond(): number | null {
+    const first = this.#rate[0]
+    if (first === undefined || this.#rate.length < 2) return null
+    const tokens = this.#rate.slice(1).reduce((sum, step) => sum + step.tokens, 0)
+    return Math.round((tokens * 1000) / (performance.now() - first.atMs))
+  }
+
+  /** A body can never weigh more than its values as f32 and a half: indexes of sparse codecs are smaller than what they leave out. */
+  #bodyBytesMax(): number {
+    return this.#c.anchorBytes * 2
+  }
+}
+
+/** Waits before another try at a contribution that failed, in ms: long enough for a disk to be emptied a little. */
+const CONTRIBUTE_RETRY_MS = 2_000
+/** Tokens a second are counted over this many ms. */
+const RATE_WINDOW_MS = 10_000
+/** How many fetch timeouts a whole anchor may take. */
+const ANCHOR_PATIENCE = 6
+
+/** Whether a node in this state is expected to contribute to the round: syncing ones will, once they are there. */
+export function trains(state: string): boolean {
+  return state === 'training' || state === 'waiting'
+}
+
+/** The part of a manifest that the round rules go by. */
+function rulesOf(run: string, { genesis, admission, strategy }: Manifest): RunRules {
+  const { quorum, deadlineMs, graceMs, fetchTimeoutMs, maxTokensPerRound } = strategy
+  return {
+    run,
+    genesisAnchor: genesis.anchor,
+    genesisPeers: genesis.peers,
+    admission,
+    quorum,
+    deadlineMs,
+    graceMs,
+    fetchTimeoutMs,
+    maxTokensPerRound
+  }
+}

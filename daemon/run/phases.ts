@@ -1,0 +1,52 @@
+// The moments of a round at which a node can be lost. Each is an event; a tester may ask the daemon to stay in one, to kill it right there.
+import type { EventLog } from '../events.ts'
+
+export type Phase =
+  | 'training'
+  | 'encoding'
+  | 'stored'
+  | 'announced'
+  | 'fetching'
+  | 'closing'
+  | 'published'
+  | 'computing'
+  | 'storing'
+  | 'adopting'
+
+export const PHASES: readonly Phase[] = [
+  'training',
+  'encoding',
+  'stored',
+  'announced',
+  'fetching',
+  'closing',
+  'published',
+  'computing',
+  'storing',
+  'adopting'
+]
+
+/** Tells the phases of one run; `hold` is `phase@round`, such as `closing@3`. */
+export class Phases {
+  readonly #events: EventLog
+  readonly #run: string
+  readonly #hold: string | null
+  readonly #told = new Set<string>()
+
+  constructor(events: EventLog, run: string, hold: string | null) {
+    this.#events = events
+    this.#run = run
+    this.#hold = hold
+  }
+
+  /** Tells that the node has come to `phase` of `round` (each once); never returns where the tester asked to hold there. */
+  async enter(phase: Phase, round: number): Promise<void> {
+    const name = `${phase}@${round}`
+    const held = name === this.#hold
+    if (!this.#told.has(name)) {
+      this.#told.add(name)
+      this.#events.emit({ type: 'phase', run: this.#run, round, code: phase, message: `${phase} of round ${round}`, data: { phase, held } })
+    }
+    if (held) await new Promise<never>(() => {})
+  }
+}

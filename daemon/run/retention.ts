@@ -1,0 +1,60 @@
+// Which blocks a run may forget: bodies and anchors of rounds older than the manifest keeps. Records and contributions themselves are kept for ever.
+import { listBodyBlocks } from '../../protocols/bodies/index.ts'
+import type { BlockStore } from '../../storage/index.ts'
+import type { KeptRound, OwnContribution } from './ledger.ts'
+
+/** Rounds for which a body that entered no record is kept: this one and the next may still take it. */
+const UNUSED_ROUNDS = 2
+
+/** Follows what one run has stored, and deletes what no kept round names any more. */
+export class Retention {
+  readonly #blocks: BlockStore
+  readonly #genesisAnchor: string
+  /** Bodies and anchors that are here, by the round they came with. */
+  readonly #here = new Map<string, number>()
+  #forgetting: Promise<void> = Promise.resolve()
+
+  constructor(blocks: BlockStore, genesisAnchor: string) {
+    this.#blocks = blocks
+    this.#genesisAnchor = genesisAnchor
+  }
+
+  /** A body or an anchor came to be here in this round. */
+  came(root: string, round: number): void {
+    if (!this.#here.has(root)) this.#here.set(root, round)
+  }
+
+  /**
+   * Forgets what is not in the kept rounds. Runs after the one before it has ended.
+   * @param kept the newest rounds, newest first, as many as the manifest says
+   * @param own contributions of this node that may still be asked for
+   */
+  forget(kept: readonly KeptRound[], own: readonly OwnContribution[]): Promise<void> {
+    this.#forgetting = this.#forgetting.then(() => this.#forget(kept, own))
+    return this.#forgetting
+  }
+
+  async #forget(kept: readonly KeptRound[], own: readonly OwnContribution[]): Promise<void> {
+    const head = kept[0]?.round ?? 0
+    for (const { anchor, contributions, round } of kept)
+      for (const root of [anchor, ...contributions.map(({ body }) => body)]) this.came(root, round)
+    const keep = new Set([
+      this.#genesisAnchor,
+      ...kept.flatMap(({ anchor, contributions }) => [anchor, ...contributions.map(({ body }) => body)])
+    ])
+    for (const { body } of own) if (body !== null) keep.add(body)
+    const gone = [...this.#here].filter(([root, round]) => !keep.has(root) && round <= head - UNUSED_ROUNDS).map(([root]) => root)
+    if (gone.length === 0) return
+    // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
+    const stillNamed = new Set<string>()
+    for (const root of keep) for (const cid of await this.#blocksOf(root)) stillNamed.add(cid)
+    for (const root of gone) {
+      for (const cid of await this.#blocksOf(root)) if (!stillNamed.has(cid)) await this.#blocks.delete(cid)
+      this.#here.delete(root)
+    }
+  }
+
+  async #blocksOf(root: string): Promise<string[]> {
+    return (await listBodyBlocks(root, cid => this.#blocks.get(cid))).blocks
+  }
+}

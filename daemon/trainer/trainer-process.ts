@@ -1,0 +1,280 @@
+// The trainer's own process: takes inner steps and answers the daemon. A driver that crashes or runs out of memory ends this process, not the daemon.
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
+import { type Batches, createBatches } from '../../training/data/batches.ts'
+import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
+import { type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
+import { type CompiledTraining, type EngineName, openEngine } from '../../training/engines/engine.ts'
+import { createModel, type NamedTensor } from '../../training/models/model.ts'
+import { Trainer, type TrainerState } from '../../training/trainer.ts'
+import { readCorpora } from '../corpora.ts'
+import { isCodedError, reasonOf } from '../errors.ts'
+import type { SnapshotResult, TrainerReport, TrainerRequest, TrainerStart } from './messages.ts'
+
+/** What a state file says beside its tensors. */
+interface StateFacts {
+  trainer: TrainerState['json']
+  /** The newest snapshot that this state has in it. */
+  snapshot: SnapshotResult | null
+  /** The record whose anchor the base is; null at the genesis. */
+  record: string | null
+  /** Snapshots whose change was put back, so that none is put back twice. */
+  restored: number[]
+}
+
+const STATE_FILE = 'state.safetensors'
+const RESTORED_KEPT = 64
+
+class TrainerProcess {
+  readonly #directory: string
+  readonly #trainer: Trainer
+  readonly #batches: Batches
+  readonly #engine: { name: string; compileMs: number; corpusTokens: number }
+  #snapshot: SnapshotResult | null
+  #record: string | null
+  #restored: number[]
+
+  private constructor(
+    directory: string,
+    parts: { trainer: Trainer; batches: Batches; engine: { name: string; compileMs: number; corpusTokens: number } },
+    facts: Omit<StateFacts, 'trainer'>
+  ) {
+    this.#directory = directory
+    this.#trainer = parts.trainer
+    this.#batches = parts.batches
+    this.#engine = parts.engine
+    this.#snapshot = facts.snapshot
+    this.#record = facts.record
+    this.#restored = facts.restored
+  }
+
+  /** Takes up the state on disk, or begins at the anchor. */
+  static async open(start: TrainerStart): Promise<TrainerProcess> {
+    const { optimizer } = start
+    const model = createModel(start.model)
+    const engine = await openEngine(start.engine as EngineName | 'auto', { threads: start.threads })
+    const { batch, accumulation, beta1, beta2, epsilon, weightDecay, clipNorm } = optimizer
+    const compiled = await engine.compileTraining(model, {
+      batch,
+      context: start.model.context,
+      accumulation,
+      optimizer: { beta1, beta2, epsilon, weightDecay, clipNorm }
+    })
+    const tokens = await readTokens(start)
+    const batches = createBatches({ tokens, batch, context: start.model.context, seed: start.seed, ...assignmentOf(start) })
+    const state = await readState(start.directory)
+    const trainer = await openTrainer(start, { compiled, batches }, state)
+    return new TrainerProcess(
+      start.directory,
+      { trainer, batches, engine: { name: engine.name, compileMs: compiled.compileMs, corpusTokens: tokens.length } },
+      state?.facts ?? { snapshot: null, record: null, restored: [] }
+    )
+  }
+
+  get steps(): number {
+    return this.#trainer.steps
+  }
+
+  get stepsSinceSnapshot(): number {
+    return this.#trainer.stepsSinceSnapshot
+  }
+
+  ready(): TrainerReport {
+    const { name: engine, compileMs, corpusTokens } = this.#engine
+    return {
+      type: 'ready',
+      ready: {
+        engine,
+        compileMs,
+        corpusTokens,
+        step: this.#trainer.steps,
+        stepsSinceSnapshot: this.#trainer.stepsSinceSnapshot,
+        tokensSinceSnapshot: this.#trainer.tokensSinceSnapshot,
+        snapshot: this.#snapshot,
+        record: this.#record
+      }
+    }
+  }
+
+  async step(): Promise<TrainerReport> {
+    const report = await this.#trainer.step()
+    const { stepsSinceSnapshot, tokensSinceSnapshot } = this.#trainer
+    return { type: 'step', step: { ...report, stepsSinceSnapshot, tokensSinceSnapshot, epoch: this.#batches.position().epoch } }
+  }
+
+  assign(contributors: string[]): void {
+    this.#batches.assign(contributors)
+  }
+
+  /** Takes what was learned since the base to disk; the state that has it in it follows, so that a crash between the two loses only the name of a file. */
+  async snapshot(round: number): Promise<SnapshotResult> {
+    const { delta, steps, tokens, loss } = await this.#trainer.snapshot()
+    const sequence = (this.#snapshot?.sequence ?? 0) + 1
+    const deltaFile = join(this.#directory, `delta-${sequence}.safetensors`)
+    await writeTensors(deltaFile, delta)
+    this.#snapshot = { sequence, round, deltaFile, steps, tokens, loss }
+    await this.save()
+    return this.#snapshot
+  }
+
+  async adopt(anchorFile: string, record: string, mode: 'shift' | 'keep'): Promise<void> {
+    if (record === this.#record) return
+    await this.#trainer.adopt(await readTensors(anchorFile), mode)
+    this.#record = record
+    await this.save()
+  }
+
+  async restore(sequence: number, deltaFile: string): Promise<void> {
+    if (this.#restored.includes(sequence)) return
+    await this.#trainer.restore(await readTensors(deltaFile))
+    this.#restored = [...this.#restored, sequence].slice(-RESTORED_KEPT)
+    await this.save()
+  }
+
+  async save(): Promise<void> {
+    const { json, tensors } = await this.#trainer.state()
+    const facts: StateFacts = { trainer: json, snapshot: this.#snapshot, record: this.#record, restored: this.#restored }
+    await writeTensors(join(this.#directory, STATE_FILE), tensors, { shoal: JSON.stringify(facts) })
+  }
+}
+
+async function openTrainer(
+  start: TrainerStart,
+  parts: { compiled: CompiledTraining; batches: Batches },
+  state: { facts: StateFacts; tensors: NamedTensor[] } | null
+): Promise<Trainer> {
+  const { learningRate, schedule, warmupSteps, totalSteps, finalFactor, accumulation } = start.optimizer
+  return Trainer.open(
+    { compiled: parts.compiled, data: parts.batches },
+    state === null
+      ? { parameters: await readTensors(start.anchorFile), step: start.firstStep }
+      : { state: { json: state.facts.trainer, tensors: state.tensors } },
+    { schedule: { kind: schedule, learningRate, warmupSteps, totalSteps, finalFactor }, accumulation }
+  )
+}
+
+async function readTokens(start: TrainerStart): Promise<Int32Array> {
+  const documents = await readCorpora(start.corpus.sources)
+  const { kind, vocabulary, json } = start.tokenizer
+  const tokenizer = await resolveTokenizer({ kind: kind as TokenizerKind, vocabulary, ...(json === null ? {} : { json }) }, () => documents)
+  return tokenizeDocuments(tokenizer, documents)
+}
+
+function assignmentOf({ corpus: { shared } }: TrainerStart) {
+  return shared === null ? {} : { assignment: { peer: shared.peer, contributors: shared.contributors } }
+}
+
+async function readState(directory: string): Promise<{ facts: StateFacts; tensors: NamedTensor[] } | null> {
+  const file = join(directory, STATE_FILE)
+  if (!existsSync(file)) return null
+  const { metadata, tensors } = await readSafetensorsFile(file)
+  return { facts: JSON.parse(metadata.shoal ?? '') as StateFacts, tensors: tensors.map(asNamed) }
+}
+
+async function readTensors(file: string): Promise<NamedTensor[]> {
+  return (await readSafetensorsFile(file)).tensors.map(asNamed)
+}
+
+async function writeTensors(file: string, tensors: NamedTensor[], metadata: Record<string, string> = {}): Promise<void> {
+  await writeSafetensorsFile(
+    file,
+    tensors.map(({ name, shape, values }) => storedTensor(name, shape, values)),
+    metadata
+  )
+}
+
+function asNamed(tensor: Parameters<typeof floatsOf>[0]): NamedTensor {
+  return { name: tensor.name, shape: [...tensor.shape], values: floatsOf(tensor) }
+}
+
+/** Requests in the order they came, taken up between two steps. */
+class Inbox {
+  readonly #requests: TrainerRequest[] = []
+  #wake: (() => void) | null = null
+
+  constructor() {
+    process.on('message', message => {
+      this.#requests.push(message as TrainerRequest)
+      this.#wake?.()
+    })
+  }
+
+  take(): TrainerRequest | undefined {
+    return this.#requests.shift()
+  }
+
+  async wait(): Promise<TrainerRequest> {
+    while (this.#requests.length === 0) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+      this.#wake = null
+    }
+    return this.#requests.shift()!
+  }
+}
+
+async function main(inbox: Inbox): Promise<void> {
+  const first = await inbox.wait()
+  if (first.type !== 'start') return
+  await mkdir(first.start.directory, { recursive: true })
+  const trainer = await TrainerProcess.open(first.start)
+  tell(trainer.ready())
+  let until = 0
+  let waiting = false
+  for (;;) {
+    const mayStep = trainer.stepsSinceSnapshot < until
+    if (!mayStep && !waiting) tell({ type: 'waiting', step: trainer.steps })
+    waiting = !mayStep
+    const request = mayStep ? inbox.take() : await inbox.wait()
+    if (request === undefined) {
+      tell(await trainer.step())
+      // The engine computes without giving way; messages are read in between.
+      await new Promise(resolve => setImmediate(resolve))
+    } else if (request.type === 'allow') until = request.until
+    else if (request.type === 'assign') trainer.assign(request.contributors)
+    else if (request.type === 'stop') {
+      await trainer.save()
+      return
+    } else if (request.type !== 'start') await answer(trainer, request)
+  }
+}
+
+async function answer(trainer: TrainerProcess, request: Extract<TrainerRequest, { id: number }>): Promise<void> {
+  const { id } = request
+  try {
+    let result: SnapshotResult | null = null
+    if (request.type === 'snapshot') result = await trainer.snapshot(request.round)
+    else if (request.type === 'adopt') await trainer.adopt(request.anchorFile, request.record, request.mode)
+    else if (request.type === 'restore') await trainer.restore(request.sequence, request.deltaFile)
+    else await trainer.save()
+    tell({ type: 'done', id, result })
+  } catch (error) {
+    tell({ type: 'failed', id, ...factsOf(error) })
+  }
+}
+
+function tell(report: TrainerReport): void {
+  // A daemon that is gone hears nothing; 'disconnect' ends this process.
+  process.send?.(report, undefined, undefined, () => {})
+}
+
+function factsOf(error: unknown): { code: string; message: string } {
+  return { code: isCodedError(error) ? error.code : 'internal', message: reasonOf(error) }
+}
+
+// Without its daemon a trainer would train for nobody, and hold the files of the one that takes its place.
+process.once('disconnect', () => process.exit(0))
+// Ctrl-C in a terminal reaches the whole group; the daemon decides when its trainer stops.
+process.on('SIGINT', () => {})
+main(new Inbox()).then(
+  () => process.exit(0),
+  error => {
+    tell({ type: 'fatal', ...factsOf(error) })
+    process.stderr.write(`${factsOf(error).code}: ${reasonOf(error)}\n`)
+    process.exitCode = 1
+    process.disconnect?.()
+  }
+)
