@@ -19,9 +19,9 @@ import { Metrics } from './metrics.ts'
 import { createNode, type ShoalNode } from './node.ts'
 import { freeAddresses } from './node-addresses.ts'
 import { peerRows } from './peer-rows.ts'
-import { openRunHost } from './run/index.ts'
+import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
-import type { RunHost, RunHostComponents } from './run/run-host.ts'
+import type { RunHost } from './run/run-host.ts'
 import { VERSION } from './version.ts'
 
 export interface DaemonOptions {

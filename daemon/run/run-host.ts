@@ -1,5 +1,4 @@
 // What the daemon's shell needs from the part that keeps runs, and what it gives that part to work with.
-import type { BlockExchange } from '../../protocols/blocks/index.ts'
 import type {
   CheckpointRow,
   CreateRunRequest,
@@ -8,11 +7,7 @@ import type {
   RoundRow,
   RunStatus
 } from '../../protocols/control/messages.ts'
-import type { PresenceService } from '../../protocols/presence/index.ts'
-import type { Store } from '../../storage/index.ts'
-import type { EventLog } from '../events.ts'
 import type { Manifest } from '../manifest.ts'
-import type { NodeOptions, ShoalNode } from '../node.ts'
 
 /** Keeps this node's runs: creates, joins, trains, closes rounds. Every method throws an error with a stable code. */
 export interface RunHost {
@@ -46,19 +41,4 @@ export interface RunHost {
   resumeFromDisk(): Promise<void>
   /** Timers stood still for `gapMs` (the process was stopped or the machine slept): sync heads before closing anything. */
   afterClockGap(gapMs: number): void
-}
-
-/** What a {@link RunHost} is built from. */
-export interface RunHostComponents {
-  home: string
-  privateKey: NodeOptions['privateKey']
-  store: Store
-  node: ShoalNode
-  presence: PresenceService
-  blocks: BlockExchange
-  events: EventLog
-  /** Used where a join says nothing. */
-  defaults: { engine: string; threads: number }
-  /** `phase@round` in which this daemon stays, for tests that kill it there. */
-  holdPhase: string | null
 }
