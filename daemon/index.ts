@@ -4,7 +4,10 @@
 import { mkdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { BenchTrainReport } from '../training/bench.ts'
+import type { Era } from '../training/data/builtin-corpus.ts'
+import type { Evaluation } from '../training/evaluation.ts'
 import type { BenchTrainFiles } from './bench-train.ts'
+import type { EvaluateOptions, GenerateOptions } from './checkpoints/local-checkpoint.ts'
 import type { RunDaemonOptions } from './run-daemon.ts'
 
 export { type ConfigSources, type DaemonConfig, homeOf, loadConfig, settingRows } from './config.ts'
@@ -39,4 +42,26 @@ export async function listEngines(): Promise<{ name: string; available: boolean;
 export async function benchTrain(files: BenchTrainFiles): Promise<BenchTrainReport> {
   const face = await import('./bench-train.ts')
   return face.benchTrain(files)
+}
+
+/** How well the checkpoint in a folder knows each group of texts; no daemon is needed. */
+export async function evaluateCheckpoint(directory: string, groups: string[][], options?: EvaluateOptions): Promise<Evaluation[]> {
+  const face = await import('./checkpoints/local-checkpoint.ts')
+  return face.evaluateCheckpoint(directory, groups, options)
+}
+
+/** Text that the checkpoint in a folder goes on with; `onText` hears each piece. */
+export async function generateFromCheckpoint(
+  directory: string,
+  options: GenerateOptions,
+  onText?: (piece: string) => void
+): Promise<string> {
+  const face = await import('./checkpoints/local-checkpoint.ts')
+  return face.generateFromCheckpoint(directory, options, onText)
+}
+
+/** The built-in corpus as its four eras, each with the held-out part that no run ever trains on. */
+export async function builtinEras(): Promise<Era[]> {
+  const face = await import('./corpora.ts')
+  return face.builtinEras()
 }
