@@ -554,6 +554,8 @@ export class RunMember {
       message: `trainer ready on ${ready.engine} after ${Math.round(ready.compileMs)} ms of compiling, at step ${ready.step}`,
       data: { ...ready }
     })
+    // A deadline that ran while the trainer was being made would have it contribute its very first step.
+    if (ready.step === 0) this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
     this.#paced({ type: 'steps', steps: ready.stepsSinceSnapshot })
     this.#trainer?.allow(this.#allowed)
     this.#work(() => this.#recover(ready))
