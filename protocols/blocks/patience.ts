@@ -1,19 +1,19 @@
-// One timer for one holder: how long it may say nothing. Kept by hand because a signal for every frame would cost more than the frame.
+// One timer for one peer: how long it may say nothing. Kept by hand because a signal for every frame would cost more than the frame.
 
 export class Patience {
   readonly #limitMs: number
   readonly #aborting = new AbortController()
-  readonly #outer: AbortSignal
-  readonly #onOuter = () => this.#aborting.abort(this.#outer.reason)
+  readonly #outer: AbortSignal | undefined
+  readonly #onOuter = () => this.#aborting.abort(this.#outer?.reason)
   #timer: NodeJS.Timeout | undefined
   /** True when it ran out. */
   lost = false
 
-  constructor(limitMs: number, outer: AbortSignal) {
+  constructor(limitMs: number, outer?: AbortSignal) {
     this.#limitMs = limitMs
     this.#outer = outer
-    if (outer.aborted) this.#onOuter()
-    outer.addEventListener('abort', this.#onOuter, { once: true })
+    if (outer?.aborted === true) this.#onOuter()
+    outer?.addEventListener('abort', this.#onOuter, { once: true })
   }
 
   /** For calls that wait: their signal fires when patience runs out, and with the outer signal. */
@@ -37,6 +37,6 @@ export class Patience {
 
   end(): void {
     this.rest()
-    this.#outer.removeEventListener('abort', this.#onOuter)
+    this.#outer?.removeEventListener('abort', this.#onOuter)
   }
 }

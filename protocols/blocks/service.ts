@@ -11,6 +11,7 @@ export interface BlockExchangeComponents {
   store: {
     has(cid: string): Promise<boolean>
     get(cid: string): Promise<Uint8Array | undefined>
+    /** Checks before it keeps: rejects with code `wrong_bytes` when the bytes do not hash to the CID. That is the check of what peers send. */
     put(cid: string, bytes: Uint8Array): Promise<void>
   }
 }

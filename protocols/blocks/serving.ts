@@ -3,6 +3,7 @@ import { ProtocolError } from '../errors.ts'
 import type { FrameStream } from '../frame-stream.ts'
 import { MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
 import { AnswerEncoder, decodeRequest } from './messages.ts'
+import { Patience } from './patience.ts'
 
 export interface ServingComponents {
   stream: FrameStream
@@ -17,21 +18,25 @@ export async function serveBlocks({ stream, store, onSent }: ServingComponents):
   try {
     await Promise.all([readRequests(stream, serving), writeAnswers(stream, store, serving, onSent)])
   } finally {
+    serving.patience.end()
     serving.end()
   }
   await stream.close({ signal: AbortSignal.timeout(SERVE_IDLE_MS) })
 }
 
 async function readRequests(stream: FrameStream, serving: Serving): Promise<void> {
+  const patience = new Patience(SERVE_IDLE_MS)
   try {
     for (;;) {
-      const frame = await stream.read({ signal: AbortSignal.timeout(SERVE_IDLE_MS) })
+      patience.renew()
+      const frame = await stream.read(patience.options)
       if (frame === null) return
       const request = decodeRequest(frame)
       if (request.kind === 'credit') serving.grant(request.bytes)
       else serving.enqueue(request.cids)
     }
   } finally {
+    patience.end()
     serving.end()
   }
 }
@@ -68,7 +73,9 @@ async function send(stream: FrameStream, frames: Uint8Array[], serving: Serving)
       if (serving.ended) throw new ProtocolError('peer_unreachable', 'cannot send a block: the asker has gone')
       await serving.changed()
     }
-    await stream.write([frame], { signal: AbortSignal.timeout(SERVE_IDLE_MS) })
+    serving.patience.renew()
+    await stream.write([frame], serving.patience.options)
+    serving.patience.rest()
   }
 }
 
@@ -86,6 +93,8 @@ class Serving {
   #wants: string[] = []
   #creditBytes = 0
   #waiting: (() => void)[] = []
+  /** With a peer that takes nothing off our hands. */
+  readonly patience = new Patience(SERVE_IDLE_MS)
   ended = false
 
   get queued(): number {
