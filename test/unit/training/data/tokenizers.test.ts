@@ -100,7 +100,7 @@ describe('gpt2Tokenizer()', () => {
   })
 
   it('gives the ids of GPT-2', () => {
-    // As tiktoken and transformers give them (test/peers/transformers.py compares every character there is).
+    // As tiktoken and transformers give them (test/peers/with-transformers.py compares every character there is).
     assert.deepEqual([tokenizer.vocabulary, tokenizer.endOfText], [50257, 50256])
     assert.deepEqual([...tokenizer.encode('Hello, world! Grüße 👋')], [15496, 11, 995, 0, 1902, 9116, 39683, 68, 50169, 233])
     assert.deepEqual([...tokenizer.encode("a\n's b<|endoftext|>")], [64, 198, 338, 275, 50256])
