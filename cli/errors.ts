@@ -82,7 +82,8 @@ export function failureOf(error: unknown): Failure {
     if (error.name === 'TimeoutError') return { code: 'timeout', message: 'the time limit passed', hint: 'give --timeout a longer time' }
     if (error.name === 'AbortError') return { code: 'interrupted', message: 'interrupted' }
     return {
-      code: typeof code === 'string' ? code : 'failed',
+      // Codes of ours are in snake_case; Node's own (ENOSPC, ERR_...) are words of the message.
+      code: typeof code === 'string' && /^[a-z][a-z0-9_]*$/.test(code) ? code : 'failed',
       message: error.message,
       ...(typeof hint === 'string' ? { hint } : {})
     }

@@ -1,9 +1,17 @@
 // All commands under one name: parsing, help, and how every failure is printed. Commands import what is heavy when they run, so that help is instant.
 import { Command, CommanderError, Help } from 'commander'
+import { registerBench } from './commands/bench.ts'
 import { registerCheckpoint } from './commands/checkpoint.ts'
+import { registerConfig } from './commands/config.ts'
+import { registerDaemon } from './commands/daemon.ts'
+import { registerEngines } from './commands/engines.ts'
+import { registerEval } from './commands/eval.ts'
 import { registerEvents } from './commands/events.ts'
+import { registerGenerate } from './commands/generate.ts'
 import { registerId } from './commands/id.ts'
+import { registerInit } from './commands/init.ts'
 import { registerLogs } from './commands/logs.ts'
+import { registerMesh } from './commands/mesh.ts'
 import { registerPeers } from './commands/peers.ts'
 import { registerRounds } from './commands/rounds.ts'
 import { registerRun } from './commands/run.ts'
@@ -40,13 +48,16 @@ export function createProgram(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
 
-  program.commandsGroup('A node:')
-  for (const register of [registerStop, registerStatus, registerId, registerPeers, registerWait, registerEvents, registerLogs])
-    register(program)
-  program.commandsGroup('Training:')
-  for (const register of [registerRun, registerRounds, registerWhy, registerCheckpoint]) register(program)
-  program.commandsGroup('Measuring and trying out:')
-  registerVersion(program)
+  const groups: [string, ((program: Command) => void)[]][] = [
+    ['A node:', [registerInit, registerDaemon, registerStop, registerStatus, registerId, registerPeers, registerWait]],
+    ['What it does:', [registerEvents, registerLogs, registerConfig]],
+    ['Training:', [registerRun, registerRounds, registerWhy, registerCheckpoint, registerEval, registerGenerate]],
+    ['Measuring and trying out:', [registerEngines, registerMesh, registerBench, registerVersion]]
+  ]
+  for (const [title, registrations] of groups) {
+    program.commandsGroup(title)
+    for (const register of registrations) register(program)
+  }
   return program
 }
 

@@ -107,7 +107,7 @@ function withJoinOptions(command: Command): Command {
 function joinRequest(flags: JoinFlags) {
   return {
     // The daemon's working folder is not this one.
-    ...(flags.data === undefined ? {} : { data: flags.data.map(path => (/^[a-z]+:/.test(path) ? path : resolve(path))) }),
+    ...(flags.data === undefined ? {} : { data: flags.data.map(path => (/^sotu(:|$)/.test(path) ? path : resolve(path))) }),
     ...(flags.train ? {} : { train: false }),
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads })

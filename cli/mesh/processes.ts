@@ -46,6 +46,17 @@ export class Processes implements NodeStarter {
   }
 
   async start(index: number, options: StartOptions): Promise<MeshNode> {
+    try {
+      return await this.#start(index, options)
+    } catch (error) {
+      // Somebody may have got its port meanwhile, even as the near end of a connection of their own: then any other will do.
+      const again = error instanceof CliError && error.code === 'daemon_exited' && this.#listening.delete(index) && !options.signal.aborted
+      if (!again) throw error
+      return await this.#start(index, options)
+    }
+  }
+
+  async #start(index: number, options: StartOptions): Promise<MeshNode> {
     if (this.#closed) throw new CliError('interrupted', `start node ${index}: the mesh is being taken down`)
     const home = this.home(index)
     await mkdir(home, { recursive: true })

@@ -1,0 +1,30 @@
+// The checkpoint that `eval` and `generate` work on: a folder that was named, or a run's newest anchor, exported for the while.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { theRun } from '../run-argument.ts'
+import type { Session } from '../session.ts'
+
+export interface CheckpointFlags {
+  from?: string
+  run?: string
+  round?: number
+}
+
+/** Calls `work` with a Hugging Face folder; one that was made for it is removed afterwards. */
+export async function withCheckpoint<Value>(
+  session: Session,
+  { from, run: word, round }: CheckpointFlags,
+  work: (directory: string) => Promise<Value>
+): Promise<Value> {
+  if (from !== undefined) return await work(resolve(from))
+  const client = await session.control()
+  const run = await theRun(client, word, session.signal)
+  const folder = await mkdtemp(join(tmpdir(), 'shoal-checkpoint-'))
+  try {
+    const request = { run, directory: join(folder, 'checkpoint'), ...(round === undefined ? {} : { round }) }
+    return await work((await client.exportCheckpoint(request, { signal: session.signal })).directory)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

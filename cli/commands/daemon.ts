@@ -1,0 +1,67 @@
+// `shoal daemon`: runs a node in the foreground until Ctrl-C, SIGTERM or `shoal stop`.
+import type { Command } from 'commander'
+import { action } from '../action.ts'
+import { collected } from '../option-values.ts'
+
+interface DaemonFlags {
+  listen?: string[]
+  announce?: string[]
+  bootstrap?: string[]
+  network?: string
+  mdns: boolean
+  profile?: string
+  apiPort?: string
+  run?: string[]
+  data?: string[]
+  bootstrapOnly?: boolean
+  engine?: string
+  threads?: string
+  logLevel?: string
+}
+
+export function registerDaemon(program: Command): void {
+  program
+    .command('daemon')
+    .alias('start')
+    .description('run a node in the foreground; prints how others join it')
+    .option('--bootstrap <address>', 'a node to find the mesh by, dialled for as long as needed; again for more', collected)
+    .option('--listen <address>', 'a multiaddr to listen on; again for more', collected)
+    .option('--announce <address>', 'a multiaddr to tell peers instead, for forwarded ports; again for more', collected)
+    .option('--network <name>', 'the name of the mesh; meshes of other names are never met')
+    .option('--no-mdns', 'do not look for nodes on the local network')
+    .option('--profile <name>', 'lan, or test: loopback and free ports only')
+    .option('--api-port <port>', 'port of the control API on 127.0.0.1; 0 is any free one')
+    .option('--run <run>', 'a run to join at the start; again for more', collected)
+    .option('--data <path>', 'text for runs whose data is private: a path or sotu:ERA; again for more', collected)
+    .option('--bootstrap-only', 'only help others find one another; train nothing')
+    .option('--engine <name>', 'what computes; see: shoal engines')
+    .option('--threads <count>', 'threads of the trainer; 0 is as many as the machine has')
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
+    .action(
+      action<DaemonFlags>(async (session, options) => {
+        const { output, home, signal } = session
+        const { listen, announce, bootstrap, network, mdns, profile, apiPort, run, data, bootstrapOnly, engine, threads, logLevel } =
+          options
+        const { runDaemon } = await import('../../daemon/index.ts')
+        await runDaemon({
+          flags: {
+            ...{ home, listen, announce, bootstrap, network, profile, apiPort, run, data, bootstrapOnly, engine, threads, logLevel },
+            // Without the flag commander says true, which must not outweigh the file.
+            ...(mdns ? {} : { mdns: false })
+          },
+          env: process.env,
+          signal,
+          onReady: ready => {
+            output.answer(ready, () =>
+              [
+                `peer      ${ready.peer}`,
+                ...ready.addresses.map(address => `listening ${address}`),
+                `api       ${ready.api}`,
+                `join with ${ready.join}`
+              ].join('\n')
+            )
+          }
+        })
+      })
+    )
+}

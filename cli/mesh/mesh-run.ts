@@ -1,0 +1,263 @@
+// `shoal mesh run` from beginning to end: a folder for the nodes, the runner, the checkpoint, its worth, the report, and nothing left running.
+import { mkdirSync } from 'node:fs'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import { CliError, EXIT, exitCodeOf, failureOf } from '../errors.ts'
+import type { Output } from '../output.ts'
+import { shardOf } from './demo.ts'
+import { judgeExpectations } from './expectations.ts'
+import { Narrator } from './narrator.ts'
+import { Processes } from './processes.ts'
+import { emptyReport, type Report, type ReportHeldOut, tenths } from './report.ts'
+import { MeshRunner } from './runner.ts'
+import type { Scenario } from './scenario.ts'
+import { loadSpec, loneSpec, type MeshSpec } from './spec.ts'
+
+/** What judges a checkpoint; the daemon's public face, loaded only once the mesh has ended. */
+export interface Judge {
+  /** Nats a byte on the held-out part of each era. */
+  heldOut(directory: string, signal: AbortSignal): Promise<number[]>
+  /** A line of text that the model writes. */
+  sample(directory: string, signal: AbortSignal): Promise<string>
+}
+
+export interface MeshRunComponents {
+  output: Output
+  judge: Judge
+  /** Seconds since the command's start. */
+  seconds(): number
+}
+
+export interface MeshRunOptions {
+  scenario: Scenario
+  /** From which the manifest's relative path is read. */
+  folder: string
+  report?: string
+  /** Leave the nodes' homes and logs. */
+  keep?: boolean
+  /** Threads for each node's trainer. */
+  threads?: number
+  /** More flags for every daemon. */
+  daemonFlags?: string[]
+  signal: AbortSignal
+}
+
+/** Runs it. @returns the report and the exit code: 0 all held, 6 an expectation failed, 4 timeout, 1 anything else. */
+export async function runMesh(components: MeshRunComponents, options: MeshRunOptions): Promise<{ report: Report; code: number }> {
+  const { output, seconds } = components
+  const { scenario } = options
+  const narrator = new Narrator(output)
+  const report = emptyReport()
+  const left = scenario.timeoutMs - seconds() * 1000
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(Math.max(1, Math.ceil(left)))])
+  let code: number = EXIT.ok
+  let folder: string | null = null
+  let stage: MeshStage | null = null
+  try {
+    const spec = await loadSpec(scenario, options.folder)
+    folder = await mkdtemp(join(tmpdir(), 'shoal-mesh-'))
+    stage = new MeshStage(components, options, spec, folder, narrator)
+    narrator.line(
+      `${scenario.nodes} nodes, run ${spec.name}, ${scenario.rounds} rounds, at most ${Math.round(scenario.timeoutMs / 1000)} s`
+    )
+    await stage.play(report, signal)
+    const failed = report.expect.filter(row => !row.ok)
+    report.ok = failed.length === 0
+    if (!report.ok) {
+      code = EXIT.checkFailed
+      report.reason = failed.map(row => `expectation ${row.name} does not hold`).join('; ')
+    }
+  } catch (error) {
+    const failure = failureOf(signal.aborted ? signal.reason : error)
+    const words = error instanceof CliError ? error.details?.lastWords : undefined
+    if (typeof words === 'string' && words !== '') output.note(words)
+    const timedOut = signal.aborted && (signal.reason as Error).name === 'TimeoutError'
+    report.reason = timedOut ? `timeout: the ${Math.round(scenario.timeoutMs / 1000)} s are over` : `${failure.code}: ${failure.message}`
+    code = timedOut ? EXIT.timeout : exitCodeOf(failure)
+  } finally {
+    output.liveDone()
+    stage?.fill(report)
+    await stage?.close()
+    report.seconds = tenths(seconds())
+    if (options.report !== undefined) await writeReport(options.report, report)
+    if (folder !== null) await tidy(folder, { keepAll: options.keep === true, ok: code === EXIT.ok, report, narrator })
+  }
+  return { report, code }
+}
+
+/** Written in every case, a bad scenario's too. */
+export async function writeReport(path: string, report: Report): Promise<void> {
+  try {
+    await writeFile(path, `${JSON.stringify(report, null, 2)}\n`)
+  } catch (cause) {
+    throw new CliError('file_unreadable', `write the report ${resolve(path)}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+  }
+}
+
+/** The nodes' homes go, the checkpoint stays; after a failure the nodes' output stays too, to be read. */
+async function tidy(folder: string, state: { keepAll: boolean; ok: boolean; report: Report; narrator: Narrator }): Promise<void> {
+  const { keepAll, ok, report, narrator } = state
+  if (keepAll) {
+    narrator.line(`the nodes' homes and output are in ${folder}`)
+    return
+  }
+  const stays = (name: string): boolean => join(folder, name) === report.checkpoint || (!ok && name.endsWith('.log'))
+  const names = await readdir(folder)
+  for (const name of names) if (!stays(name)) await rm(join(folder, name), { recursive: true, force: true })
+  if (!names.some(stays)) await rm(folder, { recursive: true, force: true })
+  else if (!ok) narrator.line(`the nodes' output is in ${folder}`)
+}
+
+/** Everything that has to be taken down again. */
+class MeshStage {
+  readonly #components: MeshRunComponents
+  readonly #options: MeshRunOptions
+  readonly #spec: MeshSpec
+  readonly #folder: string
+  readonly #narrator: Narrator
+  readonly #processes: Processes[] = []
+  readonly #runner: MeshRunner
+  /** The last resort, for a second Ctrl-C and for crashes of this process. */
+  readonly #onExit = (): void => {
+    for (const processes of this.#processes) processes.killAll()
+  }
+
+  constructor(components: MeshRunComponents, options: MeshRunOptions, spec: MeshSpec, folder: string, narrator: Narrator) {
+    this.#components = components
+    this.#options = options
+    this.#spec = spec
+    this.#folder = folder
+    this.#narrator = narrator
+    process.once('exit', this.#onExit)
+    this.#runner = this.#newRunner(this.#newProcesses(''), spec.spec, index => index)
+  }
+
+  async play(report: Report, signal: AbortSignal): Promise<void> {
+    const { scenario } = this.#options
+    const runner = this.#runner
+    await runner.drive({ signal })
+    const settled = await runner.settle({ signal })
+    await runner.collect({ signal })
+    const heads = runner.states.filter(state => state.life === 'alive').map(({ index, head, anchor }) => ({ index, head, anchor }))
+    this.fill(report)
+    report.checkpoint = await this.#export(runner, join(this.#folder, 'checkpoint'), signal)
+    runner.close()
+    await this.#closeProcesses()
+
+    if (settled) this.#narrator.line(`all ${heads.length} hold the same anchor`, this.#components.seconds())
+    report.heldOut = await this.#heldOut(report.checkpoint, signal)
+    report.expect = judgeExpectations(scenario.expect, { heads, heldOut: report.heldOut, stepsLeft: runner.stepsLeft })
+    for (const row of report.expect) this.#narrator.line(`${row.ok ? 'holds' : 'DOES NOT HOLD'}: ${row.name}`)
+    const text = await this.#components.judge.sample(report.checkpoint, signal)
+    this.#narrator.line(`a line from the model: ${JSON.stringify(text)}`, this.#components.seconds())
+    this.#narrator.line(`the checkpoint: ${report.checkpoint}`)
+  }
+
+  /** What is known so far goes into the report, whatever stopped the run. */
+  fill(report: Report): void {
+    const runner = this.#runner
+    report.firstRoundSeconds = runner.firstRoundSeconds === null ? null : tenths(runner.firstRoundSeconds)
+    report.rounds = runner.reportRounds()
+    // After the end the processes are gone; what counts is how they stood when the run was over.
+    if (report.nodes.length === 0 || report.checkpoint === null) report.nodes = runner.reportNodes()
+    report.faults = runner.faults
+  }
+
+  async close(): Promise<void> {
+    this.#runner.close()
+    await this.#closeProcesses()
+    process.off('exit', this.#onExit)
+  }
+
+  async #closeProcesses(): Promise<void> {
+    await Promise.all(this.#processes.map(processes => processes.close()))
+  }
+
+  async #heldOut(checkpoint: string, signal: AbortSignal): Promise<ReportHeldOut | null> {
+    const { seconds } = this.#components
+    const mesh = await this.#meanNatsPerByte(checkpoint, signal)
+    this.#narrator.line(`held-out text of all eras: ${mesh.toFixed(3)} nats a byte`, seconds())
+    if (!this.#options.scenario.baseline) return { unit: 'nats/byte', mesh, alone: null }
+    const folders = await this.#trainAlone(signal)
+    const alone: number[] = []
+    for (const [position, directory] of folders.entries()) {
+      alone.push(await this.#meanNatsPerByte(directory, signal))
+      this.#narrator.line(`shard ${position + 1} alone: ${alone.at(-1)!.toFixed(3)} nats a byte`, seconds())
+      await rm(directory, { recursive: true, force: true })
+    }
+    return { unit: 'nats/byte', mesh, alone }
+  }
+
+  async #meanNatsPerByte(directory: string, signal: AbortSignal): Promise<number> {
+    const eras = await this.#components.judge.heldOut(directory, signal)
+    return eras.reduce((sum, nats) => sum + nats, 0) / eras.length
+  }
+
+  /** Each shard alone for as many steps, side by side: real daemons that have nobody to talk to. */
+  async #trainAlone(signal: AbortSignal): Promise<string[]> {
+    const { scenario } = this.#options
+    this.#narrator.line(`each shard alone, ${scenario.rounds} rounds as well`, this.#components.seconds())
+    const spec = loneSpec(this.#spec.spec)
+    const indexes = Array.from({ length: scenario.nodes }, (_, position) => position + 1)
+    return await Promise.all(
+      indexes.map(async index => {
+        const runner = this.#newRunner(this.#newProcesses(`alone-${index}`), spec, () => index, {
+          nodes: 1,
+          rounds: scenario.rounds,
+          steps: []
+        })
+        try {
+          await runner.drive({ signal })
+          await runner.settle({ signal })
+          return await this.#export(runner, join(this.#folder, `checkpoint-alone-${index}`), signal)
+        } finally {
+          runner.close()
+        }
+      })
+    )
+  }
+
+  async #export(runner: MeshRunner, directory: string, signal: AbortSignal): Promise<string> {
+    const holder = runner.states.filter(state => state.life === 'alive').sort((a, b) => b.round - a.round)[0]
+    if (holder?.node == null || runner.run === null) throw new CliError('step_failed', 'export the checkpoint: no node is alive')
+    const answer = await holder.node.control.exportCheckpoint({ run: runner.run, directory }, { signal })
+    return answer.directory
+  }
+
+  #newProcesses(name: string): Processes {
+    const folder = join(this.#folder, name)
+    mkdirSync(folder, { recursive: true })
+    const suffix = basename(this.#folder)
+      .replace(/[^a-z0-9]/gi, '')
+      .toLowerCase()
+    const network = `${suffix}${name.replaceAll('-', '')}`.slice(-32)
+    const processes = new Processes({ folder, network, flags: this.#options.daemonFlags ?? [] })
+    this.#processes.push(processes)
+    return processes
+  }
+
+  #newRunner(
+    starter: Processes,
+    spec: unknown,
+    shard: (index: number) => number,
+    scenario: Pick<Scenario, 'nodes' | 'rounds' | 'steps'> = this.#options.scenario
+  ): MeshRunner {
+    const alone = scenario !== this.#options.scenario
+    return new MeshRunner(
+      {
+        starter,
+        seconds: this.#components.seconds,
+        // Lone nodes are many and uneventful.
+        news: news => (alone ? undefined : this.#narrator.tell(news))
+      },
+      {
+        scenario,
+        spec,
+        ...(this.#spec.baseDir === undefined ? {} : { baseDir: this.#spec.baseDir }),
+        dataOf: index => (this.#spec.isPrivate ? [shardOf(shard(index))] : undefined),
+        ...(this.#options.threads === undefined ? {} : { threads: this.#options.threads })
+      }
+    )
+  }
+}

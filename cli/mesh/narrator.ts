@@ -1,0 +1,131 @@
+// Tells a mesh run to the person who started it: a line for each thing that happened, and on a terminal a table of the nodes below them.
+import { formatBytes, formatCount, formatLoss, formatSeconds, formatTable, shortId } from '../format.ts'
+import type { Output } from '../output.ts'
+import type { MeshNews, NodeState } from './runner.ts'
+
+export class Narrator {
+  readonly #output: Output
+  readonly #returning = new Set<number>()
+
+  constructor(output: Output) {
+    this.#output = output
+  }
+
+  /** One line, with the time where there is one. */
+  line(text: string, seconds?: number): void {
+    this.#output.progress(seconds === undefined ? text : `${`${seconds.toFixed(1)}s`.padStart(7)}  ${text}`)
+  }
+
+  tell(news: MeshNews): void {
+    switch (news.kind) {
+      case 'ready':
+        this.#ready(news)
+        break
+      case 'run':
+        this.line(`run ${news.run}`, news.seconds)
+        break
+      case 'met':
+        this.#met(news.states)
+        break
+      case 'round':
+        this.line(
+          `round ${String(news.row.round).padEnd(3)} loss ${formatLoss(news.row.loss)}  ${contributors(news)}  ${formatBytes(news.bytes)}` +
+            `  ${news.row.seconds === null ? '-' : formatSeconds(news.row.seconds)}  anchor ${shortId(news.row.anchor)}`,
+          news.seconds
+        )
+        break
+      case 'step':
+        this.#step(news)
+        break
+      case 'status':
+        this.#caughtUp(news.states)
+        void this.#output.live(liveTable(news.states))
+        break
+      case 'ended':
+        this.#output.liveDone()
+        this.#roots(news.states)
+        break
+      case 'note':
+        this.line(news.text)
+        break
+      default:
+        news satisfies never
+    }
+  }
+
+  #ready({ state, seconds, again }: Extract<MeshNews, { kind: 'ready' }>): void {
+    if (again) this.#returning.add(state.index)
+    const port = state.node?.addresses[0]?.replace(/\/p2p\/.*/, '') ?? ''
+    this.line(`node ${state.index}  ${state.peer}  ${again ? 'is back with its own home' : 'is up'}  ${port}`, seconds)
+  }
+
+  /** Who found whom, and how: what a person would otherwise have to believe. */
+  #met(states: NodeState[]): void {
+    const names = new Map(states.map(state => [state.peer, `node ${state.index}`]))
+    this.line('who found whom, and how:')
+    for (const state of states) {
+      const found = (state.status?.peers ?? [])
+        .filter(peer => names.has(peer.peer))
+        .map(peer => `${names.get(peer.peer)} (${peer.foundBy ?? 'unknown'})`)
+        .sort()
+      this.line(`         node ${state.index}: ${found.join(', ') || 'nobody'}`)
+    }
+  }
+
+  #step({ step, fault, seconds }: Extract<MeshNews, { kind: 'step' }>): void {
+    const what = {
+      kill: 'killed with SIGKILL',
+      stop: 'stopped with SIGSTOP',
+      continue: 'goes on (SIGCONT)',
+      restart: 'started again',
+      leave: 'left the run and stopped',
+      join: 'joined as a new node'
+    }[step.do]
+    const phase = fault.phase === null || step.do === 'restart' || step.do === 'join' ? '' : `, in phase ${fault.phase}`
+    this.line(`node ${step.node}  ${what} at round ${fault.round}${phase}`, seconds)
+  }
+
+  #caughtUp(states: NodeState[]): void {
+    const newest = Math.max(...states.map(state => state.round))
+    for (const state of states) {
+      if (!this.#returning.has(state.index) || state.life !== 'alive' || state.status === null || state.round < newest || newest === 0)
+        continue
+      this.#returning.delete(state.index)
+      this.line(`         node ${state.index} has caught up at round ${state.round}`)
+    }
+  }
+
+  #roots(states: NodeState[]): void {
+    this.line('the final anchor, as each node holds it:')
+    for (const state of states) {
+      const note = state.life === 'alive' ? '' : ` (${state.life})`
+      this.line(`         node ${state.index}  round ${state.round}  ${state.anchor ?? 'none'}${note}`)
+    }
+  }
+}
+
+function contributors({ row, states }: Extract<MeshNews, { kind: 'round' }>): string {
+  const names = new Map(states.map(state => [state.peer, state.index]))
+  const indexes = row.contributors.map(({ peer, age }) => `${names.get(peer) ?? '?'}${age > 0 ? ' (late)' : ''}`).sort()
+  return `from nodes ${indexes.join(' ')}`
+}
+
+/** The table that is redrawn on a terminal. */
+export function liveTable(states: NodeState[]): string {
+  const rows = states.map(state => {
+    const run = state.status?.runs[0]
+    const doing = state.life === 'alive' ? (run?.waitingFor ?? run?.state ?? 'starting') : state.life
+    return [
+      state.index,
+      shortId(state.peer),
+      doing,
+      state.round,
+      run?.step ?? 0,
+      formatLoss(run?.loss),
+      formatCount(run?.tokensPerSecond),
+      state.status?.peers.length ?? 0,
+      formatBytes(state.before.sent + state.traffic.sent)
+    ]
+  })
+  return `\n${formatTable(['NODE', 'PEER', 'STATE', 'ROUND', 'STEP', 'LOSS', 'TOK/S', 'PEERS', 'SENT'], rows)}\n`
+}
