@@ -67,7 +67,10 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
     if (record.retryAt > state.now) {
       wakeAt(state, record.retryAt)
       // Its parts were never all here: the moment they are is the moment to try.
-      if (missing.length > 0 || record.computeFailures > 0) continue
+      if (missing.length > 0 || record.computeFailures > 0) {
+        for (const { cid } of missing) if (state.contributions.get(cid)?.refused === null) state.toFetch.add(cid)
+        continue
+      }
     }
     const byAnchor = record.computeFailures >= COMPUTE_TRIES || isBuried(record) || pathToReady(record).length > RECOMPUTE_ROUNDS + 1
     if (missing.length > 0 && !byAnchor) {
@@ -101,7 +104,11 @@ function wantBody(state: RoundsState, cid: string, record: TreeRecord, out: Roun
   const open = state.contributions.get(cid)
   const holders = holdersOfRecord(state, record)
   if (open === undefined) {
-    // Forgotten in the meantime: the envelope comes first, then this is asked again.
+    // Forgotten in the meantime: the envelope comes first, and is let in however old it is; then this is asked again.
+    const waiting = state.lacking.get(cid)
+    if (waiting === undefined) state.lacking.set(cid, new Set([record.cid]))
+    else waiting.add(record.cid)
+    state.headsChanged = true
     askEnvelope(state, cid, holders, out)
     return
   }

@@ -1,7 +1,7 @@
 // What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
 
 import { askEnvelope, askRecord, leaveOut } from './catching-up.ts'
-import { knownAt, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { ancestorAt, knownAt, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
 import {
   MAX_OPEN_CONTRIBUTIONS,
@@ -127,7 +127,8 @@ function takeContribution(state: RoundsState, cid: string, contribution: Contrib
   if (!isOwn && !state.lacking.has(cid)) {
     const place = placeFor(state, contribution)
     if (place !== null) {
-      refuse(place)
+      if (place === 'stale_round' && wasAccepted(state, cid, contribution)) state.passedOver.set(cid, place)
+      else refuse(place)
       return
     }
   }
@@ -141,6 +142,11 @@ function takeContribution(state: RoundsState, cid: string, contribution: Contrib
   state.unknown.delete(cid)
   completeRecords(state, cid, out)
   if (!open.held && ageAfter(state.head, contribution) !== null) state.toFetch.add(cid)
+}
+
+/** Our own chain has it; somebody who is behind still shows it around. */
+function wasAccepted(state: RoundsState, cid: string, { round }: Contribution): boolean {
+  return [round, round + 1].some(at => ancestorAt(state.head, at)?.parts.some(part => part.cid === cid))
 }
 
 /** Why a contribution that no record needs is not kept, or null. Strangers make room for authors accepted before. */

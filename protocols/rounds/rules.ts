@@ -117,7 +117,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
   state.target = state.head
   state.placed = null
   forget(state)
-  for (const [, own] of state.own) own.told = null
+  for (const { open } of placedIn(state)) if (!open.held) state.toFetch.add(open.cid)
   return state
 }
 
