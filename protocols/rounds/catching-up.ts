@@ -2,7 +2,7 @@
 
 import { chooseHead } from './chain/choice.ts'
 import { ancestorAt, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
-import { COMPUTE_TRIES, FETCH_AHEAD_RECORDS, MAX_HOLDERS, MAX_UNKNOWN_CONTRIBUTIONS, RECOMPUTE_ROUNDS } from './constants.ts'
+import { COMPUTE_TRIES, FETCH_AHEAD_RECORDS, KEEP_ROUNDS, MAX_HOLDERS, MAX_UNKNOWN_CONTRIBUTIONS, RECOMPUTE_ROUNDS } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { addHolder, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
 
@@ -17,9 +17,9 @@ export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand
   if (path.length === 0) return
   const busy = path.find(record => record.asked === 'anchor')
   if (busy !== undefined) return
-  if (path.length > RECOMPUTE_ROUNDS + 1 || path[0]!.computeFailures >= COMPUTE_TRIES) {
+  if (path.length > recomputed(state) + 1 || path[0]!.computeFailures >= COMPUTE_TRIES) {
     // The anchors and bodies of long ago are nowhere any more; or our own copy of the parent's anchor is gone.
-    const jump = path[Math.max(0, path.length - 1 - RECOMPUTE_ROUNDS)]!
+    const jump = path[Math.max(0, path.length - 1 - recomputed(state))]!
     if (jump.retryAt > now) {
       wakeAt(state, jump.retryAt)
       return
@@ -72,7 +72,8 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
         continue
       }
     }
-    const byAnchor = record.computeFailures >= COMPUTE_TRIES || isBuried(record) || pathToReady(record).length > RECOMPUTE_ROUNDS + 1
+    const byAnchor =
+      record.computeFailures >= COMPUTE_TRIES || isBuried(record, recomputed(state)) || pathToReady(record).length > recomputed(state) + 1
     if (missing.length > 0 && !byAnchor) {
       for (const { cid } of missing) wantBody(state, cid, record, out)
       record.retryAt = state.now + state.rules.fetchTimeoutMs
@@ -86,9 +87,14 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
   if (state.treeChanged) settleAgain(state, out)
 }
 
+/** Records that a node which is far behind computes itself: their anchors and bodies must still be kept by others. */
+function recomputed(state: RoundsState): number {
+  return Math.max(0, Math.min(RECOMPUTE_ROUNDS, (state.rules.keepRounds ?? KEEP_ROUNDS) - 1))
+}
+
 /** So far below some tip that a node on its way there takes a later anchor. */
-function isBuried(record: TreeRecord): boolean {
-  for (const { round, status } of subtree(record)) if (status === 'valid' && round > record.round + RECOMPUTE_ROUNDS) return true
+function isBuried(record: TreeRecord, depth: number): boolean {
+  for (const { round, status } of subtree(record)) if (status === 'valid' && round > record.round + depth) return true
   return false
 }
 

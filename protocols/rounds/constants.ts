@@ -21,6 +21,9 @@ export const FORK_WINDOW_ROUNDS = 256
 /** A losing branch whose tip is this many rounds behind the head is forgotten; if it grows after all it is fetched again. */
 export const BRANCH_KEEP_ROUNDS = 16
 
+/** Rounds for which every node keeps bodies and anchors when a manifest says nothing. */
+export const KEEP_ROUNDS = 8
+
 /** A node that is further behind than this takes an anchor this many records before the newest from others and computes only the rest. The older ones rest on their signers. */
 export const RECOMPUTE_ROUNDS = 3
 

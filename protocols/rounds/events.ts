@@ -20,6 +20,8 @@ export interface RunRules {
   maxTokensPerRound: number
   /** k: authors accepted in this many records are ranked to close the next. Default RECENT_ROUNDS. */
   recentRounds?: number
+  /** R: rounds for which every node keeps bodies and anchors. Default KEEP_ROUNDS. */
+  keepRounds?: number
 }
 
 /** One contribution of a record, as whoever computes the anchor needs it. */

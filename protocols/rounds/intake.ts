@@ -300,7 +300,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
     }
     state.closing = null
   }
-  if (record.round <= tree.root.round) {
+  if (record.round <= tree.root.round || state.tooOld.has(record.parent)) {
     tooOld(state, cid, record, out)
     return
   }

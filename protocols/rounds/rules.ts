@@ -114,7 +114,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
   }
   state.lacking.clear()
   state.head = chooseHead(tree, rules.run, hasAnchor)
-  state.target = state.head
+  state.target = chooseHead(tree, rules.run, mayBeHead)
   state.placed = null
   forget(state)
   for (const { open } of placedIn(state)) if (!open.held) state.toFetch.add(open.cid)
@@ -166,8 +166,8 @@ function settle(state: RoundsState, out: RoundCommand[]): void {
     if (state.treeChanged) {
       state.treeChanged = false
       const head = chooseHead(state.tree, state.rules.run, hasAnchor)
-      if (head !== state.head) adopt(state, head, out)
       state.target = chooseHead(state.tree, state.rules.run, mayBeHead)
+      if (head !== state.head) adopt(state, head, out)
     }
     pursue(state, state.target, out)
   } while (state.treeChanged)
@@ -243,9 +243,11 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
 /** Drops everything that the new head has made pointless. What a record in the tree still needs stays. */
 function forget(state: RoundsState): void {
   const { head, tree } = state
-  prune(tree, head, FORK_WINDOW_ROUNDS, BRANCH_KEEP_ROUNDS)
+  const target = tree.byCid.get(state.target.cid) ?? head
+  const named = [...state.peers.values()].flatMap(live => tree.byCid.get(live.head) ?? [])
+  prune(tree, head, target, named, FORK_WINDOW_ROUNDS, BRANCH_KEEP_ROUNDS)
   const needed = new Set(state.lacking.keys())
-  for (const record of [...pathToReady(state.target), ...state.leftOut]) for (const cid of record.record!.contributions) needed.add(cid)
+  for (const record of [...pathToReady(target), ...state.leftOut]) for (const cid of record.record!.contributions) needed.add(cid)
   for (const open of [...state.contributions.values()]) {
     if (open.contribution.round < head.round && !needed.has(open.cid)) drop(state, open)
   }

@@ -41,6 +41,8 @@ export interface WorldOptions {
   observers?: number[]
   /** Indexes of nodes that never serve a body. */
   withholders?: number[]
+  /** Indexes of nodes that sign two of everything, show each half of the mesh another one, and name heads that do not exist. */
+  liars?: number[]
   /** Named in the manifest; default: nodes 0 to 3. */
   genesis?: number[]
 }
@@ -64,6 +66,7 @@ const TICK_MS = 1_000
 const STEPS_MS = 500
 const ENCODE_MS = 200
 const HOLDING_BATCH_MS = 50
+const START_OVER_MS = 60_000
 
 interface Disk {
   records: Map<string, { record: RoundRecord; ready: boolean; shown: boolean }>
@@ -109,6 +112,7 @@ export class World {
       graceMs: 3_000,
       fetchTimeoutMs: 5_000,
       maxTokensPerRound: 100_000,
+      keepRounds: options.keepRounds ?? 8,
       ...options.rules
     }
     for (let index = 0; index < options.nodes; index++) this.add()
@@ -231,6 +235,7 @@ export class SimNode {
   #wakeAt = Number.POSITIVE_INFINITY
   #adoptedFrom = new Map<string, number>()
   #toTell = false
+  #startedOverAt = Number.NEGATIVE_INFINITY
 
   constructor(world: World, index: number) {
     this.world = world
@@ -243,6 +248,10 @@ export class SimNode {
 
   get trains(): boolean {
     return !(this.world.options.observers?.includes(this.index) ?? false)
+  }
+
+  get isLiar(): boolean {
+    return this.world.options.liars?.includes(this.index) ?? false
   }
 
   view(): ReturnType<typeof viewOf> {
@@ -415,7 +424,11 @@ export class SimNode {
       case 'publish': {
         const stored = disk.records.get(command.cid)!
         stored.shown = true
-        world.gossip(this, to => to.receiveRecord(command.cid, stored.record))
+        const twin = this.isLiar ? this.#twinRecord(stored.record) : null
+        world.gossip(this, to => {
+          if (twin !== null && to.index % 2 === 1) to.receiveRecord(twin.cid, twin.record)
+          else to.receiveRecord(command.cid, stored.record)
+        })
         this.#phase('published', stored.record.round)
         return
       }
@@ -427,7 +440,10 @@ export class SimNode {
         return
       case 'report':
         world.reports.set(command.code, (world.reports.get(command.code) ?? 0) + 1)
+        if (command.code === 'fork_too_old') this.#startOver(command.subject)
+        // A liar's smaller twin may fall below the quorum or leave its closer out.
         if (
+          world.options.liars === undefined &&
           ['anchor_mismatch', 'wrong_order', 'bad_contribution', 'below_quorum', 'closer_unranked', 'bad_parent'].includes(command.code)
         ) {
           world.problem(`${this.index} reports ${command.code} of ${command.subject}`)
@@ -436,6 +452,22 @@ export class SimNode {
       default:
         command satisfies never
     }
+  }
+
+  /** Another record of the same contributions, or of fewer. */
+  #twinRecord(record: RoundRecord): { cid: string; record: RoundRecord } {
+    const { disk, world } = this
+    const fewer = record.contributions.slice(0, Math.max(world.rules.quorum, record.contributions.length - 1))
+    const parts = fewer.map(cid => {
+      const { peer, tokens, round } = disk.contributions.get(cid)!
+      return { cid, age: (record.round - round) as 0 | 1, peer, tokens: Math.min(tokens, world.rules.maxTokensPerRound) }
+    })
+    const parentAnchor = disk.records.get(record.parent)?.record.anchor ?? 'genesis'
+    const twin = { ...record, contributions: fewer, anchor: anchorOf(parentAnchor, parts) }
+    const cid = `r${hashOf(twin)}`
+    disk.records.set(cid, { record: twin, ready: true, shown: true })
+    disk.anchors.set(twin.anchor, twin.round)
+    return { cid, record: twin }
   }
 
   receiveRecord(cid: string, record: RoundRecord): void {
@@ -511,6 +543,29 @@ export class SimNode {
     })
   }
 
+  /** A branch that parted before all we remember: its whole chain is fetched, and the rules begin again with everything on disk. */
+  #startOver(head: string): void {
+    const { world, disk } = this
+    if (world.time.now - this.#startedOverAt < START_OVER_MS) return
+    this.#startedOverAt = world.time.now
+    const giver = this.#others([]).find(node => node.disk.records.has(head))
+    if (giver === undefined) return
+    this.later(2 * world.delay(this.index, giver.index), () => {
+      for (let at = head; at !== 'run'; ) {
+        const record = giver.disk.records.get(at)?.record
+        if (record === undefined) return
+        if (!disk.records.has(at)) disk.records.set(at, { record, ready: false, shown: true })
+        for (const cid of record.contributions) {
+          const contribution = giver.disk.contributions.get(cid)
+          if (contribution !== undefined) disk.contributions.set(cid, contribution)
+        }
+        at = record.parent
+      }
+      this.up = false
+      this.start()
+    })
+  }
+
   #fetchAnchor(cid: string, anchor: string, round: number): void {
     const { world, disk } = this
     const giver = this.#others([]).find(node => node.#serves('anchors', anchor))
@@ -545,7 +600,10 @@ export class SimNode {
   hear(from: SimNode, holding = true): void {
     if (!from.up) return
     this.#seen.set(from.peer, this.now)
-    const { head, round } = { head: from.rounds.head.cid, round: from.rounds.head.round }
+    const lies = from.isLiar && this.world.random.chance(0.3)
+    const { head, round } = lies
+      ? { head: `rnowhere${this.world.time.now}`, round: from.rounds.head.round + 1 }
+      : { head: from.rounds.head.cid, round: from.rounds.head.round }
     this.tell({ type: 'peerLive', peer: from.peer, head, round, trains: from.trains })
     if (holding) this.tell({ type: 'holding', peer: from.peer, contributions: from.#holding })
   }
@@ -632,7 +690,15 @@ export class SimNode {
       if (!this.#phase('stored', command.round)) return
       this.#paced({ type: 'contributed', head: command.head, steps: disk.steps })
       this.tell({ type: 'contribution', cid, contribution }, { type: 'contributionHeld', cid })
-      world.gossip(this, to => to.receiveContribution(cid, contribution))
+      const other = { ...contribution, body: `${contribution.body}'` }
+      const twin = this.isLiar ? `c${hashOf(other)}` : cid
+      world.madeAt.set(twin, world.time.now)
+      disk.contributions.set(twin, twin === cid ? contribution : other)
+      disk.bodies.set(twin, command.round)
+      world.gossip(this, to => {
+        if (to.index % 2 === 1) to.receiveContribution(twin, disk.contributions.get(twin)!)
+        else to.receiveContribution(cid, contribution)
+      })
       this.#phase('announced', command.round)
     })
   }
@@ -652,6 +718,7 @@ export class SimNode {
   }
 
   check(): void {
+    if (this.isLiar) return
     const { disk, world } = this
     const { head, round } = this.view()
     const accepted = new Map<string, number>()

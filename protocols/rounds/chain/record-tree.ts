@@ -117,22 +117,37 @@ export function fell(tree: RecordTree, record: TreeRecord): void {
   siblings?.splice(siblings.indexOf(record), 1)
 }
 
-/** Moves the root up to `window` rounds behind the head, and forgets branches whose tips are more than `branchKeep` rounds behind it. */
-export function prune(tree: RecordTree, head: TreeRecord, window: number, branchKeep: number): void {
+/**
+ * Moves the root up to `window` rounds behind the head, but not past the fork to a branch that may yet win, and forgets branches whose tips are more than `branchKeep` rounds behind the head.
+ *
+ * @param target the record that should become the head; often the head itself
+ * @param held heads of others: their branches stay as long as the root allows
+ */
+export function prune(
+  tree: RecordTree,
+  head: TreeRecord,
+  target: TreeRecord,
+  held: Iterable<TreeRecord>,
+  window: number,
+  branchKeep: number
+): void {
   const chain: TreeRecord[] = []
   for (let at: TreeRecord | null = head; at !== null; at = at.parent) chain.push(at)
   if (tree.byCid.size > chain.length) {
-    const own = new Set(chain)
-    for (const record of chain) {
+    const kept = new Set(chain)
+    for (const tip of [target, ...held]) for (let at: TreeRecord | null = tip; at !== null && !kept.has(at); at = at.parent) kept.add(at)
+    for (const record of [...kept]) {
+      if (record === head) continue
       for (const branch of [...record.children]) {
-        if (own.has(branch) || record === head) continue
+        if (kept.has(branch)) continue
         let tip = 0
         for (const { round } of subtree(branch)) tip = Math.max(tip, round)
         if (tip < head.round - branchKeep) fell(tree, branch)
       }
     }
   }
-  while (head.round - tree.root.round > window) {
+  const rootRound = Math.min(head.round - window, commonAncestor(head, target).round)
+  while (tree.root.round < rootRound) {
     const next = chain[head.round - tree.root.round - 1]!
     for (const branch of [...tree.root.children]) if (branch !== next) fell(tree, branch)
     tree.byCid.delete(tree.root.cid)
