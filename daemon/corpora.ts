@@ -3,11 +3,10 @@ import { readFileSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Era, openBuiltinCorpus, parseBuiltinName } from '../training/data/builtin-corpus.ts'
+import { MAX_CORPUS_FILE_BYTES } from '../training/data/constants.ts'
 import { isCorpusFile, parseCorpus } from '../training/data/corpus.ts'
 import { DaemonError } from './errors.ts'
 
-/** Largest text file read, in bytes: a trainer holds its corpus in memory. */
-const FILE_BYTES_MAX = 512 * 1024 * 1024
 const FILES_MAX = 10_000
 /** From dist/daemon/ to the package's folder: the asset is not compiled, so it stays where the sources are. */
 const BUILTIN_ASSET = new URL('../../training/data/sotu.txt.br', import.meta.url)
@@ -53,10 +52,10 @@ async function textFiles(path: string): Promise<string[]> {
     throw new DaemonError('data_unreadable', `Cannot read the corpus "${path}": it does not exist or may not be read`, { cause })
   })
   if (!info.isDirectory()) {
-    if (info.size > FILE_BYTES_MAX) {
+    if (info.size > MAX_CORPUS_FILE_BYTES) {
       throw new DaemonError(
         'data_unreadable',
-        `Cannot read the corpus "${path}": it has ${info.size} bytes, at most ${FILE_BYTES_MAX} are read`,
+        `Cannot read the corpus "${path}": it has ${info.size} bytes, at most ${MAX_CORPUS_FILE_BYTES} are read`,
         {
           hint: 'Cut it into several files and name a part of them'
         }

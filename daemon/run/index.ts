@@ -1,4 +1,5 @@
 // The runs of this node: created, joined by id alone, taken up again after a restart, left; and the checkpoints that they leave.
+import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
@@ -547,12 +548,17 @@ function trainerStart({
     corpus: { sources, shared: manifest.data.corpus === 'private' ? null : { peer: self, contributors } },
     // A constant schedule has no end.
     optimizer: { ...optimizer, totalSteps: totalSteps ?? Number.MAX_SAFE_INTEGER },
-    seed: manifest.seed,
+    // Members with the same private text must not read it in the same order; a shared one is dealt from one order.
+    seed: manifest.data.corpus === 'private' ? seedOf(manifest.seed, self) : manifest.seed,
     engine: membership.engine,
     threads: membership.threads,
     anchorFile,
     firstStep
   }
+}
+
+function seedOf(seed: number, peer: string): number {
+  return createHash('sha256').update(`${seed}/${peer}`).digest().readUInt32LE(0)
 }
 
 function parameterCount({ vocabulary, context, width, layers, tiedEmbeddings }: Manifest['model']): number {
