@@ -269,7 +269,7 @@ export class RunMember {
   #obey(command: RoundCommand): void {
     switch (command.type) {
       case 'fetchContribution':
-        this.#background(`contribution/${command.cid}`, () => this.#fetchContribution(command))
+        this.#background(`${command.body ? 'body' : 'contribution'}/${command.cid}`, () => this.#fetchContribution(command))
         return
       case 'announceHolding':
         this.#holding = command.contributions
