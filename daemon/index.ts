@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import type { BenchTrainReport } from '../training/bench.ts'
 import type { Era } from '../training/data/builtin-corpus.ts'
 import type { Evaluation } from '../training/evaluation.ts'
+import type { BenchRoundOptions, BenchRoundRow } from './bench-round/bench-round.ts'
 import type { BenchTrainFiles } from './bench-train.ts'
 import type { EvaluateOptions, GenerateOptions } from './checkpoints/local-checkpoint.ts'
 import type { RunDaemonOptions } from './run-daemon.ts'
@@ -42,6 +43,12 @@ export async function listEngines(): Promise<{ name: string; available: boolean;
 export async function benchTrain(files: BenchTrainFiles): Promise<BenchTrainReport> {
   const face = await import('./bench-train.ts')
   return face.benchTrain(files)
+}
+
+/** Times whole rounds among processes of their own on this machine. */
+export async function benchRound(options: BenchRoundOptions): Promise<BenchRoundRow[]> {
+  const face = await import('./bench-round/bench-round.ts')
+  return face.benchRound(options)
 }
 
 /** How well the checkpoint in a folder knows each group of texts; no daemon is needed. */
