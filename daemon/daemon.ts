@@ -96,6 +96,7 @@ class Parts {
   #stopping: Promise<void> | undefined
   #state: StatusDocument['node']['state'] = 'starting'
   #lonelySince = Date.now()
+  #lowDisk: string | null = null
   log!: Log
   #events!: EventLog
   #health!: HealthBoard
@@ -291,9 +292,11 @@ class Parts {
             message: `${reason}: training is paused`,
             fix: 'free some space; training goes on by itself'
           })
+          this.#lowDisk = reason
           await this.#runs.pauseForDisk(reason)
         },
         onRoom: async reason => {
+          this.#lowDisk = null
           this.#health.clear('disk_full', `${reason}: training goes on`)
           await this.#runs.resumeFromDisk()
         },
@@ -367,6 +370,9 @@ class Parts {
 
   /** Looks at what health lines depend on. */
   #look(): void {
+    // A run that was joined or resumed meanwhile must pause, too.
+    if (this.#lowDisk !== null)
+      this.#runs.pauseForDisk(this.#lowDisk).catch(error => this.log.logger.error({ err: error }, 'runs could not be paused'))
     const present = this.#presence.peers()
     if (present.length > 0) this.#lonelySince = Date.now()
     const runs = this.#runs.list().filter(run => run.state !== 'left')

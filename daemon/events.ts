@@ -40,6 +40,8 @@ const MAX_UNWRITTEN = 10_000
 const KEY_DIGITS = 16
 /** Characters from which a prefix of a peer id or CID is enough in `why`. */
 const MIN_PREFIX = 8
+/** Levels of an event's data that `why` looks into: a round's contributions are the third. */
+const MAX_DEPTH = 4
 /** Events that `why` answers with at most, the newest. */
 const MAX_WHY = 200
 
@@ -196,14 +198,13 @@ function matcher(subject: string): (event: NodeEvent) => boolean {
     const [, run, number] = round
     return event => event.round === Number(number) && (run === undefined || named(event.run, run))
   }
-  return event =>
-    named(event.run, subject) || named(event.peer, subject) || Object.values(event.data ?? {}).some(value => mentions(value, subject))
+  return event => named(event.run, subject) || named(event.peer, subject) || mentions(event.data, subject)
 }
 
-function mentions(value: unknown, subject: string): boolean {
-  return typeof value === 'string'
-    ? named(value, subject)
-    : Array.isArray(value) && value.some(part => typeof part === 'string' && named(part, subject))
+function mentions(value: unknown, subject: string, depth = 0): boolean {
+  if (typeof value === 'string') return named(value, subject)
+  if (typeof value !== 'object' || value === null || depth >= MAX_DEPTH) return false
+  return Object.values(value).some(part => mentions(part, subject, depth + 1))
 }
 
 function named(id: string | undefined, subject: string): boolean {

@@ -25,7 +25,7 @@ export class Metrics {
     const events = counter('events_total', 'Events by type.', ['type'])
     const refused = counter('refused_total', 'Refusals and failures by reason code.', ['code'])
     const rounds = counter('rounds_total', 'Rounds adopted by this node.')
-    const restarts = counter('trainer_restarts_total', 'Trainer processes started again.')
+    const restarts = counter('trainer_restarts_total', 'Trainer processes that died and were started again.')
     const roundSeconds = new Histogram({
       name: `${PREFIX}round_seconds`,
       help: 'From the adoption of one round to that of the next.',
@@ -35,7 +35,7 @@ export class Metrics {
     this.#stop = components.events.subscribe(event => {
       events.inc({ type: event.type })
       if (event.type === 'refused') refused.inc({ code: event.code ?? 'unknown' })
-      if (event.type === 'trainer' && event.code === 'trainer_restarted') restarts.inc()
+      if (event.type === 'trainer' && event.code === 'trainer_died') restarts.inc()
       if (event.type === 'round' && isAdoption(event)) {
         rounds.inc()
         const seconds = event.data?.seconds

@@ -34,6 +34,10 @@ describe('Daemon', function () {
     daemons.push(daemon)
     return daemon
   }
+  const writeFileIn = async (name: string, file: string, text: string) => {
+    await initHome(home(name))
+    await writeFile(join(home(name), file), text)
+  }
   const clientOf = async (name: string) => connectControl(await locateDaemon(home(name), read))
 
   it('says where it is while it runs, and leaves nothing behind that claims so', async () => {
@@ -132,6 +136,19 @@ describe('Daemon', function () {
     await initHome(home('b'))
     await writeFile(join(home('b'), 'config.yaml'), 'netwrok: x\n')
     await assert.rejects(start('b'), { code: 'config_unknown_key' })
+  })
+
+  it('pauses its runs while the disk has too little room, again for those that came later, and says so', async () => {
+    const reasons: string[] = []
+    const openRuns = () => ({ ...openNoRuns(), pauseForDisk: async (reason: string) => void reasons.push(reason) })
+    await writeFileIn('a', 'config.yaml', 'diskFloor: 1000TiB\n')
+    await start('a', {}, { openRuns })
+    const { health } = await (await clientOf('a')).status()
+    assert.deepEqual([health[0]?.code, health[0]?.level], ['disk_full', 'fail'])
+    assert.match(health[0]?.message ?? '', /free, training needs 1000 TiB: training is paused/)
+    assert.deepEqual((await (await clientOf('a')).ready()).failed, ['disk'])
+    await new Promise(resolve => setTimeout(resolve, 2500))
+    assert.ok(reasons.length >= 2)
   })
 
   it('only helps others find one another where it was told so', async () => {

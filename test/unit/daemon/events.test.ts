@@ -36,7 +36,13 @@ describe('EventLog', () => {
 
   it('finds what concerns a round, a run, a peer, or any id in an event', async () => {
     const log = await EventLog.open({ events, reasons })
-    log.emit({ type: 'round', run: 'run-one-id', round: 7, message: 'closed', data: { record: 'record-cid', contributors: ['peer-two'] } })
+    log.emit({
+      type: 'round',
+      run: 'run-one-id',
+      round: 7,
+      message: 'closed',
+      data: { record: 'record-cid', contributors: [{ peer: 'peer-two', tokens: 1 }] }
+    })
     log.emit({ type: 'round', run: 'run-two-id', round: 7, message: 'closed' })
     assert.deepEqual(ids(await log.why('7')), [1, 2])
     assert.deepEqual(ids(await log.why('run-one-id/7')), [1])
