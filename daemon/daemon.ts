@@ -1,8 +1,9 @@
 // Builds a node out of its parts, in order, and takes it apart in reverse: the one place that knows them all.
+import { availableParallelism } from 'node:os'
 
 import { BlockExchange } from '../protocols/blocks/index.ts'
 import { CONTROL_SCHEMA } from '../protocols/control/constants.ts'
-import type { ReadyDocument, StatusDocument } from '../protocols/control/messages.ts'
+import type { NodeEvent, ReadyDocument, StatusDocument } from '../protocols/control/messages.ts'
 import { PresenceService } from '../protocols/presence/index.ts'
 import { ApiServer, type NodeFace } from './api/server.ts'
 import { ClockWatch } from './clock-watch.ts'
@@ -172,7 +173,8 @@ class Parts {
       presence: this.#presence,
       blocks: this.#blocks,
       events: this.#events,
-      defaults: { engine: config.engine, threads: config.threads },
+      // 0 stands for as many as the machine has.
+      defaults: { engine: config.engine, threads: config.threads || availableParallelism() },
       holdPhase: config.holdPhase
     }
     this.#runs = config.bootstrapOnly ? openNoRuns() : (openRuns ?? openRunHost)(components)
@@ -214,13 +216,11 @@ class Parts {
     )
     this.#lifetime.onStop('events', () => this.#events.close())
     const eventLogger = this.log.logger.child({ component: 'event' })
-    this.#lifetime.onStop(
-      'event lines',
-      this.#events.subscribe(({ id, ts: _, message, type, data: __, ...facts }) => {
-        const level = type === 'phase' ? 'debug' : type === 'refused' || (type === 'health' && facts.code !== undefined) ? 'warn' : 'info'
-        eventLogger[level]({ id, type, ...facts }, message)
-      })
-    )
+    const forget = this.#events.subscribe(event => {
+      const { id, type, run, round, peer, code, message } = event
+      eventLogger[levelOf(event)]({ id, type, run, round, peer, code }, message)
+    })
+    this.#lifetime.onStop('event lines', () => void forget())
     this.#health = new HealthBoard({ events: this.#events })
   }
 
@@ -476,6 +476,13 @@ class Parts {
     const extra = (network === 'shoal' ? '' : ` --network ${network}`) + (profile === 'test' ? ' --profile test' : '')
     return `shoal daemon${extra} --bootstrap ${address}`
   }
+}
+
+/** Phases are for testers; what was refused, died or makes the node unwell is for whoever keeps it. */
+function levelOf({ type, code, data }: NodeEvent): 'debug' | 'info' | 'warn' {
+  if (type === 'phase') return 'debug'
+  if (type === 'health') return data?.level === 'ok' ? 'info' : 'warn'
+  return type === 'refused' || (type === 'trainer' && code !== undefined) ? 'warn' : 'info'
 }
 
 const GONE = {

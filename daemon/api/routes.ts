@@ -148,7 +148,8 @@ export const ROUTES: readonly Route[] = [
         ...(data === undefined ? {} : { data }),
         ...(train === undefined ? {} : { train }),
         ...(engine === undefined ? {} : { engine }),
-        ...(threads === undefined ? {} : { threads })
+        // 0 leaves it to the daemon's own setting.
+        ...(threads === undefined || threads === 0 ? {} : { threads })
       })
       return statusOfRun(runs, run)
     }
