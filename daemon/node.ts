@@ -1,4 +1,5 @@
 // The node on the network: the only place that constructs libp2p. TCP, noise, yamux, identify, ping, kad-dht, gossipsub and mDNS, all under the network's name.
+import { setMaxListeners } from 'node:events'
 import { gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import type { Connection, IdentifyResult, PeerId, PrivateKey } from '@libp2p/interface'
@@ -26,10 +27,12 @@ import { frameStream, type TrafficCounter } from './node-streams.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
 export const DIAL_TIMEOUT_MS = 5_000
-/** Milliseconds between queries for the nodes nearest to us, by which nodes that share only a bootstrap node find each other. */
-const LOOKUP_INTERVAL_MS = 15_000
-/** Milliseconds after a new connection before such a query: the other side needs a moment to enter us into its table. */
+/** Milliseconds after a new connection before we ask for the nodes nearest to us, by which nodes that share only a bootstrap node find each other; the other side needs a moment to enter us into its table. */
 const LOOKUP_DELAY_MS = 300
+/** Milliseconds between such queries at least, and the first wait after one; doubles while nobody new comes. A query costs every node tens of milliseconds of computing. */
+const LOOKUP_FIRST_MS = 2_500
+const LOOKUP_MAX_MS = 5 * 60_000
+const LOOKUP_TIMEOUT_MS = 15_000
 /** Milliseconds between announcements of what we provide; new nodes near a key learn of it only thus. */
 const REPROVIDE_INTERVAL_MS = 5 * 60_000
 /** Milliseconds after which a provider record that nobody renewed is forgotten: three announcements missed. */
@@ -37,7 +40,7 @@ const PROVIDER_VALIDITY_MS = 3 * REPROVIDE_INTERVAL_MS
 /** Milliseconds one announcement may take. */
 const PROVIDE_TIMEOUT_MS = 30_000
 /** Milliseconds between measurements of a peer's round trip. */
-const RTT_INTERVAL_MS = 10_000
+const RTT_INTERVAL_MS = 30_000
 const RTT_TIMEOUT_MS = 5_000
 /** Connections above which discovered peers are no longer dialled; small meshes are complete, large ones are not. */
 const MAX_DISCOVERED_PEERS = 64
@@ -109,7 +112,7 @@ export interface ShoalNode {
   disconnect(peer: string): void
   /** Stops calling a peer that said goodbye. */
   forget(peer: string): void
-  /** Calls a peer that was heard of and is not connected, by what the DHT knows of it; nothing happens when it cannot be reached. */
+  /** Calls a peer that was heard of and is not connected, as soon as the DHT knows where; nothing happens when it cannot be reached. */
   meet(peer: string): void
   /** Connected peers of our network. */
   peers(): PeerInfo[]
@@ -187,6 +190,9 @@ async function startLibp2p(options: NodeOptions, discovered: Discovered) {
         kadDHT({
           protocol: dhtProtocol(options.network),
           clientMode: false,
+          // For meshes of tens of nodes; the defaults (10 requests at once on 10 disjoint paths) cost ten times as much for the same answers.
+          alpha: 3,
+          disjointPaths: 2,
           peerInfoMapper: passthroughMapper,
           validators: {},
           selectors: {},
@@ -210,9 +216,9 @@ class Discovered {
       const product = factory(components)
       const events = product as unknown as EventTarget
       events.addEventListener('peer', event => {
-        const peer = (event as CustomEvent<{ id: PeerId }>).detail.id.toString()
-        this.note(peer, source)
-        this.onPeer?.(peer)
+        const { id, multiaddrs } = (event as CustomEvent<{ id: PeerId; multiaddrs: unknown[] }>).detail
+        this.note(id.toString(), source)
+        if (multiaddrs.length > 0) this.onPeer?.(id.toString())
       })
       return product
     }
@@ -251,6 +257,8 @@ class Node implements ShoalNode {
   readonly #stopping = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   #lookupTimer: NodeJS.Timeout | undefined
+  #lookupWaitMs = LOOKUP_FIRST_MS
+  #lookedUpAtMs = Number.NEGATIVE_INFINITY
   #provideTimer: NodeJS.Timeout | undefined
 
   constructor(libp2p: Libp2pNode, options: NodeOptions, discovered: Discovered) {
@@ -270,7 +278,6 @@ class Node implements ShoalNode {
     for (const address of this.#options.bootstrap ?? []) this.#redialAddress(address, 'bootstrap')
     for (const address of this.#options.remembered ?? []) this.#redialAddress(address, 'address', LOST_PEER_MS)
     this.#redial.start()
-    this.#timers.add(setInterval(() => void this.#lookUp(), LOOKUP_INTERVAL_MS))
     this.#timers.add(setInterval(() => void this.#announceAll(), REPROVIDE_INTERVAL_MS))
     this.#timers.add(setInterval(() => void this.#measureAll(), RTT_INTERVAL_MS))
   }
@@ -313,7 +320,7 @@ class Node implements ShoalNode {
     }
     const peer = connection.remotePeer.toString()
     this.#discovered.note(peer, 'address')
-    await this.#recognised(peer, text, AbortSignal.any([signal, AbortSignal.timeout(this.#options.dialTimeoutMs ?? DIAL_TIMEOUT_MS)]))
+    await this.#recognised(peer, text, this.#signal(signal, AbortSignal.timeout(this.#options.dialTimeoutMs ?? DIAL_TIMEOUT_MS)))
     return peer
   }
 
@@ -461,7 +468,7 @@ class Node implements ShoalNode {
     this.#redial.add(peer, {
       connected: () => this.#members.has(peer),
       dial: async signal => {
-        await this.#libp2p.dial(peerIdFromString(peer), { signal })
+        await this.#libp2p.dial(peerIdFromString(peer), { signal: this.#signal(signal) })
       },
       forMs: LOST_PEER_MS
     })
@@ -508,11 +515,11 @@ class Node implements ShoalNode {
     this.#redial.add(text, {
       connected: () => peer !== undefined && (this.#members.has(peer) || peer === this.peer),
       dial: async signal => {
-        const connection = await this.#libp2p.dial(multiaddr(text), { signal })
+        const connection = await this.#libp2p.dial(multiaddr(text), { signal: this.#signal(signal) })
         peer = connection.remotePeer.toString()
         this.#discovered.sources.set(peer, source)
         // A node of another mesh answers too; it counts as a failure, so that it is called ever more seldom.
-        await this.#recognised(peer, text, AbortSignal.any([signal, AbortSignal.timeout(REDIAL_MAX_MS)]))
+        await this.#recognised(peer, text, this.#signal(signal, AbortSignal.timeout(REDIAL_MAX_MS)))
       },
       ...(forMs === undefined ? {} : { forMs })
     })
@@ -525,9 +532,9 @@ class Node implements ShoalNode {
     if (this.#members.size >= MAX_DISCOVERED_PEERS || (this.#retryAtMs.get(peer) ?? 0) > nowMs || this.#stopping.signal.aborted) return
     this.#dialling.add(peer)
     try {
-      // The peer store learns the addresses in the same turn as we learn the name.
-      await new Promise(resolve => setTimeout(resolve, 50))
-      await this.#libp2p.dial(peerIdFromString(peer), { signal: this.#stopping.signal })
+      // Without an address libp2p would start a query of its own for each attempt; ours finds all who are near at once.
+      if (!(await this.#hasAddress(peer))) this.#lookUpSoon()
+      else await this.#libp2p.dial(peerIdFromString(peer), { signal: this.#signal() })
     } catch {
       this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
     } finally {
@@ -535,21 +542,36 @@ class Node implements ShoalNode {
     }
   }
 
+  /** The peer store learns a discovered peer's addresses in the same turn as we learn its name, so it is looked at a moment later. */
+  async #hasAddress(peer: string): Promise<boolean> {
+    await new Promise(resolve => setTimeout(resolve, 50))
+    const id = peerIdFromString(peer)
+    return (await this.#libp2p.peerStore.has(id)) && (await this.#libp2p.peerStore.get(id)).addresses.length > 0
+  }
+
   #lookUpSoon(): void {
+    this.#lookupWaitMs = LOOKUP_FIRST_MS
+    this.#lookUpAt(Math.max(performance.now() + LOOKUP_DELAY_MS, this.#lookedUpAtMs + LOOKUP_FIRST_MS))
+  }
+
+  #lookUpAt(atMs: number): void {
     clearTimeout(this.#lookupTimer)
-    this.#lookupTimer = setTimeout(() => void this.#lookUp(), LOOKUP_DELAY_MS)
+    if (this.#stopping.signal.aborted) return
+    this.#lookupTimer = setTimeout(() => void this.#lookUp(), atMs - performance.now())
   }
 
   /** Asks for the peers nearest to us; the DHT tells us of each by its 'peer' event. */
   async #lookUp(): Promise<void> {
-    if (this.#members.size === 0 || this.#stopping.signal.aborted) return
+    this.#lookedUpAtMs = performance.now()
+    this.#lookUpAt(this.#lookedUpAtMs + this.#lookupWaitMs)
+    this.#lookupWaitMs = Math.min(LOOKUP_MAX_MS, this.#lookupWaitMs * 2)
+    if (this.#members.size === 0) return
     try {
-      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(LOOKUP_INTERVAL_MS)])
-      for await (const { id } of this.#libp2p.peerRouting.getClosestPeers(this.#libp2p.peerId.toMultihash().bytes, { signal })) {
-        void this.#meet(id.toString())
-      }
+      const signal = this.#signal(AbortSignal.timeout(LOOKUP_TIMEOUT_MS))
+      // Asked of the DHT itself: libp2p's peerRouting would follow each answer that has no address with a query of its own, without end in a busy mesh.
+      for await (const event of this.#libp2p.services.dht.getClosestPeers(this.#libp2p.peerId.toMultihash().bytes, { signal })) void event
     } catch {
-      // Tried again at the next interval; an empty table or a slow peer is no failure of ours.
+      // Tried again after the next wait; an empty table or a slow peer is no failure of ours.
     }
   }
 
@@ -563,7 +585,7 @@ class Node implements ShoalNode {
     for (const cid of this.#provided) {
       if (this.#stopping.signal.aborted) return
       try {
-        const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(PROVIDE_TIMEOUT_MS)])
+        const signal = this.#signal(AbortSignal.timeout(PROVIDE_TIMEOUT_MS))
         await this.#libp2p.contentRouting.provide(CID.parse(cid), { signal })
       } catch {
         // The next round announces it again.
@@ -585,8 +607,12 @@ class Node implements ShoalNode {
     }
   }
 
-  #signal(signal: AbortSignal | undefined): AbortSignal {
-    return signal === undefined ? this.#stopping.signal : AbortSignal.any([this.#stopping.signal, signal])
+  /** Fires when any of these does, and when the node stops. */
+  #signal(...signals: (AbortSignal | undefined)[]): AbortSignal {
+    const joined = AbortSignal.any([this.#stopping.signal, ...signals.filter(signal => signal !== undefined)])
+    // One query of the DHT listens to it dozens of times; Node would take that for a leak and say so on stderr.
+    setMaxListeners(0, joined)
+    return joined
   }
 
   #emit(event: NodeEvent): void {
