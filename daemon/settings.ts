@@ -207,7 +207,7 @@ export const SETTINGS = {
     read: orNull(text(/^[a-z-]{1,32}@\d{1,9}$/)),
     allowed: 'PHASE@ROUND such as closing@3',
     default: null,
-    reason: 'Stays in this phase of this round for ever; for tests that kill a node there.',
+    reason: 'Stays in this phase for ever, the first time it comes to it from this round on; for tests that kill a node there.',
     flag: null
   })
 }

@@ -26,23 +26,27 @@ export const PHASES: readonly Phase[] = [
   'adopting'
 ]
 
-/** Tells the phases of one run; `hold` is `phase@round`, such as `closing@3`. */
+/**
+ * Tells the phases of one run. `hold` is `phase@round`, such as `closing@3`: the node stays in that phase the first time it comes to it from that round on,
+ * since which node closes a round is not known beforehand.
+ */
 export class Phases {
   readonly #events: EventLog
   readonly #run: string
-  readonly #hold: string | null
+  readonly #hold: { phase: string; round: number } | null
   readonly #told = new Set<string>()
 
   constructor(events: EventLog, run: string, hold: string | null) {
     this.#events = events
     this.#run = run
-    this.#hold = hold
+    const [phase, round] = hold?.split('@') ?? []
+    this.#hold = phase === undefined ? null : { phase, round: Number(round) }
   }
 
   /** Tells that the node has come to `phase` of `round` (each once); never returns where the tester asked to hold there. */
   async enter(phase: Phase, round: number): Promise<void> {
     const name = `${phase}@${round}`
-    const held = name === this.#hold
+    const held = this.#hold !== null && phase === this.#hold.phase && round >= this.#hold.round
     if (!this.#told.has(name)) {
       this.#told.add(name)
       this.#events.emit({ type: 'phase', run: this.#run, round, code: phase, message: `${phase} of round ${round}`, data: { phase, held } })
