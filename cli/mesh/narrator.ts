@@ -107,7 +107,7 @@ export class Narrator {
 function contributors({ row, states }: Extract<MeshNews, { kind: 'round' }>): string {
   const names = new Map(states.map(state => [state.peer, state.index]))
   const indexes = row.contributors.map(({ peer, age }) => `${names.get(peer) ?? '?'}${age > 0 ? ' (late)' : ''}`).sort()
-  return `from nodes ${indexes.join(' ')}`
+  return `from nodes ${indexes.join(' ')}, closed by ${names.get(row.closer) ?? '?'}`
 }
 
 /** The table that is redrawn on a terminal. */

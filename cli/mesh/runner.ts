@@ -299,6 +299,8 @@ export class MeshRunner {
     } else if (event.type === 'round') {
       if (typeof event.round === 'number') this.#adopted(state, event.round)
       await this.#readRounds(state, 5, signal).catch(() => undefined)
+      await this.#readStatus(state, signal).catch(() => undefined)
+      this.#showRounds()
       this.#condition.changed()
     }
   }
@@ -318,7 +320,7 @@ export class MeshRunner {
         })
       )
       this.#showMeeting()
-      await this.#showRounds()
+      this.#showRounds()
       this.#components.news({ kind: 'status', states: this.states })
       this.#condition.changed()
       await delay(STATUS_POLL_MS, undefined, { signal }).catch(() => undefined)
@@ -359,7 +361,7 @@ export class MeshRunner {
   }
 
   /** Tells of a round when all that are alive have adopted it, or when the mesh is past it: its bytes are then counted. */
-  async #showRounds(): Promise<void> {
+  #showRounds(): void {
     const newest = this.round
     while (this.#shownRound < newest) {
       const round = this.#shownRound + 1
