@@ -1,0 +1,120 @@
+// `shoal mesh run` with real daemons: few and small, because each costs seconds. Every process must be gone afterwards, whatever happened.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Report } from '../../cli/mesh/report.ts'
+
+const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js')
+const MANIFEST = `
+name: small
+model: { family: gpt2, layers: 1, width: 32, heads: 2, context: 32, biases: false }
+tokenizer: { kind: bytes }
+data: { corpus: private }
+strategy: { innerSteps: 20, deadlineMs: 8000, graceMs: 1000, fetchTimeoutMs: 4000 }
+optimizer: { name: adamw, learningRate: 5e-3, batch: 4 }
+`
+
+describe('shoal mesh run', function () {
+  this.timeout(240_000)
+  let folder: string
+  beforeEach(() => {
+    // Every home lies under it, so that a process left behind can be told by its command line.
+    folder = mkdtempSync(join(tmpdir(), 'shoal-mesh-test-'))
+    writeFileSync(join(folder, 'run.yaml'), MANIFEST)
+  })
+  afterEach(() => {
+    const left = processesUnder(folder)
+    rmSync(folder, { recursive: true, force: true })
+    assert.deepEqual(left, [])
+  })
+
+  const mesh = (scenario: string, flags: string[], during?: (stdout: string, interrupt: () => void) => void) =>
+    new Promise<{ status: number | null; report: Report; output: string }>(resolve => {
+      writeFileSync(join(folder, 'scenario.yaml'), scenario)
+      const report = join(folder, 'report.json')
+      const args = [MAIN, 'mesh', 'run', join(folder, 'scenario.yaml'), '--report', report, ...flags]
+      const child = spawn(process.execPath, args, { env: { ...process.env, TMPDIR: folder } })
+      let output = ''
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on('data', data => {
+          output += data
+          during?.(output, () => child.kill('SIGINT'))
+        })
+      }
+      child.on('close', status => resolve({ status, output, report: JSON.parse(readFileSync(report, 'utf8')) as Report }))
+    })
+
+  it('trains, loses a member by SIGKILL, gets it back, and ends with one anchor', async () => {
+    const scenario = `
+nodes: 3
+run: run.yaml
+rounds: 5
+timeout: 3m
+steps:
+  - { at: { round: 2 }, do: kill, node: 3 }
+  - { at: { round: 3 }, do: restart, node: 3 }
+expect: [equalAnchors, { heldOutBelow: 6 }]
+`
+    const { status, report, output } = await mesh(scenario, [])
+    assert.equal(status, 0, output)
+    assert.equal(report.ok, true)
+    assert.deepEqual(report.rounds.map(row => row.round).slice(0, 5), [1, 2, 3, 4, 5])
+    assert.deepEqual(new Set(report.nodes.map(node => node.anchor)).size, 1)
+    assert.deepEqual(
+      report.nodes.map(({ index, alive }) => ({ index, alive })),
+      [1, 2, 3].map(index => ({ index, alive: true }))
+    )
+    assert.deepEqual(
+      report.faults.map(({ do: what, node }) => `${what} ${node}`),
+      ['kill 3', 'restart 3']
+    )
+    assert.ok(report.firstRoundSeconds! > 0 && report.rounds.every(row => row.contributors.length >= 2))
+    assert.ok(report.nodes.every(node => node.tokens > 0 && node.bytesReceived > 0))
+    for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) assert.ok(existsSync(join(report.checkpoint!, file)), file)
+  })
+
+  it('ends with 4 and a report when its time is over', async () => {
+    const { status, report } = await mesh('{ nodes: 2, run: run.yaml, rounds: 100000 }', ['--timeout', '8s'])
+    assert.equal(status, 4)
+    assert.match(report.reason!, /^timeout/)
+    assert.equal(report.nodes.length, 2)
+  })
+
+  it('ends every process at Ctrl-C and still reports', async () => {
+    let interrupted = false
+    const { status, report } = await mesh('{ nodes: 3, run: run.yaml, rounds: 100 }', [], (stdout, interrupt) => {
+      if (interrupted || !/node 2 .* is up/.test(stdout)) return
+      interrupted = true
+      interrupt()
+    })
+    assert.equal(status, 1)
+    assert.match(report.reason!, /^interrupted/)
+  })
+
+  it('ends with 2 and a report when the scenario or the manifest is wrong', async () => {
+    const scenario = await mesh('{ nodes: 2, rouns: 3 }', [])
+    assert.equal(scenario.status, 2)
+    assert.match(scenario.report.reason!, /^bad_scenario: .*rouns is not a known key/)
+    assert.match(scenario.output, /did you mean rounds\?/)
+    const manifest = await mesh('{ nodes: 1, run: run.yaml, rounds: 1 }', ['--set', 'strategy.inerSteps=3'])
+    assert.equal(manifest.status, 2, manifest.output)
+    assert.match(manifest.report.reason!, /^manifest_unknown_key: .*inerSteps/)
+  })
+})
+
+/** Command lines that name the folder; this test's own children among them only if somebody forgot them. */
+function processesUnder(folder: string): string[] {
+  if (!existsSync('/proc/self/cmdline')) return []
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .flatMap(pid => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')]
+      } catch {
+        return []
+      }
+    })
+    .filter(line => line.includes(folder))
+}
