@@ -2,6 +2,7 @@
 // Nothing is decided here. What the rules know is in memory; what must outlive the process is in the ledger before it is acted on.
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { RunStatus } from '../../protocols/control/messages.ts'
 import {
   advance,
@@ -94,6 +95,8 @@ export class RunMember {
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
   #rounds: RoundsState
+  /** Settles when the next anchor is on disk. */
+  #computed = Promise.withResolvers<void>()
   #head: Head
   /** The record whose anchor the trainer's base is; null while there is no ready trainer. */
   #trainerRecord: string | null = null
@@ -260,6 +263,10 @@ export class RunMember {
   #dispatch(event: RoundEvent): void {
     if (this.#stopping.signal.aborted) return
     if (event.type === 'record') this.#knownRecords.add(event.cid)
+    if (event.type === 'recordComputed') {
+      this.#computed.resolve()
+      this.#computed = Promise.withResolvers<void>()
+    }
     const { state, commands } = advance(this.#rounds, event, performance.now())
     this.#rounds = state
     for (const command of commands) this.#obey(command)
@@ -333,7 +340,18 @@ export class RunMember {
 
   // ---- fetching
 
-  async #fetchContribution({ cid, author, holders, body }: Extract<RoundCommand, { type: 'fetchContribution' }>): Promise<void> {
+  async #fetchContribution(command: Extract<RoundCommand, { type: 'fetchContribution' }>): Promise<void> {
+    try {
+      await this.#takeContribution(command)
+    } catch (error) {
+      // Said to the rules, which ask again after a while: what could not be had now may be had from somebody else.
+      this.#failed(`fetching contribution ${command.cid}`, error)
+      const reason = isCodedError(error) && error.code === 'disk_full' ? 'disk_full' : 'fetch_timeout'
+      this.#dispatch({ type: 'contributionRefused', cid: command.cid, reason })
+    }
+  }
+
+  async #takeContribution({ cid, author, holders, body }: Extract<RoundCommand, { type: 'fetchContribution' }>): Promise<void> {
     const options = this.#fetchOptions(author === null ? holders : [...holders, author])
     const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
     this.#dispatch({ type: 'contribution', cid, contribution })
@@ -352,10 +370,23 @@ export class RunMember {
     return this.#c.arithmetic.checkContribution({ body, codec, norm, parentAnchor: await this.#anchorAfter(parent) })
   }
 
-  /** The anchor of a record: what a contribution to it was measured from, whatever our head is by now. */
-  async #anchorAfter(record: string): Promise<string> {
-    if (record === this.#c.run) return this.#c.manifest.genesis.anchor
-    return (await openRecord(await this.#c.fetcher.block(record, this.#fetchOptions()))).record.anchor
+  /** The anchor of a record, once it is here: what a contribution to it was measured from, whatever our head is by now. */
+  async #anchorAfter(cid: string): Promise<string> {
+    if (cid === this.#c.run) return this.#c.manifest.genesis.anchor
+    const { record } = await openRecord(await this.#c.fetcher.block(cid, this.#fetchOptions()))
+    // Others may be a round ahead: their anchor is about to be computed here, which costs no traffic.
+    if (record.round > this.#head.round) await this.#untilComputed(record.anchor)
+    if (!(await this.#c.blocks.has(record.anchor))) await this.#fetchWholeAnchor(record.anchor)
+    return record.anchor
+  }
+
+  /** Resolves when this node has computed an anchor, or after the time in which it should have. */
+  async #untilComputed(anchor: string): Promise<void> {
+    const limit = AbortSignal.timeout(this.#c.manifest.strategy.fetchTimeoutMs)
+    while (!limit.aborted && !this.#stopping.signal.aborted && !(await this.#c.blocks.has(anchor))) {
+      // The tick is for an anchor that comes by another way than the rules', such as a fetch.
+      await Promise.race([this.#computed.promise, delay(TICK_MS, undefined, { ref: false })])
+    }
   }
 
   /** Gets a record and those before it that are unknown here, and tells them oldest first, each after its contributions. */
