@@ -118,7 +118,7 @@ export class Fetch {
       if (stream.owed.length === 0) {
         patience.rest()
         const startedMs = performance.now()
-        await this.#change(IMPATIENCE_MS)
+        await this.#change(Math.max(1, IMPATIENCE_MS - idleMs + 1))
         idleMs += performance.now() - startedMs
         continue
       }
