@@ -1,7 +1,9 @@
 // `shoal bench`: how fast the engine trains and how fast nodes agree, on this machine.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
-import { wholeNumber } from '../option-values.ts'
+import { CliError } from '../errors.ts'
+import { formatBytes, formatTable } from '../format.ts'
+import { commaList, wholeNumber } from '../option-values.ts'
 
 interface TrainFlags {
   workload: string
@@ -9,6 +11,13 @@ interface TrainFlags {
   warmup: number
   threads: number
   engine: string
+}
+
+interface RoundFlags {
+  peers: number[]
+  values: number
+  codec: string[]
+  rounds: number
 }
 
 export function registerBench(program: Command): void {
@@ -35,4 +44,40 @@ export function registerBench(program: Command): void {
         )
       })
     )
+
+  bench
+    .command('round')
+    .description('one exchange among nodes of their own processes, from the first encoding to the last that holds the root')
+    .option('--peers <counts>', 'how many nodes, such as 4,8', peerCounts, [4])
+    .option('--values <count>', 'parameters of the model', wholeNumber(1), 2_373_888)
+    .option('--codec <names>', 'such as f32,f16,int8', commaList, ['int8'])
+    .option('--rounds <count>', 'rounds that are timed', wholeNumber(1), 3)
+    .action(
+      action<RoundFlags>(async ({ output, signal }, { peers, values, codec, rounds }) => {
+        const { benchRound } = await import('../../daemon/index.ts')
+        const rows = await benchRound({ peers, values, codecs: codec, rounds, signal, onProgress: (text: string) => output.note(text) })
+        output.answer({ schema: 1, rows }, () =>
+          formatTable(
+            ['PEERS', 'CODEC', 'VALUES', 'MIN S', 'MEDIAN S', 'MAX S', 'SENT/PEER', 'RECEIVED/PEER', 'MAX ERROR'],
+            rows.map(row => [
+              row.peers,
+              row.codec,
+              row.values,
+              row.seconds.min.toFixed(2),
+              row.seconds.median.toFixed(2),
+              row.seconds.max.toFixed(2),
+              formatBytes(row.bytesSentPerPeer),
+              formatBytes(row.bytesReceivedPerPeer),
+              row.maxAbsError.toExponential(2)
+            ])
+          )
+        )
+      })
+    )
+}
+
+function peerCounts(text: string): number[] {
+  const counts = commaList(text).map(wholeNumber(2, 256))
+  if (counts.length === 0) throw new CliError('bad_argument', `read the peers "${text}"`, { hint: 'for example 4,8' })
+  return counts
 }
