@@ -109,15 +109,8 @@ export class MeshRunner {
     void this.#pollStatuses(inner).catch(error => this.#fail(error))
     const first = await this.#start(1, inner)
     const others = Array.from({ length: this.#options.scenario.nodes - 1 }, (_, position) => position + 2)
-    const ready = Promise.all(others.map(index => this.#start(index, inner)))
-    const { run } = await first.node!.control.createRun(
-      { spec: this.#options.spec, ...(this.#options.baseDir === undefined ? {} : { baseDir: this.#options.baseDir }) },
-      { signal: inner }
-    )
-    this.run = run
-    this.#components.news({ kind: 'run', run, seconds: this.#components.seconds() })
-    this.#condition.changed()
-    await ready
+    // Together, so that the failure of one is not left lying while the other is waited for.
+    await Promise.all([this.#create(first, inner), ...others.map(index => this.#start(index, inner))])
     await this.#steps(inner)
   }
 
@@ -194,6 +187,14 @@ export class MeshRunner {
       bytesSent: state.before.sent + state.traffic.sent,
       bytesReceived: state.before.received + state.traffic.received
     }))
+  }
+
+  async #create(first: NodeState, signal: AbortSignal): Promise<void> {
+    const { spec, baseDir } = this.#options
+    const { run } = await first.node!.control.createRun({ spec, ...(baseDir === undefined ? {} : { baseDir }) }, { signal })
+    this.run = run
+    this.#components.news({ kind: 'run', run, seconds: this.#components.seconds() })
+    this.#condition.changed()
   }
 
   #fail(error: unknown): void {
