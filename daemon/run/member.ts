@@ -305,7 +305,7 @@ export class RunMember {
         return
       case 'report':
         this.#c.events.emit({
-          type: 'refused',
+          type: REASONS[command.code].content || command.peer !== undefined ? 'refused' : 'run',
           run: this.#c.run,
           ...(command.round === undefined ? {} : { round: command.round }),
           ...(command.peer === undefined ? {} : { peer: command.peer }),
@@ -731,11 +731,16 @@ export class RunMember {
       this.#paced({ type: 'contributeFailed', retryMs: TICK_MS })
       return
     }
+    let own: OwnContribution | null = null
     try {
       await this.#c.phases.enter('encoding', round)
-      const own = await this.#own.made(await this.#trainer.snapshot(round), parent)
-      this.#paced({ type: 'contributed', head: parent, steps: 0 })
+      const snapshot = await this.#trainer.snapshot(round)
+      // At once: the next report of the trainer counts from this snapshot, and may come while the disk is being written.
+      this.#paced({ type: 'steps', steps: 0 })
+      own = await this.#own.made(snapshot, parent)
       const { cid, bytes, contribution } = await this.#own.offer(own)
+      own = null
+      this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#lastContribution = { round, cid, result: 'pending', weight: null }
       await this.#c.phases.enter('stored', round)
       this.#dispatch({ type: 'contribution', cid, contribution })
@@ -743,6 +748,9 @@ export class RunMember {
       await this.#c.gossip.publishContribution(bytes)
       await this.#c.phases.enter('announced', round)
     } catch (error) {
+      // What was measured goes back into the local model, and into the next contribution.
+      if (own !== null) this.#restoring.push(own)
+      this.#catchUp()
       this.#paced({ type: 'contributeFailed', retryMs: CONTRIBUTE_RETRY_MS })
       throw error
     }
