@@ -15,11 +15,13 @@ export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand
   const { now, rules } = state
   const path = pathToReady(target)
   if (path.length === 0) return
-  const busy = path.find(record => record.asked === 'anchor')
-  if (busy !== undefined) return
+  const busy = path.findLast(record => record.asked === 'anchor')
   if (path.length > recomputed(state) + 1 || path[0]!.computeFailures >= COMPUTE_TRIES) {
     // The anchors and bodies of long ago are nowhere any more; or our own copy of the parent's anchor is gone.
+    // While heads are being asked for, the tip is not known yet, and one on the way to it would soon be behind again.
+    if (state.sync !== null) return
     const jump = path[Math.max(0, path.length - 1 - recomputed(state))]!
+    if (busy !== undefined && jump.round <= busy.round + recomputed(state)) return
     if (jump.retryAt > now) {
       wakeAt(state, jump.retryAt)
       return
@@ -28,6 +30,7 @@ export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand
     out.push({ type: 'fetchAnchor', cid: jump.cid, round: jump.round, anchor: jump.anchor, holders: holdersOfRecord(state, jump) })
     return
   }
+  if (busy !== undefined) return
   const next = path[0]!
   next.wantedSince ??= now
   for (const record of path.slice(0, FETCH_AHEAD_RECORDS))

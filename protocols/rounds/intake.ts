@@ -1,7 +1,7 @@
 // What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
 
 import { askEnvelope, askRecord, leaveOut } from './catching-up.ts'
-import { ancestorAt, knownAt, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { ancestorAt, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
 import {
   MAX_OPEN_CONTRIBUTIONS,
@@ -43,6 +43,8 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
     case 'paused':
       out.push({ type: 'report', code: 'gap_in_timers', subject: state.rules.run, round: state.head.round + 1 })
       state.sync = { since: state.now, asked: false }
+      // What we were computing was decided before the gap: it is not shown, and closed anew if it is still wanted.
+      state.closing = null
       return
     case 'synced':
       state.sync = null
@@ -393,10 +395,16 @@ function takeUnavailable(state: RoundsState, cid: string, out: RoundCommand[]): 
     if (entry === undefined) state.recordsAsked.set(cid, state.now)
     return
   }
+  const byAnchor = entry.asked === 'anchor'
   if (entry.asked === 'compute') entry.computeFailures++
   entry.asked = 'nothing'
   entry.retryAt = state.now + state.rules.fetchTimeoutMs
-  leaveOut(state, entry, out)
+  // A later one was asked for in the meantime.
+  if (byAnchor && pathToReady(state.target).some(record => record.asked === 'anchor')) return
+  // Without this anchor there is no way to anything on the way to it either: older ones are even harder to have.
+  const blocked = byAnchor ? (pathToReady(entry)[0] ?? entry) : entry
+  blocked.retryAt = entry.retryAt
+  leaveOut(state, blocked, out)
 }
 
 export function examine(state: RoundsState, entry: TreeRecord, out: RoundCommand[]): void {

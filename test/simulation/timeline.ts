@@ -26,13 +26,11 @@ export class Timeline {
     this.at(this.now + delay, run)
   }
 
-  /** Lives on until then, or until `enough`. */
-  runUntil(time: number, enough: () => boolean = () => false): void {
+  runUntil(time: number): void {
     while (this.#heap.length > 0 && this.#heap[0]!.at <= time) {
       const next = this.#pop()
       this.now = next.at
       next.run()
-      if (enough()) return
     }
     this.now = time
   }

@@ -65,7 +65,8 @@ const PRESENCE_TIMEOUT_MS = 10_000
 const TICK_MS = 1_000
 const STEPS_MS = 500
 const ENCODE_MS = 200
-const HOLDING_BATCH_MS = 50
+const HOLDING_BATCH_MS = 100
+const UNTIL_MS = 20
 const START_OVER_MS = 60_000
 
 interface Disk {
@@ -135,9 +136,12 @@ export class World {
 
   /** Lives on until the condition holds; false when it did not within the time. */
   until(ms: number, condition: () => boolean): boolean {
-    if (condition()) return true
-    this.time.runUntil(this.time.now + ms, condition)
-    return condition()
+    const end = this.time.now + ms
+    while (!condition()) {
+      if (this.time.now >= end) return false
+      this.time.runUntil(Math.min(end, this.time.now + UNTIL_MS))
+    }
+    return true
   }
 
   reaches(from: SimNode, to: SimNode): boolean {
@@ -170,15 +174,15 @@ export class World {
   }
 
   heads(): string[] {
-    return [...new Set(this.up.map(node => node.view().head))]
+    return [...new Set(this.up.map(node => node.rounds.head.cid))]
   }
 
   lowestRound(): number {
-    return Math.min(...this.up.map(node => node.view().round))
+    return Math.min(...this.up.map(node => node.rounds.head.round))
   }
 
   highestRound(): number {
-    return Math.max(...this.up.map(node => node.view().round))
+    return Math.max(...this.up.map(node => node.rounds.head.round))
   }
 
   /** Everything mended and everybody up; training goes on for a while, then stops; then all must agree. Returns what is wrong. */
@@ -224,6 +228,8 @@ export class SimNode {
   rounds!: RoundsState
   pace!: PaceState
   forks = 0
+  /** The highest round that it ever adopted. */
+  furthest = 0
   #life = 0
   #stoppedAt: number | null = null
   #held: (() => void)[] = []
@@ -634,6 +640,7 @@ export class SimNode {
     if (stored !== undefined) stored.shown = true
     world.adoptions.push({ at: world.time.now, node: this.index, round: command.round, fork: command.fork })
     if (command.fork) this.forks++
+    this.furthest = Math.max(this.furthest, command.round)
     const parent = stored?.record.parent ?? ''
     if (!this.#adoptedFrom.has(parent)) this.#adoptedFrom.set(parent, world.time.now)
     if (!this.#phase('adopting', command.round)) return
@@ -750,7 +757,9 @@ export class SimNode {
     }
     if (anchor !== null && !disk.anchors.has(anchor)) world.problem(`${this.index} lacks its head's anchor`)
     for (const [cid, contribution] of disk.contributions) {
-      if (contribution.peer !== this.peer || contribution.round > round - 1 || contribution.round < round - 6) continue
+      if (contribution.peer !== this.peer || contribution.round > round - 1) continue
+      // Nobody watches a contribution for ever.
+      if (contribution.round < this.furthest - 6) continue
       const fate = disk.fates.get(cid)
       const expected = accepted.has(cid) ? 'included' : 'lost'
       if (fate !== undefined && fate !== expected)
