@@ -47,6 +47,7 @@ export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand
     return
   }
   next.asked = 'compute'
+  next.askedAt = now
   const { cid, parts: contributions, parent } = next
   out.push({ type: 'compute', cid, record: next.record!, parentAnchor: parent!.anchor, contributions })
 }

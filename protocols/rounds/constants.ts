@@ -30,6 +30,9 @@ export const RECOMPUTE_ROUNDS = 3
 /** Failed computations of one record before its anchor is taken from others: the parent's anchor may be gone from here. */
 export const COMPUTE_TRIES = 2
 
+/** Weight of the newest measurement in the estimate of how long an anchor takes to compute. */
+export const COMPUTE_SMOOTHING = 0.5
+
 /** Contributions and bodies of a record path that are asked for ahead of the computation. */
 export const FETCH_AHEAD_RECORDS = 3
 

@@ -1,9 +1,11 @@
 // What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
 
-import { askEnvelope, askRecord, leaveOut } from './catching-up.ts'
-import { ancestorAt, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { askEnvelope, askRecord, leaveOut, mayBeHead } from './catching-up.ts'
+import { chooseHead } from './chain/choice.ts'
+import { ancestorAt, fell, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
 import {
+  COMPUTE_SMOOTHING,
   MAX_OPEN_CONTRIBUTIONS,
   MAX_ORPHAN_RECORDS,
   MAX_PEERS,
@@ -293,6 +295,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
     return
   }
   const justClosed = record.closer === state.self && !isAskedFor(state, cid)
+  let closedSince = state.now
   if (justClosed) {
     const current = state.closing?.parent === record.parent ? state.closing : null
     // Nobody has seen it. If the mesh moved on while we computed, showing it would only make others go back.
@@ -300,6 +303,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
       refuse('superseded')
       return
     }
+    closedSince = current.since
     state.closing = null
   }
   if (record.round <= tree.root.round || state.tooOld.has(record.parent)) {
@@ -332,12 +336,21 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   for (let next = grown.pop(); next !== undefined; next = grown.pop()) {
     const entry = plant(tree, next.parent, next.cid, next.record, state.now)
     // Its anchor is on disk already; `recordComputed` follows.
-    if (justClosed && next.cid === cid) entry.asked = 'compute'
+    if (justClosed && next.cid === cid) {
+      entry.asked = 'compute'
+      entry.askedAt = closedSince
+    }
     state.orphans.delete(next.cid)
     state.treeChanged = true
     examine(state, entry, out)
     for (const [orphan, waiting] of state.orphans)
       if (waiting.parent === entry.cid) grown.push({ parent: entry, cid: orphan, record: waiting })
+  }
+  const own = justClosed ? tree.byCid.get(cid)! : null
+  // One that we would prefer ourselves is on its way: nobody needs ours.
+  if (own !== null && ancestorAt(chooseHead(tree, state.rules.run, mayBeHead), own.round) !== own) {
+    fell(tree, own)
+    refuse('superseded')
   }
 }
 
@@ -377,6 +390,10 @@ function takeComputed(state: RoundsState, cid: string, anchor: string, out: Roun
   if (entry.asked === 'anchor') {
     const { cid: subject, round } = entry
     out.push({ type: 'report', code: 'joined_by_anchor', subject, round, detail: `records up to round ${round} rest on their signers` })
+  }
+  if (entry.asked === 'compute') {
+    const ms = Math.min(state.now - entry.askedAt, state.rules.deadlineMs)
+    state.computeMs += COMPUTE_SMOOTHING * (ms - state.computeMs)
   }
   markReady(entry)
   state.treeChanged = true

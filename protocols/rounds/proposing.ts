@@ -32,14 +32,14 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
   // Whoever has closed already, with a record that cannot be had, has had its turn.
   const had = new Set(head.children.filter(child => child.status === 'invalid' || child.leftOut).map(child => child.closer))
   const turns = turnsBefore(order, self, state.trains, peer => (had.has(peer) ? null : (state.peers.get(peer)?.trains ?? null)))
-  const dueAt = Math.max(state.closableSince + turns * rules.graceMs, state.closeRetryAt)
+  const dueAt = Math.max(state.closableSince + turns * (rules.graceMs + state.computeMs), state.closeRetryAt)
   if (now < dueAt) {
     wakeAt(state, dueAt)
     return
   }
   const parts = counted.map(({ open, age }) => partOf(rules, open.cid, open.contribution, age))
   const list = listFor(parts, peer => knownAt(state.tree, head, peer))
-  state.closing = { parent: head.cid, rival: null }
+  state.closing = { parent: head.cid, rival: null, since: now }
   out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: list })
 }
 
@@ -175,13 +175,13 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
     list.map(part => part.peer)
   )
   const turns = turnsBefore(order, self, state.trains, peer => (peer === head.closer ? null : (state.peers.get(peer)?.trains ?? null)))
-  const dueAt = state.adoptedAt + turns * rules.graceMs
+  const dueAt = state.adoptedAt + turns * (rules.graceMs + state.computeMs)
   if (now < dueAt) {
     wakeAt(state, dueAt)
     return
   }
   head.rivalDone = true
-  state.closing = { parent: parent.cid, rival: head.cid }
+  state.closing = { parent: parent.cid, rival: head.cid, since: now }
   out.push({
     type: 'report',
     code: 'rival_proposed',

@@ -90,6 +90,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     own: new Map(),
     sync: { since: start.now, asked: false },
     closing: null,
+    computeMs: 0,
     closeRetryAt: 0,
     closableSince: null,
     holdingChanged: true,

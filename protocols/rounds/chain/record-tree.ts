@@ -28,6 +28,7 @@ export interface TreeRecord {
   leftOut: boolean
   /** What was asked for and not answered yet. */
   asked: 'nothing' | 'compute' | 'anchor'
+  askedAt: number
   computeFailures: number
   retryAt: number
   /** ms: when it came; when its parts were first wanted; when it became our head. */
@@ -174,6 +175,7 @@ function blank(cid: string, round: number, anchor: string, parentCid: string, cl
     passed: false,
     leftOut: false,
     asked: 'nothing',
+    askedAt: 0,
     computeFailures: 0,
     retryAt: 0,
     seenAt: now,
