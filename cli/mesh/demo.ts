@@ -18,7 +18,7 @@ export const DEMO_SPEC = {
     outer: { name: 'averaging' },
     codec: { name: 'int8' },
     innerSteps: 50,
-    deadlineMs: 20_000,
+    deadlineMs: 15_000,
     graceMs: 3000,
     fetchTimeoutMs: 10_000,
     quorum: 2

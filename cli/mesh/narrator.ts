@@ -66,7 +66,7 @@ export class Narrator {
     for (const state of states) {
       const found = (state.status?.peers ?? [])
         .filter(peer => names.has(peer.peer))
-        .map(peer => `${names.get(peer.peer)} (${peer.foundBy ?? 'unknown'})`)
+        .map(peer => `${names.get(peer.peer)} (${peer.foundBy ?? 'gossip'})`)
         .sort()
       this.line(`         node ${state.index}: ${found.join(', ') || 'nobody'}`)
     }

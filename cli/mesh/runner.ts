@@ -219,7 +219,7 @@ export class MeshRunner {
       state.waitingFor = null
     }
     state.life = 'starting'
-    const bootstrap = this.#bootstrapFor(index)
+    const bootstrap = this.#bootstrapFor(index, again)
     const hold = this.#holdFor(index)
     const node = await this.#components.starter.start(index, { bootstrap, signal, ...(hold === undefined ? {} : { holdPhase: hold }) })
     state.node = node
@@ -238,10 +238,14 @@ export class MeshRunner {
     return state
   }
 
-  /** The first node's address for a newcomer, as an operator would give it; for one that comes back whoever is alive. */
-  #bootstrapFor(index: number): string[] {
-    const living = this.states.filter(state => state.life === 'alive' && state.index !== index && state.node !== null)
-    return living.slice(0, 1).flatMap(state => state.node!.addresses)
+  /**
+   * One live node's address for a newcomer, as an operator would give it. For one that comes back all that it may have met, the dead ones too:
+   * they come back where they were, and after all were down somebody must call first.
+   */
+  #bootstrapFor(index: number, again: boolean): string[] {
+    const known = this.states.filter(state => state.index !== index && state.node !== null && state.life !== 'left')
+    const chosen = again ? known : known.filter(state => state.life === 'alive').slice(0, 1)
+    return chosen.flatMap(state => state.node!.addresses)
   }
 
   #holdFor(index: number): string | undefined {
