@@ -1,8 +1,16 @@
 // How a node gets to the record that should be its head: envelopes, bodies, anchors, and what is left out until it can be had.
 
 import { chooseHead } from './chain/choice.ts'
-import { ancestorAt, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
-import { COMPUTE_TRIES, FETCH_AHEAD_RECORDS, KEEP_ROUNDS, MAX_HOLDERS, MAX_UNKNOWN_CONTRIBUTIONS, RECOMPUTE_ROUNDS } from './constants.ts'
+import { ancestorAt, fell, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
+import {
+  COMPUTE_TRIES,
+  FETCH_AHEAD_RECORDS,
+  GIVE_UP_FETCHES,
+  KEEP_ROUNDS,
+  MAX_HOLDERS,
+  MAX_UNKNOWN_CONTRIBUTIONS,
+  RECOMPUTE_ROUNDS
+} from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { addHolder, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
 
@@ -85,6 +93,7 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
       continue
     }
     record.leftOut = false
+    record.retryAt = state.now
     record.wantedSince = null
     state.treeChanged = true
   }
@@ -143,9 +152,10 @@ export function askEnvelope(state: RoundsState, cid: string, holders: readonly s
   let unknown = state.unknown.get(cid)
   if (unknown === undefined) {
     if (state.unknown.size >= MAX_UNKNOWN_CONTRIBUTIONS) {
-      // Records come first: for them the oldest mere rumour is forgotten.
-      if (!state.lacking.has(cid)) return
-      state.unknown.delete(state.unknown.keys().next().value!)
+      // Records come first: for them the oldest mere rumour is forgotten. The rest is asked for when these are answered.
+      const oldest = state.unknown.keys().next().value!
+      if (!state.lacking.has(cid) || state.lacking.has(oldest)) return
+      state.unknown.delete(oldest)
     }
     unknown = { holders: new Set(), askedAt: null }
     state.unknown.set(cid, unknown)
@@ -180,7 +190,22 @@ export function askHeads(state: RoundsState, out: RoundCommand[]): void {
     if (!state.tree.byCid.has(head) && !state.tooOld.has(head) && !state.orphans.has(head)) unknown.add(head)
   for (const { parent } of state.orphans.values()) if (!state.orphans.has(parent) && !state.tree.byCid.has(parent)) unknown.add(parent)
   for (const cid of unknown) askRecord(state, cid, peersAt(state, cid), out)
-  for (const cid of state.lacking.keys()) {
+  for (const record of state.incomplete) {
+    if (record.status !== 'incomplete' || state.tree.byCid.get(record.cid) !== record) state.incomplete.delete(record)
+    else if (state.now - record.seenAt > GIVE_UP_FETCHES * state.rules.fetchTimeoutMs && peersAt(state, record.cid).length === 0) {
+      // If it is part of something after all, its descendants will have it fetched again.
+      fell(state.tree, record)
+      state.incomplete.delete(record)
+      out.push({ type: 'report', code: 'record_unavailable', subject: record.cid, peer: record.closer, round: record.round })
+    }
+  }
+  for (const [cid, waiting] of state.lacking) {
+    for (const record of waiting) if (!state.tree.byCid.has(record)) waiting.delete(record)
+    if (waiting.size === 0) {
+      state.lacking.delete(cid)
+      state.unknown.delete(cid)
+      continue
+    }
     askEnvelope(state, cid, [], out)
     state.headsAt = Math.min(state.headsAt, state.now + state.rules.fetchTimeoutMs)
   }

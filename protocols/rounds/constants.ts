@@ -45,8 +45,8 @@ export const MAX_HOLDERS = 16
 /** Open contributions of one author for one parent record. Two, so that an author who signs two different ones cannot split the mesh by showing each half one of them. */
 export const MAX_PER_AUTHOR_AND_PARENT = 2
 
-/** Open contributions in all: four times what fits into a record. */
-export const MAX_OPEN_CONTRIBUTIONS = 4_096
+/** Open contributions in all: twice what fits into a record, and few enough that looking through them at each event costs nothing. */
+export const MAX_OPEN_CONTRIBUTIONS = 2_048
 
 /** Contributions to records that we do not have: kept for the moment when the record arrives a little late. */
 export const MAX_STRAY_CONTRIBUTIONS = 1_024
@@ -62,6 +62,12 @@ export const MAX_RECORDS_PER_CLOSER = 2
 
 /** Records outside our own chain, in all: a newcomer's whole chain must fit. */
 export const MAX_RECORDS_OFF_CHAIN = 16_384
+
+/** CIDs listed in records outside our own chain, in all: bounds what the records of a flood can say. */
+export const MAX_LISTED_OFF_CHAIN = 262_144
+
+/** Fetch timeouts after which a record whose contributions nobody can show is forgotten. */
+export const GIVE_UP_FETCHES = 10
 
 /** Records whose parents we do not have. */
 export const MAX_ORPHAN_RECORDS = 1_024

@@ -6,6 +6,7 @@ import { ancestorAt, fell, knownAt, pathToReady, plant, subtree, type TreeRecord
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
 import {
   COMPUTE_SMOOTHING,
+  MAX_LISTED_OFF_CHAIN,
   MAX_OPEN_CONTRIBUTIONS,
   MAX_ORPHAN_RECORDS,
   MAX_PEERS,
@@ -194,7 +195,8 @@ export function remember(state: RoundsState, cid: string, contribution: Contribu
     failures: 0
   }
   state.contributions.set(cid, open)
-  state.placed = null
+  const age = ageAfter(state.head, contribution)
+  if (age !== null) state.placed?.push({ open, age })
   const siblings = state.byParent.get(contribution.parent)
   if (siblings === undefined) state.byParent.set(contribution.parent, new Set([cid]))
   else siblings.add(cid)
@@ -327,10 +329,11 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
       refuse('too_many_records')
       return
     }
-    if (tree.byCid.size - (state.head.round - tree.root.round) > MAX_RECORDS_OFF_CHAIN) {
-      refuse('too_many_records')
-      return
-    }
+  }
+  const listed = state.listedOffChain + record.contributions.length
+  if (tree.byCid.size - (state.head.round - tree.root.round) > MAX_RECORDS_OFF_CHAIN || listed > MAX_LISTED_OFF_CHAIN) {
+    refuse('too_many_records')
+    return
   }
   const grown = [{ parent, cid, record }]
   for (let next = grown.pop(); next !== undefined; next = grown.pop()) {
@@ -340,6 +343,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
       entry.asked = 'compute'
       entry.askedAt = closedSince
     }
+    state.listedOffChain += next.record.contributions.length
     state.orphans.delete(next.cid)
     state.treeChanged = true
     examine(state, entry, out)
@@ -430,21 +434,19 @@ export function examine(state: RoundsState, entry: TreeRecord, out: RoundCommand
     invalidate(state, entry, 'bad_parent', out)
     return
   }
-  // Ages and ranks need the parent's own parts: it is looked at again when those are known.
-  if (parent.status === 'incomplete') return
+  state.incomplete.add(entry)
+  // Ages and ranks need the parent's own parts: it is looked at again when those are known. What it lacks can be asked for all the same.
+  if (parent.status === 'incomplete') {
+    lack(state, entry, entry.record!.contributions, out)
+    return
+  }
   const check = checkRecord(state.rules, parent, entry.record!, lookUpIn(state))
   if ('reason' in check) {
     invalidate(state, entry, check.reason, out)
     return
   }
   if ('missing' in check) {
-    state.headsChanged = true
-    for (const cid of check.missing) {
-      const waiting = state.lacking.get(cid)
-      if (waiting === undefined) state.lacking.set(cid, new Set([entry.cid]))
-      else waiting.add(entry.cid)
-      askEnvelope(state, cid, [entry.closer, ...peersAt(state, entry.cid)], out)
-    }
+    lack(state, entry, check.missing, out)
     return
   }
   entry.status = 'valid'
@@ -453,6 +455,18 @@ export function examine(state: RoundsState, entry: TreeRecord, out: RoundCommand
   entry.recent = [authors, ...parent.recent].slice(0, state.rules.recentRounds ?? RECENT_ROUNDS)
   state.treeChanged = true
   for (const child of entry.children) examine(state, child, out)
+}
+
+function lack(state: RoundsState, entry: TreeRecord, contributions: readonly string[], out: RoundCommand[]): void {
+  state.headsChanged = true
+  const holders = [entry.closer, ...peersAt(state, entry.cid)]
+  for (const cid of contributions) {
+    if (state.contributions.has(cid) || state.refusals.has(cid)) continue
+    const waiting = state.lacking.get(cid)
+    if (waiting === undefined) state.lacking.set(cid, new Set([entry.cid]))
+    else waiting.add(entry.cid)
+    askEnvelope(state, cid, holders, out)
+  }
 }
 
 function lookUpIn(state: RoundsState): LookUp {

@@ -6,7 +6,7 @@ import { chooseHead } from './chain/choice.ts'
 import { fateOf } from './chain/fates.ts'
 import { commonAncestor, fell, genesisTree, pathToReady, plant, prune, type TreeRecord } from './chain/record-tree.ts'
 import { checkContribution } from './chain/validity.ts'
-import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS } from './constants.ts'
+import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS, MAX_ROUNDS_AHEAD } from './constants.ts'
 import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
 import { drop, examine, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
@@ -69,6 +69,8 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     headsChanged: true,
     headsAt: start.now,
     leftOut: new Set(),
+    incomplete: new Set(),
+    listedOffChain: 0,
     target: tree.root,
     orphans: new Map(),
     tooOld: new Set(),
@@ -115,6 +117,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
   }
   state.lacking.clear()
   state.head = chooseHead(tree, rules.run, hasAnchor)
+  state.head.adoptedAt = start.now
   state.target = chooseHead(tree, rules.run, mayBeHead)
   state.placed = null
   forget(state)
@@ -249,9 +252,15 @@ function forget(state: RoundsState): void {
   prune(tree, head, target, named, FORK_WINDOW_ROUNDS, BRANCH_KEEP_ROUNDS)
   const needed = new Set(state.lacking.keys())
   for (const record of [...pathToReady(target), ...state.leftOut]) for (const cid of record.record!.contributions) needed.add(cid)
+  const parents = new Set([head.cid, head.parentCid, target.cid, ...pathToReady(target).map(record => record.cid)])
   for (const open of [...state.contributions.values()]) {
-    if (open.contribution.round < head.round && !needed.has(open.cid)) drop(state, open)
+    const { round, parent } = open.contribution
+    const hasPlace = round >= head.round && round <= head.round + 1 + MAX_ROUNDS_AHEAD && (parents.has(parent) || !tree.byCid.has(parent))
+    if (!hasPlace && !needed.has(open.cid)) drop(state, open)
   }
+  state.listedOffChain = 0
+  for (const record of tree.byCid.values())
+    if (!record.ready && !record.passed) state.listedOffChain += record.record?.contributions.length ?? 0
   for (const [cid, waiting] of state.lacking) {
     for (const record of waiting) if (!tree.byCid.has(record)) waiting.delete(record)
     if (waiting.size === 0) state.lacking.delete(cid)

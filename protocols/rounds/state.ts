@@ -55,6 +55,9 @@ export interface RoundsState {
   /** ms; when an unanswered question for a head or an envelope is asked again. */
   headsAt: number
   leftOut: Set<TreeRecord>
+  incomplete: Set<TreeRecord>
+  /** CIDs that records listed which came since the last adoption, and those off our chain before it. */
+  listedOffChain: number
   target: TreeRecord
   orphans: Map<string, RoundRecord>
   /** Heads and ancestors of branches that parted before our root. */

@@ -19,7 +19,9 @@ const KEPT_ODD: { [seed: number]: string } = {
   25: 'a joiner asked for an anchor that nobody keeps',
   26: 'three nodes stayed behind a short retention',
   38: 'a heavier branch was forgotten because it was shorter',
-  94: 'two nodes stayed behind a short retention'
+  94: 'two nodes stayed behind a short retention',
+  3072: 'a node that was behind asked for the envelopes of one record after the other',
+  3116: 'contributions to a branch that lost were kept'
 }
 
 const seeds = (kept: { [seed: number]: string }): number[] =>

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { rankHash } from '../../../../protocols/rounds/closing.ts'
+import { closingOrder } from '../../../../protocols/rounds/closing.ts'
 import {
   advance,
   type Contribution,
   createRounds,
   type RoundCommand,
   type RoundEvent,
+  type RoundRecord,
+  type RoundsStart,
   type RoundsState,
   type RunRules,
   viewOf
@@ -23,11 +25,10 @@ const RULES: RunRules = {
   maxTokensPerRound: 1_000
 }
 
-/** Peers in the order in which they may close round 1. */
-const order = (rules: RunRules, peers: string[], round = 1): string[] =>
-  [...peers].sort((a, b) => (rankHash(rules.run, round, a) < rankHash(rules.run, round, b) ? -1 : 1))
+/** The named peers in the order in which they may close round 1. */
+const [FIRST, SECOND, THIRD] = closingOrder('run', 1, RULES.genesisPeers, []) as [string, string, string]
 
-const contributionOf = (peer: string, round = 1, parent = 'run', tokens = 100): Contribution => ({
+const made = (peer: string, round = 1, parent = 'run', tokens = 100): Contribution => ({
   run: 'run',
   round,
   parent,
@@ -37,78 +38,580 @@ const contributionOf = (peer: string, round = 1, parent = 'run', tokens = 100): 
   loss: 2,
   codec: 'f32',
   norm: 1,
-  body: `body ${peer} ${round}`
+  body: `body of ${peer} ${round}`
+})
+const nameOf = (peer: string, round = 1): string => `${peer}${round}`
+const recordOf = (closer: string, contributions: string[], round = 1, parent = 'run'): RoundRecord => ({
+  run: 'run',
+  round,
+  parent,
+  contributions,
+  anchor: `anchor of ${contributions.join()}`,
+  closer
 })
 
-/** One node under test: remembers the clock and all commands. */
+type Commands<T> = Extract<RoundCommand, { type: T }>[]
+const of = <T extends RoundCommand['type']>(commands: RoundCommand[], type: T): Commands<T> =>
+  commands.filter(command => command.type === type) as Commands<T>
+
+/** One node whose world is told by hand. */
 class Node {
   now = 0
-  state: RoundsState
-  commands: RoundCommand[] = []
-  constructor(self: string | null, rules: RunRules = RULES, state?: RoundsState) {
-    this.state = state ?? createRounds(rules, self, { now: 0 })
+  readonly state: RoundsState
+  constructor(self: string | null, rules: Partial<RunRules> = {}, start: Partial<RoundsStart> = {}) {
+    this.state = createRounds({ ...RULES, ...rules }, self, { now: 0, ...start })
+    this.tell({ type: 'tick' }, { type: 'synced' })
+  }
+  get view(): ReturnType<typeof viewOf> {
+    return viewOf(this.state)
   }
   tell(...events: RoundEvent[]): RoundCommand[] {
-    const commands = events.flatMap(event => advance(this.state, event, this.now).commands)
-    this.commands.push(...commands)
-    return commands
+    return events.flatMap(event => advance(this.state, event, this.now).commands)
   }
   at(now: number, ...events: RoundEvent[]): RoundCommand[] {
     this.now = now
     return this.tell(...events, { type: 'tick' })
   }
-  live(...peers: string[]): RoundCommand[] {
-    const { head, round } = viewOf(this.state)
-    return this.tell(...peers.map(peer => ({ type: 'peerLive' as const, peer, head, round, trains: true })))
+  live(peers: string[], trains = true): RoundCommand[] {
+    const { head, round } = this.view
+    return this.tell(...peers.map(peer => ({ type: 'peerLive' as const, peer, head, round, trains })))
   }
-  /** A contribution of that peer, held here and by its author. */
-  held(peer: string, round = 1, parent = 'run', tokens = 100): RoundCommand[] {
-    const cid = `c ${peer} ${round}`
-    return this.tell(
-      { type: 'contribution', cid, contribution: contributionOf(peer, round, parent, tokens) },
-      { type: 'contributionHeld', cid }
-    )
+  seen(peer: string, round = 1, parent = 'run', tokens = 100): RoundCommand[] {
+    return this.tell({ type: 'contribution', cid: nameOf(peer, round), contribution: made(peer, round, parent, tokens) })
+  }
+  /** Contributions of these peers, whole here. */
+  held(peers: string[], round = 1, parent = 'run'): RoundCommand[] {
+    return peers.flatMap(peer => [...this.seen(peer, round, parent), ...this.tell({ type: 'contributionHeld', cid: nameOf(peer, round) })])
+  }
+  holding(peer: string, ...contributions: string[]): RoundCommand[] {
+    return this.tell({ type: 'holding', peer, contributions })
+  }
+  record(cid: string, record: RoundRecord): RoundCommand[] {
+    return this.tell({ type: 'record', cid, record })
+  }
+  computed(cid: string, record: RoundRecord): RoundCommand[] {
+    return this.tell({ type: 'recordComputed', cid, anchor: record.anchor })
   }
 }
 
-const of = <T extends RoundCommand['type']>(commands: RoundCommand[], type: T): Extract<RoundCommand, { type: T }>[] =>
-  commands.filter((command): command is Extract<RoundCommand, { type: T }> => command.type === type)
+/** A node that holds what all three gave in round 1, and knows that the others hold its own. */
+function full(self: string, rules: Partial<RunRules> = {}): { node: Node; commands: RoundCommand[] } {
+  const node = new Node(self, rules)
+  const others = RULES.genesisPeers.filter(peer => peer !== self)
+  const commands = [...node.live(others), ...node.held(RULES.genesisPeers), ...node.holding(others[0]!, nameOf(self))]
+  return { node, commands }
+}
 
-describe('advance()', () => {
-  const [first, second, third] = order(RULES, RULES.genesisPeers) as [string, string, string]
+const ALL = ['A1', 'B1', 'C1']
 
-  it('closes at once when it is first in rank and holds what all live trainers gave', () => {
-    const node = new Node(first)
-    assert.equal(of(node.tell({ type: 'tick' }), 'syncHeads').length, 1)
-    node.tell({ type: 'synced' })
-    node.live(second, third)
-    assert.deepEqual(of(node.held(second), 'close'), [])
-    node.held(third)
-    node.held(first)
-    assert.deepEqual(of(node.commands, 'close'), [])
-    const [close] = of(node.tell({ type: 'holding', peer: second, contributions: [`c ${first} 1`] }), 'close')
+describe('closing a round', () => {
+  it('is for the first in rank as soon as all live trainers have given', () => {
+    const { node, commands } = full(FIRST)
+    const [close] = of(commands, 'close')
     assert.deepEqual(close, {
       type: 'close',
       round: 1,
       parent: 'run',
       parentAnchor: 'anchor0',
-      contributions: ['A', 'B', 'C'].map(peer => ({ cid: `c ${peer} 1`, age: 0, peer, tokens: 100 }))
+      contributions: ['A', 'B', 'C'].map(peer => ({ cid: nameOf(peer), age: 0, peer, tokens: 100 }))
     })
-    const record = {
-      run: 'run',
-      round: 1,
-      parent: 'run',
-      contributions: close!.contributions.map(({ cid }) => cid),
-      anchor: 'anchor1',
-      closer: first
-    }
-    const done = node.tell({ type: 'record', cid: 'r1', record }, { type: 'recordComputed', cid: 'r1', anchor: 'anchor1' })
-    assert.deepEqual(of(done, 'compute'), [])
+    const record = recordOf(FIRST, ALL)
+    assert.deepEqual(of(node.record('r1', record), 'compute'), [], 'it was computed before it was signed')
+    const done = node.computed('r1', record)
     assert.deepEqual(of(done, 'publish'), [{ type: 'publish', cid: 'r1' }])
     const [adopt] = of(done, 'adopt')
-    assert.deepEqual(adopt!.own, [{ cid: `c ${first} 1`, fate: 'included' }])
-    assert.equal(adopt!.previous, 'run')
-    assert.equal(adopt!.fork, false)
-    assert.equal(viewOf(node.state).round, 1)
+    assert.deepEqual(adopt!.own, [{ cid: nameOf(FIRST), fate: 'included' }])
+    assert.deepEqual([adopt!.previous, adopt!.fork, node.view.round], ['run', false, 1])
+  })
+
+  it('is for each further rank a grace later, counting live nodes only', () => {
+    const { node: second, commands } = full(SECOND)
+    assert.deepEqual(of(commands, 'close'), [])
+    assert.equal(second.state.nextAt, 3_000)
+    assert.deepEqual(of(second.at(2_999), 'close'), [])
+    assert.equal(of(second.at(3_000), 'close').length, 1)
+    const { node: third } = full(THIRD)
+    assert.equal(of(third.tell({ type: 'peerGone', peer: SECOND }), 'close').length, 0)
+    assert.equal(of(third.at(3_000), 'close').length, 1, 'one live node is ahead')
+  })
+
+  it('waits for a live trainer to the deadline, once; then no longer until it gives again', () => {
+    const node = new Node(FIRST)
+    node.live([SECOND, THIRD])
+    node.held([FIRST, SECOND])
+    node.holding(SECOND, nameOf(FIRST))
+    assert.deepEqual(of(node.at(19_999), 'close'), [])
+    const commands = node.at(20_000)
+    assert.equal(of(commands, 'close').length, 1)
+    assert.deepEqual(
+      of(commands, 'report').map(({ code, subject }) => [code, subject]),
+      [['peer_silent', THIRD]]
+    )
+    const record = recordOf(FIRST, [nameOf(FIRST), nameOf(SECOND)].sort())
+    node.record('r1', record)
+    node.computed('r1', record)
+    node.live([SECOND, THIRD])
+    const [before] = closingOrder('run', 2, RULES.genesisPeers, []).filter(peer => peer !== THIRD)
+    node.held([FIRST, SECOND], 2, 'r1')
+    const next = node.holding(SECOND, nameOf(FIRST, 2))
+    const later = before === FIRST ? next : node.at(node.now + 3_000)
+    assert.equal(of(later, 'close').length, 1, 'the silent one is not waited for')
+    assert.ok(!node.state.silent.has(SECOND) && node.state.silent.has(THIRD))
+    node.seen(THIRD, 2, 'r1')
+    assert.ok(!node.state.silent.has(THIRD))
+  })
+
+  it('does not wait for those who only look on', () => {
+    const node = new Node(FIRST)
+    node.live([SECOND])
+    node.live([THIRD], false)
+    node.held([FIRST, SECOND])
+    assert.equal(of(node.holding(THIRD, nameOf(FIRST)), 'close').length, 1)
+  })
+
+  it('counts only what another live node holds too', () => {
+    const { node } = full(FIRST)
+    const alone = new Node(FIRST)
+    alone.live([SECOND, THIRD])
+    alone.held([FIRST, SECOND, THIRD])
+    const [close] = of(alone.at(20_000), 'close')
+    assert.deepEqual(
+      close!.contributions.map(({ peer }) => peer),
+      [SECOND, THIRD].sort(),
+      'nobody else is known to hold our own'
+    )
+    assert.ok(node.state.closing !== null)
+  })
+
+  it('counts everything when nobody else is live', () => {
+    const node = new Node(FIRST)
+    node.live([SECOND])
+    node.held([FIRST, SECOND])
+    const commands = node.tell({ type: 'peerGone', peer: SECOND })
+    assert.equal(of(commands, 'close')[0]!.contributions.length, 2)
+  })
+
+  it('waits below the quorum, says for how many, and goes on when another comes', () => {
+    const node = new Node(FIRST)
+    node.held([FIRST])
+    const commands = node.at(100_000)
+    assert.deepEqual(of(commands, 'close'), [])
+    assert.equal(node.view.waitingFor, 'waiting for 1 more')
+    node.live(['X'])
+    assert.equal(node.view.waitingFor, null)
+    node.held(['X'])
+    assert.equal(of(node.holding('X', nameOf(FIRST)), 'close').length, 1)
+  })
+
+  it('with a quorum of 1 a node goes on alone', () => {
+    const node = new Node('A', { quorum: 1, genesisPeers: ['A'] })
+    assert.equal(of(node.held(['A']), 'close').length, 1)
+  })
+
+  it('is for other contributors when no ranked node is live', () => {
+    const node = new Node('X', { genesisPeers: ['gone'] })
+    node.live(['Y'])
+    node.held(['X', 'Y'])
+    node.holding('Y', 'X1')
+    assert.equal(of(node.at(3_000), 'close').length, 1)
+  })
+
+  it('is not for who neither is ranked nor contributes, nor for who is not admitted', () => {
+    for (const [self, admission] of [
+      ['X', 'open'],
+      [FIRST, ['B', 'C', 'A'].filter(peer => peer !== FIRST)]
+    ] as const) {
+      const node = new Node(self, { admission: admission === 'open' ? admission : [...admission] }, { trains: false })
+      node.live([SECOND, THIRD])
+      node.held([SECOND, THIRD])
+      assert.deepEqual(of(node.at(100_000), 'close'), [])
+    }
+  })
+
+  it('is tried again after a failure', () => {
+    const { node } = full(FIRST)
+    const failed = node.tell({ type: 'closeFailed', round: 1, reason: 'disk_full' })
+    assert.deepEqual(of(failed, 'close'), [])
+    assert.equal(of(failed, 'report')[0]!.code, 'disk_full')
+    assert.equal(of(node.at(3_000), 'close').length, 1)
+  })
+
+  it('leaves those ahead the time that an anchor takes to compute', () => {
+    const { node } = full(SECOND)
+    node.at(3_000)
+    node.now = 7_000
+    const record = recordOf(SECOND, ALL)
+    node.record('r1', record)
+    node.computed('r1', record)
+    assert.equal(node.state.computeMs, 2_000)
+  })
+
+  it('takes late contributions into the next round, with age 1', () => {
+    const node = new Node(FIRST)
+    node.live([SECOND, THIRD])
+    node.held([FIRST, SECOND])
+    node.holding(SECOND, nameOf(FIRST))
+    node.at(20_000)
+    const record = recordOf(FIRST, [nameOf(FIRST), nameOf(SECOND)].sort())
+    node.record('r1', record)
+    node.computed('r1', record)
+    const late = node.held([THIRD])
+    assert.deepEqual(
+      of(late, 'report').map(({ code }) => code),
+      ['late']
+    )
+    node.live([SECOND, THIRD])
+    node.held([FIRST, SECOND], 2, 'r1')
+    node.holding(SECOND, nameOf(FIRST, 2))
+    const [close] = of([...node.at(node.now + 20_000), ...node.at(node.now + 9_000)], 'close')
+    assert.deepEqual(
+      close!.contributions.map(({ cid, age }) => [cid, age]),
+      ['A', 'B', 'C'].map(peer => (peer === THIRD ? [nameOf(peer), 1] : [nameOf(peer, 2), 0]))
+    )
+  })
+})
+
+describe("somebody else's record", () => {
+  it('is computed when its parts are here, and adopted', () => {
+    const { node } = full(THIRD)
+    const record = recordOf(FIRST, ALL)
+    const [compute] = of(node.record('r1', record), 'compute')
+    assert.equal(compute!.parentAnchor, 'anchor0')
+    assert.deepEqual(
+      compute!.contributions.map(({ cid }) => cid),
+      ALL
+    )
+    const done = node.computed('r1', record)
+    assert.equal(of(done, 'adopt').length, 1)
+    assert.deepEqual(of(done, 'publish'), [])
+  })
+
+  it('has its unknown parts fetched from whoever has it, envelopes first', () => {
+    const node = new Node('X')
+    node.tell({ type: 'peerLive', peer: SECOND, head: 'r1', round: 1, trains: true })
+    const asked = node.record('r1', recordOf(FIRST, ['A1', 'B1']))
+    assert.deepEqual(
+      of(asked, 'fetchContribution').map(({ cid, body, holders }) => [cid, body, [...holders].sort()]),
+      ['A1', 'B1'].map(cid => [cid, false, [FIRST, SECOND].sort()])
+    )
+    const bodies = [...node.seen('A'), ...node.seen('B')]
+    assert.deepEqual(
+      of(bodies, 'fetchContribution').map(({ cid, body }) => [cid, body]),
+      [
+        ['A1', true],
+        ['B1', true]
+      ].filter(([cid]) => cid !== 'A1' || true)
+    )
+    node.tell({ type: 'contributionHeld', cid: 'A1' })
+    assert.equal(of(node.tell({ type: 'contributionHeld', cid: 'B1' }), 'compute').length, 1)
+  })
+
+  it('holds up our own closing for one fetch; then it is left out, and chosen after all when its parts come', () => {
+    const node = new Node(SECOND)
+    node.live([FIRST, THIRD])
+    node.held([SECOND, THIRD])
+    node.holding(THIRD, nameOf(SECOND))
+    const record = recordOf(FIRST, ALL)
+    node.seen(FIRST)
+    node.record('r1', record)
+    assert.deepEqual(of(node.at(9_999), 'close'), [])
+    const left = node.at(10_000)
+    assert.equal(of(left, 'report')[0]!.code, 'record_unavailable')
+    assert.deepEqual(of(left, 'close'), [], 'the author still has to give by the deadline')
+    assert.equal(of(node.at(20_000), 'close').length, 1)
+    const own = recordOf(SECOND, [nameOf(SECOND), nameOf(THIRD)].sort())
+    node.record('own', own)
+    assert.equal(of(node.computed('own', own), 'publish').length, 1)
+    assert.equal(of(node.tell({ type: 'contributionHeld', cid: nameOf(FIRST) }), 'compute').length, 1)
+    const [adopt] = of(node.computed('r1', record), 'adopt')
+    assert.deepEqual([adopt!.cid, adopt!.fork, adopt!.previous, adopt!.ancestor], ['r1', true, 'own', { cid: 'run', round: 0 }])
+  })
+
+  it('is invalid when its anchor is another, and the round goes on without it', () => {
+    const { node } = full(SECOND)
+    node.record('r1', recordOf(FIRST, ALL))
+    const commands = node.tell({ type: 'recordComputed', cid: 'r1', anchor: 'something else' })
+    assert.deepEqual(
+      of(commands, 'report').map(({ code, peer }) => [code, peer]),
+      [['anchor_mismatch', FIRST]]
+    )
+    assert.equal(of([...commands, ...node.at(10_000)], 'close').length, 1)
+  })
+
+  it('is invalid when it lists what was refused by content', () => {
+    const { node } = full(SECOND)
+    node.tell({ type: 'contributionRefused', cid: nameOf(THIRD), reason: 'non_finite' })
+    const commands = node.record('r1', recordOf(FIRST, ALL))
+    assert.equal(of(commands, 'report')[0]!.code, 'bad_contribution')
+    assert.deepEqual(of(commands, 'compute'), [])
+  })
+
+  it('is taken with its chain, whatever comes first', () => {
+    const node = new Node('X')
+    const one = recordOf('A', ['A1', 'B1'])
+    const two = recordOf('B', ['A2', 'B2'], 2, 'r1')
+    const orphan = node.record('r2', two)
+    assert.deepEqual(of(orphan, 'fetchRecord')[0]!.cid, 'r1')
+    node.record('r1', one)
+    for (const peer of ['A', 'B']) {
+      node.held([peer])
+      node.held([peer], 2, 'r1')
+    }
+    node.computed('r1', one)
+    node.computed('r2', two)
+    assert.equal(node.view.head, 'r2')
+  })
+
+  it('that is far ahead is reached by an anchor of others', () => {
+    const node = new Node('X')
+    node.live(['A', 'B'])
+    let parent = 'run'
+    const commands: RoundCommand[] = []
+    for (let round = 1; round <= 10; round++) {
+      for (const peer of ['A', 'B']) node.seen(peer, round, parent)
+      commands.push(...node.record(`r${round}`, recordOf('A', [nameOf('A', round), nameOf('B', round)], round, parent)))
+      parent = `r${round}`
+    }
+    const asked = of(commands, 'fetchAnchor').at(-1)!
+    assert.ok(asked.round >= 5, `round ${asked.round}`)
+    const at = asked.cid
+    const taken = node.tell({ type: 'recordComputed', cid: at, anchor: asked.anchor })
+    assert.deepEqual(
+      of(taken, 'adopt').map(({ cid }) => cid),
+      [at]
+    )
+    assert.equal(of(taken, 'report')[0]!.code, 'joined_by_anchor')
+  })
+})
+
+describe('two records for one parent', () => {
+  const lists = [
+    [FIRST, ALL],
+    [SECOND, ALL]
+  ] as const
+  it('end in the same one whichever comes first', () => {
+    const heads = [lists, [...lists].reverse()].map(order => {
+      const { node } = full(THIRD)
+      for (const [closer, list] of order) {
+        const record = recordOf(closer, [...list])
+        node.record(`by ${closer}`, record)
+        node.computed(`by ${closer}`, record)
+      }
+      return node.view.head
+    })
+    assert.deepEqual(heads, [`by ${FIRST}`, `by ${FIRST}`])
+  })
+
+  it('our own is not shown when the mesh moved on, or when a better one is here', () => {
+    for (const adopted of [true, false]) {
+      const { node } = full(SECOND)
+      node.at(3_000)
+      const theirs = recordOf(FIRST, ALL)
+      node.record('theirs', theirs)
+      if (adopted) node.computed('theirs', theirs)
+      const ours = recordOf(SECOND, ALL)
+      const commands = [...node.record('ours', ours), ...node.computed('ours', ours)]
+      assert.deepEqual(of(commands, 'publish'), [])
+      assert.equal(of(commands, 'report')[0]!.code, 'superseded')
+    }
+  })
+})
+
+describe('a rival', () => {
+  /** The second holds all; the first closes without the third. */
+  const leftOut = (at: number, third: (node: Node) => void): { node: Node; commands: RoundCommand[] } => {
+    const node = new Node(SECOND)
+    node.live([FIRST, THIRD])
+    node.held([FIRST, SECOND])
+    third(node)
+    node.now = at
+    const record = recordOf(FIRST, [nameOf(FIRST), nameOf(SECOND)].sort())
+    node.record('r1', record)
+    return { node, commands: [...node.computed('r1', record), ...node.at(at + 3_000)] }
+  }
+
+  it('is proposed for what was held in time and left out', () => {
+    const { node, commands } = leftOut(5_000, each => each.held([THIRD]))
+    const [close] = of(commands, 'close')
+    assert.equal(close!.parent, 'run')
+    assert.equal(close!.round, 1)
+    assert.deepEqual(
+      close!.contributions.map(({ cid }) => cid),
+      ALL
+    )
+    const rival = recordOf(SECOND, ALL)
+    node.record('rival', rival)
+    const done = node.computed('rival', rival)
+    assert.deepEqual(of(done, 'publish'), [{ type: 'publish', cid: 'rival' }])
+    assert.equal(of(done, 'adopt')[0]!.fork, true)
+  })
+
+  it('is not proposed for what came within a grace of the record', () => {
+    const { commands } = leftOut(5_000, node => {
+      node.now = 2_500
+      node.held([THIRD])
+    })
+    assert.deepEqual(of(commands, 'close'), [])
+  })
+
+  it('is not proposed for what was not whole', () => {
+    const { commands } = leftOut(5_000, node => node.seen(THIRD))
+    assert.deepEqual(of(commands, 'close'), [])
+  })
+
+  it('is not proposed for strangers, whose work weighs nothing yet', () => {
+    const { commands } = leftOut(5_000, node => node.held(['X']))
+    assert.deepEqual(of(commands, 'close'), [])
+  })
+})
+
+describe('a gap in the timers', () => {
+  it('means asking for heads before anything is closed', () => {
+    const { node } = full(SECOND)
+    assert.deepEqual(of(node.at(100_000, { type: 'paused' }), 'syncHeads').length, 1)
+    assert.deepEqual(of(node.at(101_000), 'close'), [])
+    assert.equal(of([...node.tell({ type: 'synced' }), ...node.at(105_000)], 'close').length, 1)
+  })
+
+  it('does not last for ever when the answer never comes', () => {
+    const { node } = full(SECOND)
+    node.at(100_000, { type: 'paused' })
+    assert.equal(of([...node.at(120_000), ...node.at(124_000)], 'close').length, 1)
+  })
+
+  it('makes what was being closed before it unwanted', () => {
+    const { node } = full(FIRST)
+    node.at(100_000, { type: 'paused' })
+    const record = recordOf(FIRST, ALL)
+    const commands = [...node.record('r1', record), ...node.computed('r1', record)]
+    assert.deepEqual(of(commands, 'publish'), [])
+    assert.equal(node.view.head, 'run')
+  })
+})
+
+describe('createRounds()', () => {
+  it('goes on from what is on disk, and asks for heads first', () => {
+    const one = recordOf('A', ['A1', 'B1'])
+    const two = recordOf('B', ['A2', 'B2'], 2, 'r1')
+    const contributions = ['A', 'B'].flatMap(peer => [
+      { cid: nameOf(peer), contribution: made(peer), held: true },
+      { cid: nameOf(peer, 2), contribution: made(peer, 2, 'r1'), held: true },
+      { cid: nameOf(peer, 3), contribution: made(peer, 3, 'r2'), held: peer === 'A' }
+    ])
+    const state = createRounds(RULES, 'A', {
+      now: 5,
+      records: [
+        { cid: 'r1', record: one, ready: true },
+        { cid: 'r2', record: two, ready: true }
+      ],
+      contributions
+    })
+    const view = viewOf(state)
+    assert.deepEqual([view.head, view.round, view.syncing], ['r2', 2, true])
+    assert.deepEqual(
+      view.own.map(({ cid, fate }) => [cid, fate]),
+      [
+        ['A1', 'included'],
+        ['A2', 'included'],
+        ['A3', null]
+      ]
+    )
+    const { commands } = advance(state, { type: 'tick' }, 5)
+    assert.equal(of(commands, 'syncHeads').length, 1)
+    assert.deepEqual(of(commands, 'announceHolding')[0]!.contributions, ['A3'])
+    assert.deepEqual(
+      of(commands, 'fetchContribution').map(({ cid, body }) => [cid, body]),
+      [['B3', true]]
+    )
+  })
+
+  it('goes on with a record whose anchor was not computed yet', () => {
+    const one = recordOf('A', ['A1', 'B1'])
+    const node = new Node(
+      'C',
+      {},
+      {
+        records: [{ cid: 'r1', record: one, ready: false }],
+        contributions: ['A', 'B'].map(peer => ({ cid: nameOf(peer), contribution: made(peer), held: true }))
+      }
+    )
+    assert.equal(node.view.moving?.cid, 'r1')
+    node.computed('r1', one)
+    assert.equal(node.view.head, 'r1')
+  })
+})
+
+describe('a flood', () => {
+  it('of contributions is bounded for each author, and strangers make room for the known', () => {
+    const node = new Node('A')
+    for (let n = 0; n < 10; n++) node.tell({ type: 'contribution', cid: `b${n}`, contribution: { ...made('B'), body: `${n}` } })
+    assert.equal(node.state.contributions.size, 2)
+    for (let n = 0; n < 3_000; n++) node.tell({ type: 'contribution', cid: `s${n}`, contribution: made(`S${n}`) })
+    assert.equal(node.state.contributions.size, 2_048)
+    node.seen('C')
+    assert.ok(node.state.contributions.has('C1'))
+    assert.equal(node.state.contributions.size, 2_048)
+  })
+
+  it('of names that nobody can show, of refusals and of peers is bounded', () => {
+    const node = new Node('A')
+    const names = Array.from({ length: 4_500 }, (_, n) => `n${n}`)
+    node.live(names)
+    for (const name of names) node.holding('n1', name)
+    for (const name of names)
+      node.tell({ type: 'contribution', cid: `old ${name}`, contribution: { ...made('B'), round: 900, parent: name } })
+    for (const name of names) node.tell({ type: 'contributionRefused', cid: name, reason: 'bad_signature' })
+    const { unknown, refusals, passedOver, peers } = node.state
+    assert.ok(unknown.size <= 1_024 && refusals.size <= 4_096 && passedOver.size <= 1_024 && peers.size <= 4_096)
+  })
+
+  it('of records is bounded for each closer, but what a live peer has as its head is let in', () => {
+    const { node } = full(THIRD)
+    const lists = [['A1', 'B1'], ['A1', 'C1'], ['B1', 'C1'], ALL]
+    for (const list of lists) node.record(list.join(), recordOf(FIRST, list))
+    assert.equal(node.state.tree.root.children.length, 2)
+    node.tell({ type: 'peerLive', peer: SECOND, head: ALL.join(), round: 1, trains: true })
+    node.record(ALL.join(), recordOf(FIRST, ALL))
+    assert.equal(node.state.tree.root.children.length, 3)
+  })
+
+  it('of heads that do not exist delays a round by one fetch at most', () => {
+    const node = new Node(SECOND)
+    node.live([FIRST, THIRD])
+    node.held([SECOND, THIRD])
+    node.holding(THIRD, nameOf(SECOND))
+    for (let now = 0; now <= 26_000; now += 500) {
+      const commands = node.at(now, { type: 'peerLive', peer: FIRST, head: `nowhere ${now}`, round: 1, trains: true })
+      if (of(commands, 'close').length > 0) return assert.ok(now <= 23_000, `closed at ${now}`)
+    }
+    return assert.fail('never closed')
+  })
+})
+
+describe('announcements', () => {
+  it('tell all that is held for the open round, and ask for what others hold and we do not know', () => {
+    const node = new Node('A')
+    assert.deepEqual(of(node.held(['B']), 'announceHolding').at(-1)!.contributions, ['B1'])
+    const [asked] = of(node.holding('B', 'C1'), 'fetchContribution')
+    assert.deepEqual(asked, { type: 'fetchContribution', cid: 'C1', author: null, holders: ['B'], body: false })
+    assert.deepEqual(node.holding('C', 'C1'), [], 'asked for once')
+    assert.deepEqual(of(node.seen('C'), 'fetchContribution')[0]!.body, true)
+  })
+
+  it('a body that could not be had is asked for again, at once when somebody else has it', () => {
+    const node = new Node('A')
+    node.live(['B', 'C'])
+    assert.equal(of(node.seen('B'), 'fetchContribution').length, 1)
+    const refused = node.tell({ type: 'contributionRefused', cid: 'B1', reason: 'fetch_timeout' })
+    assert.deepEqual(of(refused, 'fetchContribution'), [])
+    assert.deepEqual(of(node.holding('C', 'B1'), 'fetchContribution')[0]!.holders.sort(), ['B', 'C'])
+  })
+
+  it('a contribution that was refused by content is not asked for again', () => {
+    const node = new Node('A')
+    node.live(['B', 'C'])
+    node.seen('B')
+    node.tell({ type: 'contributionRefused', cid: 'B1', reason: 'norm_too_large' })
+    assert.deepEqual(of([...node.holding('C', 'B1'), ...node.at(100_000)], 'fetchContribution'), [])
   })
 })
