@@ -103,7 +103,7 @@ export class MeshRunner {
     return Math.max(0, ...this.states.map(state => state.round))
   }
 
-  /** Starts the mesh, goes through the steps, and returns when the last round is adopted and all steps are done. The nodes go on. */
+  /** Starts the mesh, does the steps, and returns when the last round is adopted and no step is due. The nodes go on. */
   async drive({ signal }: { signal: AbortSignal }): Promise<void> {
     const inner = AbortSignal.any([signal, this.#watchers.signal])
     void this.#pollStatuses(inner).catch(error => this.#fail(error))
@@ -122,26 +122,36 @@ export class MeshRunner {
     const run = this.run
     if (run === null) return false
     const inner = AbortSignal.any([signal, this.#watchers.signal])
-    // A member that is still on its way to the last round has to arrive there before it is paused: a paused one may not ask for what it lacks.
     const deadline = AbortSignal.any([inner, AbortSignal.timeout(SETTLE_LIMIT_MS)])
-    const living = this.states.filter(state => state.life === 'alive')
-    await Promise.all(living.map(state => state.node!.control.pauseRun(run, { signal: deadline }).catch(() => undefined)))
+    const paused = new Set<MeshNode>()
     let agreedSince: number | null = null
     let agreedOn: string | null = null
     for (;;) {
+      const living = this.states.filter(state => state.life === 'alive')
+      // One that comes back only now is paused as soon as it is there; a paused node still follows the others to the last round.
+      await Promise.all(living.map(state => this.#pause(state, run, paused, deadline).catch(() => undefined)))
       await Promise.all(living.map(state => this.#readStatus(state, deadline).catch(() => undefined)))
       const heads = new Set(living.map(state => `${state.head} ${state.anchor}`))
-      const head = heads.size === 1 ? [...heads][0]! : null
+      const all = living.every(state => paused.has(state.node!)) && !this.states.some(state => state.life === 'starting')
+      const head = all && heads.size === 1 ? [...heads][0]! : null
       const now = performance.now()
       if (head === null || head !== agreedOn) agreedSince = head === null ? null : now
       agreedOn = head
       if (agreedSince !== null && now - agreedSince >= SETTLE_QUIET_MS) break
       signal.throwIfAborted()
+      if (this.#failure !== undefined) throw this.#failure
       if (deadline.aborted) return false
       await delay(RETRY_MS, undefined, { signal: deadline }).catch(() => undefined)
     }
     this.#components.news({ kind: 'ended', states: this.states, seconds: this.#components.seconds() })
     return true
+  }
+
+  /** Once a life; a run that a node has not come to yet is tried again with the next look. */
+  async #pause({ node }: NodeState, run: string, paused: Set<MeshNode>, signal: AbortSignal): Promise<void> {
+    if (node === null || paused.has(node)) return
+    await node.control.pauseRun(run, { signal })
+    paused.add(node)
   }
 
   /** Reads what the report needs from the nodes that still answer. */
@@ -215,6 +225,7 @@ export class MeshRunner {
       state.before = { sent: state.before.sent + state.traffic.sent, received: state.before.received + state.traffic.received }
       state.traffic = { sent: 0, received: 0 }
       state.held = null
+      state.phase = null
       state.status = null
       state.waitingFor = null
     }
@@ -414,16 +425,19 @@ export class MeshRunner {
 
   #nextStep(): Step | 'end' | undefined {
     const busy = new Set<number>()
+    let isHeldUp = false
     for (const step of this.#pending) {
-      if (!busy.has(step.node) && this.#isDue(step)) return step
+      if (!busy.has(step.node) && this.#isReached(step)) {
+        // A node that is still starting must be there before anything more is done to it.
+        if (this.states.find(state => state.index === step.node)?.life !== 'starting') return step
+        isHeldUp = true
+      }
       busy.add(step.node)
     }
-    const starting = this.states.some(state => state.life === 'starting')
-    return this.round >= this.#options.scenario.rounds && !starting ? 'end' : undefined
+    return this.round >= this.#options.scenario.rounds && !isHeldUp ? 'end' : undefined
   }
 
-  #isDue({ at, node }: Step): boolean {
-    if (this.states.find(state => state.index === node)?.life === 'starting') return false
+  #isReached({ at }: Step): boolean {
     if (at.kind === 'round') return this.round >= at.round
     const state = this.states.find(known => known.index === at.node)
     if (state === undefined) return false
