@@ -98,8 +98,8 @@ export function oddStorm(seed: number): World {
 /** Mends everything and waits, long enough for the settings, until all must agree. */
 export function afterStorm(world: World): string[] {
   const { deadlineMs, fetchTimeoutMs, graceMs } = world.rules
-  const ms = Math.max(90_000, 6 * (deadlineMs + fetchTimeoutMs + world.options.nodes * graceMs))
-  return world.settle(ms, ms)
+  const round = deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs
+  return world.settle(3 * round, 2 * round)
 }
 
 export function restartAll(world: World): void {

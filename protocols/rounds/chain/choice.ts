@@ -36,13 +36,18 @@ function preferred(
   counts: (record: TreeRecord) => boolean
 ): TreeRecord {
   const ranked = recentAuthors(fork)
-  return children
-    .map(child => ({ child, weight: branchWeight(child, isKnown, counts) }))
-    .reduce((best, other) => {
-      const order =
-        other.weight - best.weight ||
-        compareClosers(run, fork.round + 1, ranked, best.child.closer, other.child.closer) ||
-        (best.child.cid < other.child.cid ? -1 : 1)
-      return order > 0 ? other : best
-    }).child
+  const weigh = (child: TreeRecord, enough?: number): number => branchWeight(child, isKnown, counts, enough)
+  // Leaves first: what they weigh is soon known, and soon exceeded.
+  const [first, ...others] = [...children].sort((a, b) => a.children.length - b.children.length)
+  let best = { child: first!, weight: weigh(first!), whole: true }
+  for (const child of others) {
+    if (!best.whole) best = { ...best, weight: weigh(best.child), whole: true }
+    const weight = weigh(child, best.weight)
+    const order =
+      weight - best.weight ||
+      compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||
+      (best.child.cid < child.cid ? -1 : 1)
+    if (order > 0) best = { child, weight, whole: weight === best.weight }
+  }
+  return best.child
 }

@@ -14,13 +14,23 @@ export function recordWeight(parts: readonly Part[], isKnown: (peer: string) => 
   return weight
 }
 
-/** The weight of the heaviest chain that starts with this record, counted with the authors known at the fork below it. */
-export function branchWeight<T extends Weighed<T>>(branch: T, isKnown: (peer: string) => boolean, counts: (record: T) => boolean): number {
+/**
+ * The weight of the heaviest chain that starts with this record, counted with the authors known at the fork below it.
+ *
+ * @param enough counting stops as soon as the weight is above this: the branch that lives on has hundreds of records, its dead siblings one
+ */
+export function branchWeight<T extends Weighed<T>>(
+  branch: T,
+  isKnown: (peer: string) => boolean,
+  counts: (record: T) => boolean,
+  enough = Number.POSITIVE_INFINITY
+): number {
   let heaviest = 0
   const stack = [{ record: branch, below: 0 }]
   for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
     const weight = at.below + recordWeight(at.record.parts, isKnown)
     heaviest = Math.max(heaviest, weight)
+    if (heaviest > enough) return heaviest
     for (const child of at.record.children) if (counts(child)) stack.push({ record: child, below: weight })
   }
   return heaviest
