@@ -41,8 +41,8 @@ export type RoundEvent =
   | { type: 'paused' }
   /** Every reachable peer was asked for its head, and what it said has been told. */
   | { type: 'synced' }
-  /** Presence of a peer (or of ourselves: then only `trains` counts). `trains`: its state for this run is training. */
-  | { type: 'peerLive'; peer: string; head: string; round: number; trains: boolean }
+  /** Presence of a peer (or of ourselves: then only `trains` counts). `trains`: its state for this run is training; left out where only the head was asked for. */
+  | { type: 'peerLive'; peer: string; head: string; round: number; trains?: boolean }
   | { type: 'peerGone'; peer: string }
   /** A contribution whose envelope was verified, our own included. */
   | { type: 'contribution'; cid: string; contribution: Contribution }
@@ -63,7 +63,7 @@ export type RoundCommand =
   | { type: 'fetchContribution'; cid: string; author: string | null; holders: string[]; body: boolean }
   /** The whole list of what we hold for the open round, to be told to all and repeated with presence. */
   | { type: 'announceHolding'; contributions: string[] }
-  /** Get this record (answer: `record`, then its unknown ancestors, oldest first) from those who announced it. */
+  /** Get this record from those who announced it, with the ancestors that were not told yet, oldest first. It is told even if it was told before: the rules may have forgotten it. */
   | { type: 'fetchRecord'; cid: string; holders: string[] }
   /** Get the anchor of a record as it is, without computing it: we are too far behind. Answer: `recordComputed` or `recordUnavailable`. */
   | { type: 'fetchAnchor'; cid: string; round: number; anchor: string; holders: string[] }

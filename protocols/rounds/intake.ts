@@ -88,14 +88,16 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
 }
 
 function takePeerLive(state: RoundsState, event: Extract<RoundEvent, { type: 'peerLive' }>): void {
-  const { peer, head, round, trains } = event
+  const { peer, head, round } = event
   if (peer === state.self) {
+    const trains = event.trains ?? state.trains
     state.changed ||= state.trains !== trains
     state.trains = trains
     state.trainers = null
     return
   }
   const before = state.peers.get(peer)
+  const trains = event.trains ?? before?.trains ?? false
   if (before?.head === head && before.round === round && before.trains === trains) return
   if (before === undefined && state.peers.size >= MAX_PEERS) return
   state.changed = true

@@ -169,6 +169,14 @@ describe('closing a round', () => {
     assert.equal(of(node.holding(THIRD, nameOf(FIRST)), 'close').length, 1)
   })
 
+  it('a head that was asked for says nothing about whether its peer trains', () => {
+    const node = new Node(FIRST)
+    node.live([SECOND, THIRD])
+    node.tell({ type: 'peerLive', peer: THIRD, head: 'run', round: 0 })
+    node.held([FIRST, SECOND])
+    assert.deepEqual(of(node.holding(SECOND, nameOf(FIRST)), 'close'), [], 'the third is still waited for')
+  })
+
   it('counts only what another live node holds too', () => {
     const { node } = full(FIRST)
     const alone = new Node(FIRST)
