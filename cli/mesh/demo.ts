@@ -17,7 +17,7 @@ export const DEMO_SPEC = {
   strategy: {
     outer: { name: 'averaging' },
     codec: { name: 'int8' },
-    innerSteps: 50,
+    innerSteps: 30,
     deadlineMs: 15_000,
     graceMs: 3000,
     fetchTimeoutMs: 10_000,
@@ -32,7 +32,7 @@ export const DEMO_SPEC = {
     clipNorm: 1,
     schedule: 'cosine',
     warmupSteps: 20,
-    totalSteps: 600,
+    totalSteps: 540,
     finalFactor: 0.1,
     batch: 16,
     accumulation: 1
@@ -53,7 +53,7 @@ export function demoScenario(nodes: number, rounds: number): Record<string, unkn
 }
 
 /** Nodes and rounds of the built-in scenario. */
-export const DEMO_SIZE: Pick<Scenario, 'nodes' | 'rounds'> = { nodes: 4, rounds: 10 }
+export const DEMO_SIZE: Pick<Scenario, 'nodes' | 'rounds'> = { nodes: 4, rounds: 18 }
 
 /** The corpus of node `index` where every member brings its own: one era after the other, round about. */
 export function shardOf(index: number): string {
