@@ -30,7 +30,7 @@ export function registerRun(program: Command): void {
       const client = await control()
       const answer = await client.createRun(await requestFor(file!), { signal })
       if (flags.join === true) await client.joinRun(answer.run, joinRequest(flags), { signal })
-      output.answer(answer, () => (flags.join === true ? `${answer.run}` : `${answer.run}`))
+      output.answer(answer, () => answer.run)
       output.note(`others join with: shoal run join ${answer.run}`)
     })
   )
@@ -40,9 +40,14 @@ export function registerRun(program: Command): void {
     .description('check a description without starting anything')
     .argument('<file>', 'YAML or JSON')
     .action(
-      action(async ({ output, control, signal }, _options, file) => {
-        const answer = await (await control()).validateRun(await requestFor(file!), { signal })
-        output.answer(answer, () => [`${file} is a valid description`, ...answer.warnings.map(text => `warning: ${text}`)].join('\n'))
+      action(async ({ output }, _options, file) => {
+        // No daemon is needed: what is wrong with a description is the same everywhere.
+        const { parseRunSpec, specWarnings } = await import('../../daemon/index.ts')
+        const spec = parseRunSpec(await readNamed(file!), { file: file! })
+        const warnings = specWarnings(spec)
+        output.answer({ schema: 1, spec, warnings }, () =>
+          [`${file} is a valid description`, ...warnings.map(text => `warning: ${text}`)].join('\n')
+        )
       })
     )
 
