@@ -29,9 +29,6 @@ const sources = ROOMS.filter(room => existsSync(join(ROOT, room))).flatMap(room 
     .filter(name => name.endsWith('.ts'))
     .map(name => `${room}/${name}`)
 )
-const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
-  .filter(name => name.endsWith('.ts'))
-  .map(name => `test/${name}`)
 const imports = (path: string): string[] =>
   [...readFileSync(join(ROOT, path), 'utf8').matchAll(/(?:\bfrom|\bimport\(|^import)\s*'([^']+)'/gm)].map(match => match[1]!)
 const target = (from: string, specifier: string): string => relative(ROOT, resolve(ROOT, dirname(from), specifier))
@@ -60,7 +57,7 @@ describe('the layout', () => {
 
   it('has no file that nobody imports', () => {
     const reached = new Set(
-      [...sources, ...tests].flatMap(path =>
+      sources.flatMap(path =>
         imports(path)
           .filter(s => s.startsWith('.'))
           .map(s => target(path, s))
