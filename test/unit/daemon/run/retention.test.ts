@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import type { KeptRound } from '../../../../daemon/run/ledger.ts'
+import { Retention } from '../../../../daemon/run/retention.ts'
+import { encodeBody } from '../../../../protocols/bodies/index.ts'
+import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
+import { temporaryHome } from '../../storage/temporary-home.ts'
+
+describe('Retention', () => {
+  const home = temporaryHome()
+  let blocks: BlockStore
+  beforeEach(async () => {
+    blocks = await openBlockFiles(home())
+  })
+  afterEach(async () => {
+    await blocks.close()
+  })
+
+  /** A body of two tensors; bodies with the same `common` share that tensor's chunk. */
+  async function body(own: string, common = own): Promise<string> {
+    const tensors = [`own ${own}`, `common ${common}`].map((text, i) => ({ name: `t${i}`, shape: [text.length], bytes: Buffer.from(text) }))
+    const { root, blocks: made } = encodeBody([{ name: 'stage', tensors }])
+    for (const { cid, bytes } of made) await blocks.put(cid, bytes)
+    return root
+  }
+  const round = (round: number, anchor: string, contribution: string): KeptRound => ({
+    round,
+    record: 'r',
+    parent: 'p',
+    anchor,
+    closer: 'c',
+    contributors: [],
+    contributions: [{ cid: 'c', body: contribution, peer: 'p', round, tokens: 1, age: 0 }],
+    seconds: null,
+    bytes: 0,
+    adoptedAt: null,
+    loss: null
+  })
+  const count = async () => (await blocks.usage()).blocks
+
+  it('forget() deletes bodies and anchors of rounds that are not kept, and no block that a kept one shares', async () => {
+    const genesis = await body('genesis')
+    const retention = new Retention(blocks, genesis)
+    const rounds: KeptRound[] = []
+    for (let r = 1; r <= 5; r++) rounds.unshift(round(r, await body(`anchor ${r}`, 'frozen'), await body(`delta ${r}`)))
+    for (const kept of [...rounds].reverse()) await retention.forget([kept], [])
+    assert.equal(await blocks.has(rounds[0]!.anchor), true)
+    assert.equal(await blocks.has(rounds[4]!.anchor), false)
+    assert.equal(await blocks.has(rounds[4]!.contributions[0]!.body), false)
+    // The genesis and round 5 whole; round 4 is still young enough for the next record to name its contributions.
+    assert.equal(await blocks.has(genesis), true)
+    assert.equal(await count(), 4 + 4 + 4 + (4 - 1) + 4)
+  })
+
+  it('forget() leaves alone what this node still offers', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const offered = await body('mine')
+    retention.came(offered, 1)
+    const own = { body: offered } as Parameters<Retention['forget']>[1][number]
+    await retention.forget([round(9, await body('anchor'), await body('delta'))], [own])
+    assert.equal(await blocks.has(offered), true)
+    await retention.forget([round(9, await body('anchor'), await body('delta'))], [])
+    assert.equal(await blocks.has(offered), false)
+  })
+})
