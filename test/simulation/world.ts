@@ -712,15 +712,15 @@ export class SimNode {
 
   // ---- what must hold
 
-  /** Late work never reopens a round: what we propose for a parent was made before we first moved on from it. */
-  #checkLateness(command: Extract<RoundCommand, { type: 'close' }>): void {
-    const movedAt = this.#adoptedFrom.get(command.parent)
+  /** Late work never reopens a round: what we add to a parent's records was made before we first moved on from it. */
+  #checkLateness({ parent, round, contributions }: Extract<RoundCommand, { type: 'close' }>): void {
+    const { disk, world } = this
+    const movedAt = this.#adoptedFrom.get(parent)
     if (movedAt === undefined) return
-    for (const { cid } of command.contributions) {
-      if (this.world.madeAt.get(cid)! > movedAt)
-        this.world.problem(
-          `${this.index} reopens round ${command.round} with ${cid}, made ${this.world.madeAt.get(cid)! - movedAt} ms after`
-        )
+    const listed = new Set([...disk.records.values()].flatMap(({ record }) => (record.parent === parent ? record.contributions : [])))
+    for (const { cid } of contributions) {
+      const late = world.madeAt.get(cid)! - movedAt
+      if (late > 0 && !listed.has(cid)) world.problem(`${this.index} reopens round ${round} with ${cid}, made ${late} ms after`)
     }
   }
 
