@@ -84,19 +84,22 @@ describe('nextAnchor()', function () {
           for (const [at, byte] of changes) bytes[at % bytes.length] = byte
           if (cut) bytes = bytes.subarray(0, bytes.length - 1)
           const root = await rename(spoiled, own, victim, bytes, body)
+          let accepted = false
           try {
             const reason = await checkContribution(
               { blocks: spoiled, norms: new Map() },
               { body: root, codec: 'topk', norm, parentAnchor: anchor }
             )
-            if (reason === null) assert.equal(root, body)
+            // Bytes that are another contribution of the same norm (a kept value at another place) are as good as any.
+            accepted = reason === null
           } catch (error) {
             assert.ok(isCodedError(error), `not a coded error: ${error}`)
           }
           const contributions = [{ body: root, codec: 'topk', tokens: 1, age: 0 }]
-          await nextAnchor({ blocks: spoiled }, { parentAnchor: anchor, contributions, strategy: NESTEROV }).catch(error =>
+          await nextAnchor({ blocks: spoiled }, { parentAnchor: anchor, contributions, strategy: NESTEROV }).catch(error => {
             assert.ok(isCodedError(error), `not a coded error: ${error}`)
-          )
+            assert.ok(!accepted, `accepted by the check, refused by the sum: ${error}`)
+          })
         }
       ),
       { numRuns: 60 }
