@@ -1,24 +1,10 @@
 // What a mesh run is told to do: a small YAML document, checked whole before anything is started. Flags win over the file.
 // Pure: text in, a scenario or a CliError `bad_scenario` out.
 import { isMap, isNode, LineCounter, parseDocument } from 'yaml'
+import { PHASES, type Phase } from '../../protocols/control/constants.ts'
 import { parseDuration } from '../duration.ts'
 import { CliError } from '../errors.ts'
 import { nearestName } from '../nearest.ts'
-
-/** The stations of a round at which a daemon can be made to stay, so that it can be killed exactly there. */
-export const PHASES = [
-  'training',
-  'encoding',
-  'stored',
-  'announced',
-  'fetching',
-  'closing',
-  'published',
-  'computing',
-  'storing',
-  'adopting'
-] as const
-export type Phase = (typeof PHASES)[number]
 
 /** kill: SIGKILL. stop: SIGSTOP. continue: SIGCONT. restart: start again from the same home. leave: leave the run and stop cleanly. join: start a new node. */
 export const ACTIONS = ['kill', 'stop', 'continue', 'restart', 'leave', 'join'] as const

@@ -1,30 +1,6 @@
 // The moments of a round at which a node can be lost. Each is an event; a tester may ask the daemon to stay in one, to kill it right there.
+import type { Phase } from '../../protocols/control/constants.ts'
 import type { EventLog } from '../events.ts'
-
-export type Phase =
-  | 'training'
-  | 'encoding'
-  | 'stored'
-  | 'announced'
-  | 'fetching'
-  | 'closing'
-  | 'published'
-  | 'computing'
-  | 'storing'
-  | 'adopting'
-
-export const PHASES: readonly Phase[] = [
-  'training',
-  'encoding',
-  'stored',
-  'announced',
-  'fetching',
-  'closing',
-  'published',
-  'computing',
-  'storing',
-  'adopting'
-]
 
 /**
  * Tells the phases of one run. `hold` is `phase@round`, such as `closing@3`: the node stays in that phase the first time it comes to it from that round on,

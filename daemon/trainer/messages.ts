@@ -1,10 +1,11 @@
 // What the daemon and its trainer process say to each other. Messages are small; tensors cross as safetensors files in the node's home.
+import type { ModelConfig } from '../../training/models/model.ts'
 
 /** Everything a trainer needs to begin; paths lie inside the node's home. */
 export interface TrainerStart {
   /** Folder of this run's trainer state (`state.safetensors`, `delta-<seq>.safetensors`). */
   directory: string
-  model: TrainerModel
+  model: ModelConfig
   tokenizer: TrainerTokenizer
   corpus: TrainerCorpus
   optimizer: TrainerOptimizer
@@ -15,17 +16,6 @@ export interface TrainerStart {
   anchorFile: string
   /** Inner steps that the run has behind it at that anchor, for the learning-rate schedule. */
   firstStep: number
-}
-
-export interface TrainerModel {
-  family: 'gpt2'
-  vocabulary: number
-  context: number
-  width: number
-  layers: number
-  heads: number
-  biases: boolean
-  tiedEmbeddings: boolean
 }
 
 export interface TrainerTokenizer {
