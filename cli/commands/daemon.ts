@@ -17,6 +17,7 @@ interface DaemonFlags {
   engine?: string
   threads?: string
   logLevel?: string
+  stopWithParent?: boolean
 }
 
 export function registerDaemon(program: Command): void {
@@ -37,11 +38,13 @@ export function registerDaemon(program: Command): void {
     .option('--engine <name>', 'what computes; see: shoal engines')
     .option('--threads <count>', 'threads of the trainer; 0 is as many as the machine has')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
+    .option('--stop-with-parent', 'stop when standard input ends, as a pipe does when the process that holds its other end is gone')
     .action(
       action<DaemonFlags>(async (session, options) => {
         const { output, home, signal } = session
         const { listen, announce, bootstrap, network, mdns, profile, apiPort, run, data, bootstrapOnly, engine, threads, logLevel } =
           options
+        const signals = options.stopWithParent === true ? [signal, endOf(process.stdin)] : [signal]
         const { runDaemon } = await import('../../daemon/index.ts')
         await runDaemon({
           flags: {
@@ -50,7 +53,7 @@ export function registerDaemon(program: Command): void {
             ...(mdns ? {} : { mdns: false })
           },
           env: process.env,
-          signal,
+          signal: AbortSignal.any(signals),
           onReady: ready => {
             output.answer(ready, () =>
               [
@@ -64,4 +67,12 @@ export function registerDaemon(program: Command): void {
         })
       })
     )
+}
+
+/** Fires when a stream has ended; what comes before is thrown away. */
+function endOf(stream: NodeJS.ReadStream): AbortSignal {
+  const ended = new AbortController()
+  const end = () => ended.abort()
+  stream.once('end', end).once('close', end).once('error', end).resume()
+  return ended.signal
 }

@@ -33,7 +33,7 @@ export async function meshUp(session: Session, flags: { nodes: number; run?: str
   }
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const network = `up-${process.pid.toString(36)}-${Date.now().toString(36)}`
-  const processes = new Processes({ folder, network, flags: ['--threads', String(flags.threads)] })
+  const processes = new Processes({ folder, network, flags: ['--threads', String(flags.threads)], outlive: true })
   const file: MeshFile = { schema: 1, network, nodes: [], run: null }
   const exit = (): void => processes.killAll()
   process.once('exit', exit)

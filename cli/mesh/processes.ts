@@ -1,4 +1,5 @@
-// Real daemons as child processes: each with a home of its own, free ports and its output in a file. Whoever starts them calls close(), and none is left.
+// Real daemons as child processes: each with a home of its own, free ports and its output in a file. Whoever starts them calls close(), and none is left;
+// whoever is killed before it can is missed by the daemons themselves, which stop.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
@@ -17,6 +18,8 @@ export interface ProcessesOptions {
   network: string
   /** More flags for every daemon. */
   flags?: string[]
+  /** They go on when this process ends, however it does. @default false */
+  outlive?: boolean
 }
 
 /** The script that this process runs, which is what a node runs too. */
@@ -135,6 +138,8 @@ export class Processes implements NodeStarter {
     const flags = ['--home', home, '--listen', this.#listening.get(index) ?? '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--profile', 'test']
     flags.push('--network', this.#options.network, ...(this.#options.flags ?? []))
     for (const address of options.bootstrap) flags.push('--bootstrap', address)
+    const outlive = this.#options.outlive === true
+    if (!outlive) flags.push('--stop-with-parent')
     const output = openSync(this.outputFile(index), 'a')
     const env = { ...process.env }
     // What the person who started the mesh has set for a daemon of their own must not reach these.
@@ -142,7 +147,9 @@ export class Processes implements NodeStarter {
     if (options.holdPhase !== undefined) env.SHOAL_HOLD_PHASE = options.holdPhase
     try {
       // Detached: a Ctrl-C on the terminal is for the runner alone, which then ends the nodes in its own way.
-      const child = spawn(process.execPath, [MAIN, 'daemon', ...flags], { stdio: ['ignore', output, output], env, detached: true })
+      // The pipe is never written to: the system closes it when this process is gone, also by SIGKILL.
+      const stdin = outlive ? 'ignore' : 'pipe'
+      const child = spawn(process.execPath, [MAIN, 'daemon', ...flags], { stdio: [stdin, output, output], env, detached: true })
       this.#children.add(child)
       if (child.pid !== undefined) this.#groups.add(child.pid)
       return child
