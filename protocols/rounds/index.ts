@@ -17,5 +17,5 @@ export {
 } from './messages.ts'
 export { advancePace, createPace, type PaceCommand, type PaceEvent, type PaceRules, type PaceStart, type PaceState } from './pace.ts'
 export { isReasonCode, REASONS, type ReasonCode } from './reasons.ts'
-export { advance, createRounds, type RoundsStart, type RoundsView, viewOf } from './rules.ts'
+export { advance, createRounds, type RoundsStart, type RoundsView, reopenRounds, viewOf } from './rules.ts'
 export type { RoundsState } from './state.ts'

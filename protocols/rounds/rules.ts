@@ -125,6 +125,24 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
   return state
 }
 
+/**
+ * The rules begin again with more history than before: after `fork_too_old`, with both branches back to where they parted.
+ * What is known of peers and what is open stays, so that nothing has to be heard anew.
+ */
+export function reopenRounds(state: RoundsState, start: RoundsStart): RoundsState {
+  const open = [...state.contributions.values()].map(({ cid, contribution, held }) => ({ cid, contribution, held }))
+  const contributions = [...(start.contributions ?? []), ...open]
+  const next = createRounds(state.rules, state.self, { trains: state.trains, ...start, contributions })
+  next.peers = state.peers
+  for (const live of next.peers.values()) live.claim = null
+  next.silent = state.silent
+  next.refusals = state.refusals
+  next.computeMs = state.computeMs
+  // Lighter after all: then it is as far from us as it was, and nobody has to look again.
+  for (const cid of state.tooOld) if (!next.tree.byCid.has(cid)) next.tooOld.add(cid)
+  return next
+}
+
 /** Takes one event at monotonic time `now` (ms). Pure but for the state, which it changes and returns. */
 export function advance(state: RoundsState, event: RoundEvent, now: number): { state: RoundsState; commands: RoundCommand[] } {
   const out: RoundCommand[] = []

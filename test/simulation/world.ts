@@ -15,8 +15,10 @@ import {
   type RoundCommand,
   type RoundEvent,
   type RoundRecord,
+  type RoundsStart,
   type RoundsState,
   type RunRules,
+  reopenRounds,
   viewOf
 } from '../../protocols/rounds/index.ts'
 import { Random } from './random.ts'
@@ -277,15 +279,7 @@ export class SimNode {
     this.#holding = []
     this.#wakeAt = Number.POSITIVE_INFINITY
     const { disk, world } = this
-    this.rounds = createRounds(world.rules, this.peer, {
-      now: this.now,
-      trains: this.trains,
-      records: [...disk.records]
-        .filter(([, { record, shown }]) => shown || record.closer !== this.peer)
-        .map(([cid, { record, ready }]) => ({ cid, record, ready }))
-        .sort((a, b) => a.record.round - b.record.round),
-      contributions: [...disk.contributions].map(([cid, contribution]) => ({ cid, contribution, held: disk.bodies.has(cid) }))
-    })
+    this.rounds = createRounds(world.rules, this.peer, { ...this.#past(), trains: this.trains })
     const { head, round } = this.view()
     const contributed = [...disk.contributions.values()].some(c => c.peer === this.peer && c.parent === head)
     const { innerSteps = 50, maxStepsAhead = 100 } = world.options
@@ -567,9 +561,22 @@ export class SimNode {
         }
         at = record.parent
       }
-      this.up = false
-      this.start()
+      this.rounds = reopenRounds(this.rounds, this.#past())
+      this.tell({ type: 'tick' })
     })
+  }
+
+  /** All that the disk has, as the rules are told it when they begin. */
+  #past(): RoundsStart {
+    const { disk } = this
+    return {
+      now: this.now,
+      records: [...disk.records]
+        .filter(([, { record, shown }]) => shown || record.closer !== this.peer)
+        .map(([cid, { record, ready }]) => ({ cid, record, ready }))
+        .sort((a, b) => a.record.round - b.record.round),
+      contributions: [...disk.contributions].map(([cid, contribution]) => ({ cid, contribution, held: disk.bodies.has(cid) }))
+    }
   }
 
   #fetchAnchor(cid: string, anchor: string, round: number): void {
