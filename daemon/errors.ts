@@ -56,6 +56,7 @@ export type DaemonErrorCode =
   | 'trainer_failed'
   | 'trainer_gone'
   | 'block_unavailable'
+  | 'bad_chain' // a record's parent is of another run, or not of the round before
   | 'timeout'
   // arithmetic
   | 'arithmetic_crashed'

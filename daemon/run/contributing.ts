@@ -96,6 +96,11 @@ export class OwnContributions {
     return (await this.#components.ledger.own(1))[0] ?? null
   }
 
+  /** Tokens that all of them were made of. */
+  async tokens(): Promise<number> {
+    return (await this.#components.ledger.own(Number.MAX_SAFE_INTEGER)).reduce((sum, { tokens }) => sum + tokens, 0)
+  }
+
   /** Keeps what became of one; answers it, or null where it is not ours or settled already. */
   async settle(cid: string, fate: Fate): Promise<OwnContribution | null> {
     const own = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(candidate => candidate.cid === cid)

@@ -31,17 +31,23 @@ export class Fetcher {
   async block(cid: string, options: FetchOptions): Promise<Uint8Array> {
     const held = await this.#blocks.get(cid)
     if (held !== undefined) return held
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)])
-    await this.#exchange.fetch([cid], options.from, { signal, timeoutMs: options.timeoutMs })
+    await this.blocks([cid], options)
     const bytes = await this.#blocks.get(cid)
     if (bytes === undefined) throw new DaemonError('block_unavailable', `Nobody reachable gave block ${cid} within ${options.timeoutMs} ms`)
     return bytes
   }
 
+  /** Makes as many of these blocks be here as anybody has; which are missing is seen where they are opened. */
+  async blocks(cids: string[], { from, signal, timeoutMs }: FetchOptions): Promise<void> {
+    await this.#exchange.fetch(cids, from, { signal, timeoutMs })
+  }
+
   /** Makes every block of a body be here. @throws DaemonError `block_unavailable`; ProtocolError for an index that is not one */
   async body(root: string, options: FetchOptions): Promise<void> {
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(options.timeoutMs)])
-    const fetchBlocks = (cids: string[]) => this.#exchange.fetch(cids, options.from, { signal, timeoutMs: options.timeoutMs })
+    const untilMs = performance.now() + options.timeoutMs
+    // Its index first, then what that names: together they have the time of one.
+    const fetchBlocks = (cids: string[]) =>
+      this.#exchange.fetch(cids, options.from, { signal: options.signal, timeoutMs: Math.max(1, untilMs - performance.now()) })
     const { missing } = await fetchBody(
       root,
       { get: cid => this.#blocks.get(cid), fetch: fetchBlocks },

@@ -320,6 +320,7 @@ class Runs implements RunHost {
           presence.membersOf(run).map(({ peer }) => peer),
           { signal }
         ),
+      chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
       retention
     })
     this.#joined.set(run, { manifest, membership, member, gossip, ledger })

@@ -22,6 +22,7 @@ import {
   type RoundRecord,
   type RoundsState,
   type RunRules,
+  reopenRounds,
   signRecord,
   viewOf
 } from '../../protocols/rounds/index.ts'
@@ -33,6 +34,7 @@ import type { EventLog } from '../events.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/messages.ts'
 import { TrainerSupervisor } from '../trainer/supervisor.ts'
+import { type ChainRecord, fetchChain } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
@@ -83,6 +85,8 @@ export interface MemberComponents {
   announce(facts: MemberFacts): void
   /** Asks every live peer for its head and what led there; resolves when all have answered or given up. */
   syncHeads(signal: AbortSignal): Promise<{ peer: string; head: string; round: number }[]>
+  /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
+  chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
   retention: Retention
 }
 
@@ -119,6 +123,9 @@ export class RunMember {
   #contributors: string[] = []
   #waits = false
   #allowed = 0
+  /** Our newest contribution while no other node has said that it holds it, and when we began to make it. */
+  #uploading: { cid: string; sinceMs: number } | null = null
+  #startedOverAtMs = Number.NEGATIVE_INFINITY
 
   private constructor(components: MemberComponents, head: Head, rounds: RoundsState, knownRecords: string[]) {
     this.#c = components
@@ -195,7 +202,7 @@ export class RunMember {
   peerLive(peer: string, facts: { head: string; round: number; trains: boolean; holding: string[] }): void {
     const { holding, ...live } = facts
     this.#dispatch({ type: 'peerLive', peer, ...live })
-    if (holding.length > 0) this.#dispatch({ type: 'holding', peer, contributions: holding })
+    if (holding.length > 0) this.heardHolding(peer, holding)
   }
 
   peerGone(peer: string): void {
@@ -219,6 +226,10 @@ export class RunMember {
 
   heardHolding(peer: string, contributions: string[]): void {
     this.#dispatch({ type: 'holding', peer, contributions })
+    const uploading = this.#uploading
+    if (uploading === null || peer === this.#c.self || !contributions.includes(uploading.cid)) return
+    this.#uploading = null
+    this.#paced({ type: 'uploaded', ms: performance.now() - uploading.sinceMs })
   }
 
   get head(): Head {
@@ -313,6 +324,7 @@ export class RunMember {
           message: command.detail ?? REASONS[command.code].sentence,
           data: { subject: command.subject }
         })
+        if (command.code === 'fork_too_old') this.#background('start over', () => this.#startOver(command.subject, command.peer))
         return
       default:
         command satisfies never
@@ -344,8 +356,8 @@ export class RunMember {
     try {
       await this.#takeContribution(command)
     } catch (error) {
-      // Said to the rules, which ask again after a while: what could not be had now may be had from somebody else.
-      this.#failed(`fetching contribution ${command.cid}`, error)
+      // The rules say so and ask again after a while: what could not be had now may be had from somebody else.
+      if (!isCodedError(error)) this.#failed(`fetching contribution ${command.cid}`, error)
       const reason = isCodedError(error) && error.code === 'disk_full' ? 'disk_full' : 'fetch_timeout'
       this.#dispatch({ type: 'contributionRefused', cid: command.cid, reason })
     }
@@ -389,16 +401,46 @@ export class RunMember {
     }
   }
 
-  /** Gets a record and those before it that are unknown here, and tells them oldest first, each after its contributions. */
+  /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
-    const options = this.#fetchOptions(holders)
-    const found: { cid: string; record: RoundRecord }[] = []
-    for (let next = cid; next !== this.#c.run && !this.#knownRecords.has(next); ) {
-      const { record } = await openRecord(await this.#c.fetcher.block(next, options))
-      found.unshift({ cid: next, record })
-      next = record.parent
-    }
+    const found = await fetchChain(cid, at => at !== cid && this.#knownRecords.has(at), this.#chains(), this.#fetchOptions(holders))
     for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
+  }
+
+  /**
+   * A live peer's chain parted from ours before all that the rules remember: both are read back to where they parted, and the rules begin again with both.
+   * At most once a minute, whatever chains a peer may show.
+   */
+  async #startOver(head: string, peer: string | undefined): Promise<void> {
+    const now = performance.now()
+    if (now - this.#startedOverAtMs < START_OVER_MS) return
+    this.#startedOverAtMs = now
+    const past = await keptRecords(this.#c)
+    const ours = new Set(past.records.map(({ cid }) => cid))
+    const theirs = await fetchChain(head, cid => ours.has(cid), this.#chains(), this.#fetchOptions(peer === undefined ? [] : [peer]))
+    const contributions = await this.#contributionsOf(theirs)
+    for (const { cid } of theirs) this.#knownRecords.add(cid)
+    this.#rounds = reopenRounds(this.#rounds, {
+      now: performance.now(),
+      records: [...past.records, ...theirs.map(({ cid, record }) => ({ cid, record, ready: false }))],
+      contributions: [...past.contributions, ...contributions]
+    })
+    this.#dispatch({ type: 'tick' })
+  }
+
+  /** The contributions of others' records, as far as their envelopes are here; their bodies are of long ago. */
+  async #contributionsOf(records: ChainRecord[]): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
+    const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
+    for (const cid of records.flatMap(({ record }) => record.contributions)) {
+      const bytes = await this.#c.blocks.get(cid)
+      if (bytes !== undefined) contributions.push({ cid, contribution: (await openContribution(bytes)).contribution, held: false })
+    }
+    return contributions
+  }
+
+  #chains() {
+    const { run, blocks, fetcher, chain } = this.#c
+    return { run, blocks, fetcher, chain }
   }
 
   async #fetchAnchor({ cid, anchor, holders }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {
@@ -485,10 +527,14 @@ export class RunMember {
   }
 
   async #syncHeads(): Promise<void> {
-    for (const { peer, head, round } of await this.#c.syncHeads(this.#stopping.signal)) {
-      this.#dispatch({ type: 'peerLive', peer, head, round, trains: false })
-      if (round > this.#head.round) await this.#fetchRecord(head, [peer])
-    }
+    const heads = await this.#c.syncHeads(this.#stopping.signal)
+    await Promise.all(
+      heads.map(async ({ peer, head, round }) => {
+        this.#dispatch({ type: 'peerLive', peer, head, round })
+        if (round > this.#head.round)
+          await this.#fetchRecord(head, [peer]).catch(error => this.#failed(`fetching the head of ${peer}`, error))
+      })
+    )
     this.#dispatch({ type: 'synced' })
   }
 
@@ -578,6 +624,12 @@ export class RunMember {
 
   #trainerReady(ready: TrainerReady): void {
     this.#ready = ready
+    this.#background(null, async () => {
+      const before = this.#tokens
+      const reported = await this.#own.tokens()
+      // Steps may have come in meanwhile.
+      this.#tokens += reported + ready.tokensSinceSnapshot - before
+    })
     this.#trainerRecord = ready.record ?? this.#c.run
     this.#c.events.emit({
       type: 'trainer',
@@ -732,6 +784,7 @@ export class RunMember {
       return
     }
     let own: OwnContribution | null = null
+    const sinceMs = performance.now()
     try {
       await this.#c.phases.enter('encoding', round)
       const snapshot = await this.#trainer.snapshot(round)
@@ -741,6 +794,7 @@ export class RunMember {
       const { cid, bytes, contribution } = await this.#own.offer(own)
       own = null
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
+      this.#uploading = { cid, sinceMs }
       this.#lastContribution = { round, cid, result: 'pending', weight: null }
       await this.#c.phases.enter('stored', round)
       this.#dispatch({ type: 'contribution', cid, contribution })
@@ -801,6 +855,8 @@ const CONTRIBUTE_RETRY_MS = 2_000
 const RATE_WINDOW_MS = 10_000
 /** How many fetch timeouts a whole anchor may take. */
 const ANCHOR_PATIENCE = 6
+/** Between two looks at a chain that parted too long ago, in ms: each reads the whole history. */
+const START_OVER_MS = 60_000
 
 /** Whether a node in this state is expected to contribute to the round: syncing ones will, once they are there. */
 export function trains(state: string): boolean {
@@ -809,7 +865,7 @@ export function trains(state: string): boolean {
 
 /** The part of a manifest that the round rules go by. */
 function rulesOf(run: string, { genesis, admission, strategy }: Manifest): RunRules {
-  const { quorum, deadlineMs, graceMs, fetchTimeoutMs, maxTokensPerRound } = strategy
+  const { quorum, deadlineMs, graceMs, fetchTimeoutMs, maxTokensPerRound, keepRounds } = strategy
   return {
     run,
     genesisAnchor: genesis.anchor,
@@ -819,6 +875,7 @@ function rulesOf(run: string, { genesis, admission, strategy }: Manifest): RunRu
     deadlineMs,
     graceMs,
     fetchTimeoutMs,
-    maxTokensPerRound
+    maxTokensPerRound,
+    keepRounds
   }
 }

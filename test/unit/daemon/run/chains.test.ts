@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { fetchChain } from '../../../../daemon/run/chains.ts'
+import { Fetcher } from '../../../../daemon/run/fetching.ts'
+import { BlockExchange } from '../../../../protocols/blocks/index.ts'
+import { cidOf, DAG_CBOR, RAW } from '../../../../protocols/cids.ts'
+import { type RoundRecord, signRecord } from '../../../../protocols/rounds/index.ts'
+import { SyncService } from '../../../../protocols/sync/index.ts'
+import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
+import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+import { temporaryHome } from '../../storage/temporary-home.ts'
+
+const RUN = cidOf(Buffer.from('run'), DAG_CBOR)
+
+describe('fetchChain', () => {
+  const home = temporaryHome()
+  const network = new MemoryNetwork()
+  let ours: BlockStore
+  let theirs: BlockStore
+  let exchanges: BlockExchange[] = []
+  let syncs: SyncService[] = []
+  let chain: string[] = []
+  let asked: { fromRound: number; limit: number }[] = []
+
+  beforeEach(async () => {
+    ours = await openBlockFiles(join(home(), 'ours'))
+    theirs = await openBlockFiles(join(home(), 'theirs'))
+    chain = []
+    asked = []
+    const source = {
+      head: async () => null,
+      chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit)
+    }
+    const nodes = [network.node('ours'), network.node('theirs')]
+    exchanges = nodes.map((node, i) => new BlockExchange({ node, store: i === 0 ? ours : theirs }, { network: 'test' }))
+    syncs = nodes.map(node => new SyncService({ node, source }, { network: 'test' }))
+    for (const service of [...exchanges, ...syncs]) await service.start()
+  })
+  afterEach(async () => {
+    for (const service of [...exchanges, ...syncs]) await service.stop()
+    await Promise.all([ours.close(), theirs.close()])
+  })
+
+  const fetch = (tip: string, known: string[] = []) =>
+    fetchChain(
+      tip,
+      cid => known.includes(cid),
+      {
+        run: RUN,
+        blocks: ours,
+        fetcher: new Fetcher(exchanges[0]!, ours),
+        chain: (peer, fromRound, limit, signal) => {
+          asked.push({ fromRound, limit })
+          return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
+        }
+      },
+      { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs: 5_000 }
+    )
+
+  /** Records on the other node's disk, each with one contribution of its own. */
+  async function grow(rounds: number, change: (record: RoundRecord) => RoundRecord = record => record): Promise<void> {
+    const key = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(3))
+    const closer = peerIdFromPrivateKey(key).toString()
+    const anchor = cidOf(Buffer.from('anchor'), DAG_CBOR)
+    for (let round = 1; round <= rounds; round++) {
+      const envelope = Buffer.from(`contribution ${round}`)
+      const contribution = cidOf(envelope, RAW)
+      await theirs.put(contribution, envelope)
+      const record = change({ run: RUN, round, parent: chain.at(-1) ?? RUN, contributions: [contribution], anchor, closer })
+      const block = await signRecord(record, key)
+      await theirs.put(block.cid, block.bytes)
+      chain.push(block.cid)
+    }
+  }
+  const roundsOf = (found: { record: RoundRecord }[]) => found.map(({ record }) => record.round)
+
+  it('gives what is missing, oldest first, and walks a short way alone', async () => {
+    await grow(6)
+    assert.deepEqual(roundsOf(await fetch(chain[5]!, [chain[2]!])), [4, 5, 6])
+    assert.deepEqual(asked, [])
+  })
+
+  it('asks for a long way at once, contributions included', async () => {
+    await grow(40)
+    assert.deepEqual(
+      roundsOf(await fetch(chain[39]!)),
+      chain.map((_, i) => i + 1)
+    )
+    assert.deepEqual(asked, [{ fromRound: 1, limit: 36 }])
+    assert.equal(await ours.has(cidOf(Buffer.from('contribution 7'), RAW)), true)
+  })
+
+  it('gets there one by one where the peer tells another chain than the records do', async () => {
+    await grow(12)
+    const tip = chain[11]!
+    chain = [chain[0]!]
+    assert.equal((await fetch(tip)).length, 12)
+  })
+
+  it('refuses a chain whose rounds do not go down by one, or that strays into another run', async () => {
+    await grow(3, record => (record.round === 2 ? { ...record, round: 7 } : record))
+    await assert.rejects(fetch(chain[2]!), { code: 'bad_chain' })
+    chain = []
+    await grow(3, record => (record.round === 2 ? { ...record, run: cidOf(Buffer.from('other'), DAG_CBOR) } : record))
+    await assert.rejects(fetch(chain[2]!), { code: 'bad_chain' })
+  })
+
+  it('says which record nobody had', async () => {
+    await grow(2)
+    await theirs.delete(chain[0]!)
+    await assert.rejects(fetch(chain[1]!), { code: 'block_unavailable' })
+  })
+})
