@@ -14,10 +14,11 @@ import { EventLog } from './events.ts'
 import { HealthBoard } from './health.ts'
 import { loadToken, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
 import { loadIdentity } from './identity.ts'
+import { KnownPeers } from './known-peers.ts'
 import { Lifetime } from './lifetime.ts'
 import { type Log, type Logger, type LogOptions, openLog } from './logging/log.ts'
 import { Metrics } from './metrics.ts'
-import { createNode, type ShoalNode } from './node.ts'
+import { createNode, type RememberedPeer, type ShoalNode } from './node.ts'
 import { freeAddresses } from './node-addresses.ts'
 import { peerRows } from './peer-rows.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
@@ -136,9 +137,12 @@ class Parts {
     await this.#openEvents(store, logger)
     signal?.throwIfAborted()
 
-    this.#node = await this.#openNode(privateKey)
-    this.#lifetime.onStop('node', () => this.#node.stop())
     const { network } = config
+    const known = await KnownPeers.open(store, { network, onError: error => logger.warn({ err: error }, 'peers could not be remembered') })
+    this.#node = await this.#openNode(privateKey, known.remembered())
+    this.#lifetime.onStop('node', () => this.#node.stop())
+    known.watch(this.#node)
+    this.#lifetime.onStop('known peers', () => known.stop())
     this.#presence = new PresenceService(
       { node: this.#node },
       { network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs }
@@ -224,7 +228,7 @@ class Parts {
     this.#health = new HealthBoard({ events: this.#events })
   }
 
-  async #openNode(privateKey: Awaited<ReturnType<typeof loadIdentity>>): Promise<ShoalNode> {
+  async #openNode(privateKey: Awaited<ReturnType<typeof loadIdentity>>, remembered: RememberedPeer[]): Promise<ShoalNode> {
     const { network, listen, announce, bootstrap, mdns, profile, origins } = this.config
     if (origins.listen !== 'default' && origins.listen !== 'profile') await refuseTaken(listen)
     return createNode({
@@ -233,6 +237,7 @@ class Parts {
       listen,
       announce,
       bootstrap,
+      remembered,
       mdns,
       profile,
       agent: `shoal/${VERSION}`,

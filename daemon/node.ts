@@ -46,6 +46,8 @@ const RTT_TIMEOUT_MS = 5_000
 const MAX_DISCOVERED_PEERS = 64
 /** Milliseconds before a discovered peer that could not be reached is tried again. */
 const DISCOVERED_RETRY_MS = 15_000
+/** Addresses taken of those that one peer says it listens on. */
+const MAX_LISTENING = 16
 /** Milliseconds for which a peer that was lost is called again. */
 const LOST_PEER_MS = 60 * 60_000
 /** Milliseconds for which a node of another mesh is kept connected, unused, so that it can see that ours is another. */
@@ -56,12 +58,15 @@ const STOP_TIMEOUT_MS = 2_000
 /** lan and test: loopback and private addresses are what the mesh is made of. test also takes mDNS to be off unless asked for. */
 export type NodeProfile = 'lan' | 'test'
 
-/** How a peer came to us: by a bootstrap address, mDNS, the DHT, an address given by hand, or it called us. */
-export type FoundBy = 'bootstrap' | 'mdns' | 'dht' | 'address' | 'inbound'
+/** How a peer came to us: by a bootstrap address, mDNS, the DHT, an address given by hand or known from an earlier life, or it called us. */
+export type FoundBy = 'bootstrap' | 'mdns' | 'dht' | 'address' | 'remembered' | 'inbound'
 
 export interface PeerInfo {
   peer: string
+  /** The far ends of its connections. */
   addresses: string[]
+  /** Where it says that it listens. */
+  listening: string[]
   direction: 'inbound' | 'outbound'
   /** Milliseconds; null until first measured. */
   rttMs: number | null
@@ -77,6 +82,13 @@ export type NodeEvent =
   | { type: 'disconnected'; peer: string }
   | { type: 'otherNetwork'; peer: string }
 
+/** A peer that this node met in an earlier life. */
+export interface RememberedPeer {
+  peer: string
+  /** Each ends with the peer's id. */
+  addresses: string[]
+}
+
 export interface NodeOptions {
   privateKey: PrivateKey
   /** Name of the mesh: lower-case letters, digits and `-`, at most 32. Part of the DHT's, gossip's and mDNS' names. */
@@ -87,8 +99,8 @@ export interface NodeOptions {
   announce?: string[]
   /** Addresses that are called for ever while their peer is not connected. */
   bootstrap?: string[]
-  /** Addresses of peers known from earlier, called for a while. */
-  remembered?: string[]
+  /** Peers known from earlier, called for a while. */
+  remembered?: RememberedPeer[]
   /** @default false */
   mdns?: boolean
   /** @default 'lan' */
@@ -231,6 +243,7 @@ class Discovered {
 
 interface Member {
   foundBy: FoundBy
+  listening: string[]
   direction: 'inbound' | 'outbound'
   connectedAtMs: number
   agent: string | null
@@ -275,8 +288,8 @@ class Node implements ShoalNode {
     libp2p.addEventListener('peer:identify', event => this.#identified(event.detail))
     libp2p.addEventListener('peer:disconnect', event => this.#disconnected(event.detail.toString()))
     this.#discovered.onPeer = peer => void this.#meet(peer)
-    for (const address of this.#options.bootstrap ?? []) this.#redialAddress(address, 'bootstrap')
-    for (const address of this.#options.remembered ?? []) this.#redialAddress(address, 'address', LOST_PEER_MS)
+    for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
+    for (const known of this.#options.remembered ?? []) this.#redialRemembered(known)
     this.#redial.start()
     this.#timers.add(setInterval(() => void this.#announceAll(), REPROVIDE_INTERVAL_MS))
     this.#timers.add(setInterval(() => void this.#measureAll(), RTT_INTERVAL_MS))
@@ -339,9 +352,10 @@ class Node implements ShoalNode {
   }
 
   peers(): PeerInfo[] {
-    return [...this.#members].map(([peer, { agent, connectedAtMs, direction, foundBy, rttMs }]) => ({
+    return [...this.#members].map(([peer, { agent, connectedAtMs, direction, foundBy, listening, rttMs }]) => ({
       peer,
       addresses: this.#libp2p.getConnections(peerIdFromString(peer)).map(connection => connection.remoteAddr.toString()),
+      listening: [...listening],
       direction,
       rttMs,
       connectedAtMs,
@@ -434,7 +448,7 @@ class Node implements ShoalNode {
   }
 
   /** A connected peer has said what it speaks: ours, or of another mesh and sent away. */
-  #identified({ peerId, protocols, agentVersion, connection }: IdentifyResult): void {
+  #identified({ peerId, protocols, agentVersion, connection, listenAddrs }: IdentifyResult): void {
     const peer = peerId.toString()
     if (!protocols.includes(dhtProtocol(this.network))) {
       this.#strangers.add(peer)
@@ -451,10 +465,16 @@ class Node implements ShoalNode {
     this.#strangers.delete(peer)
     this.#forgotten.delete(peer)
     this.#retryAtMs.delete(peer)
-    if (this.#members.has(peer)) return
+    const listening = listenAddrs.slice(0, MAX_LISTENING).map(String)
+    const known = this.#members.get(peer)
+    if (known !== undefined) {
+      known.listening = listening
+      return
+    }
     const { direction } = connection
     const foundBy = direction === 'inbound' ? 'inbound' : (this.#discovered.sources.get(peer) ?? 'dht')
-    this.#members.set(peer, { foundBy, direction, connectedAtMs: Date.now(), agent: agentVersion?.slice(0, 64) ?? null, rttMs: null })
+    const agent = agentVersion?.slice(0, 64) ?? null
+    this.#members.set(peer, { foundBy, listening, direction, connectedAtMs: Date.now(), agent, rttMs: null })
     this.#emit({ type: 'connected', peer, foundBy })
     this.#lookUpSoon()
     this.#announceSoon()
@@ -507,21 +527,33 @@ class Node implements ShoalNode {
     }
   }
 
-  #redialAddress(text: string, source: FoundBy, forMs?: number): void {
+  #redialRemembered({ peer, addresses }: RememberedPeer): void {
+    if (peer === this.peer) return
+    this.#discovered.note(peer, 'remembered')
+    const targets = addresses.map(parseAddress)
+    this.#redial.add(peer, {
+      connected: () => this.#members.has(peer),
+      dial: async signal => {
+        await this.#libp2p.dial(targets, { signal: this.#signal(signal) })
+      },
+      forMs: LOST_PEER_MS
+    })
+  }
+
+  #redialBootstrap(text: string): void {
     const address = parseAddress(text)
     let peer = peerInAddress(address)
     if (peer === this.peer) return
-    if (peer !== undefined) this.#discovered.sources.set(peer, source)
+    if (peer !== undefined) this.#discovered.sources.set(peer, 'bootstrap')
     this.#redial.add(text, {
       connected: () => peer !== undefined && (this.#members.has(peer) || peer === this.peer),
       dial: async signal => {
         const connection = await this.#libp2p.dial(multiaddr(text), { signal: this.#signal(signal) })
         peer = connection.remotePeer.toString()
-        this.#discovered.sources.set(peer, source)
+        this.#discovered.sources.set(peer, 'bootstrap')
         // A node of another mesh answers too; it counts as a failure, so that it is called ever more seldom.
         await this.#recognised(peer, text, this.#signal(signal, AbortSignal.timeout(REDIAL_MAX_MS)))
-      },
-      ...(forMs === undefined ? {} : { forMs })
+      }
     })
   }
 

@@ -14,7 +14,7 @@ export const TABLES = [
   'own', // RUN/ROUND -> our contribution: CID, snapshot and residual files, and its fate
   'events', // EVENT -> what happened, for `events`; ids count upwards
   'reasons', // SUBJECT/EVENT -> why a peer or a round was treated so, for `why`
-  'peers' // PEER -> addresses and when last seen
+  'peers' // PEER -> its network, addresses and when last seen, of those that we were connected with
 ] as const
 export type TableName = (typeof TABLES)[number]
 

@@ -83,7 +83,7 @@ export interface PeerRow {
   /** Milliseconds since it last spoke; null until it has. */
   lastSeenMs: number | null
   /** How this node learnt of the peer; `address` was given by hand. */
-  foundBy: 'bootstrap' | 'mdns' | 'dht' | 'address' | 'inbound' | null
+  foundBy: 'bootstrap' | 'mdns' | 'dht' | 'address' | 'remembered' | 'inbound' | null
   state: string
   runs: { run: string; round: number; state: string }[]
   agent: string | null

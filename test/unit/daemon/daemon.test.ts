@@ -91,6 +91,30 @@ describe('Daemon', function () {
     assert.deepEqual([row?.peer, row?.foundBy, row?.direction, row?.state], [first.ready.peer, 'bootstrap', 'outbound', 'present'])
   })
 
+  it('finds peers again that it met only through a bootstrap node which is gone', async () => {
+    const hub = await start('hub')
+    const met = [await start('a', { bootstrap: hub.ready.addresses }), await start('b', { bootstrap: hub.ready.addresses })]
+    const peersOf = async (name: string) => (await (await clientOf(name)).peers()).peers
+    const bothSee = async (peers: string[]) => {
+      const seen = await Promise.all(['a', 'b'].map(async name => (await peersOf(name)).map(({ peer }) => peer)))
+      return seen.every((names, index) => peers.filter(peer => peer !== met[index]!.ready.peer).every(peer => names.includes(peer)))
+    }
+    const until = async (condition: () => Promise<boolean>) => {
+      for (const limit = performance.now() + 15_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
+        assert.ok(performance.now() < limit, `${condition}`)
+    }
+    const peers = met.map(({ ready }) => ready.peer)
+    await until(() => bothSee([...peers, hub.ready.peer]))
+    for (const daemon of [hub, ...met]) await daemon.stop()
+    // Each listens where it did, and is told of nobody.
+    const where = (index: number) => met[index]!.ready.addresses[0]!.split('/p2p/')[0]
+    await start('a', { listen: where(0) })
+    await start('b', { listen: where(1) })
+    await until(() => bothSee(peers))
+    const foundBy = await Promise.all(['a', 'b'].map(async name => (await peersOf(name))[0]!.foundBy))
+    assert.ok(foundBy.includes('remembered'), `${foundBy}`)
+  })
+
   it('refuses a port that somebody chose and another has, and leaves the home free', async () => {
     const other = createServer()
     await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))

@@ -1,0 +1,110 @@
+// Which peers a home keeps, and that they are there after a crash.
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import {
+  dialableAddresses,
+  KNOWN_ADDRESSES_MAX,
+  KNOWN_PEERS_MAX,
+  type KnownPeer,
+  KnownPeers,
+  keepNewest
+} from '../../../daemon/known-peers.ts'
+import { createNode, type PeerInfo, type ShoalNode } from '../../../daemon/node.ts'
+import { openStore, type Store } from '../../../storage/index.ts'
+
+const PEER = '12D3KooWGRUVh7cgUpGfHGbrJFeJ6h6zqqu8kxp5yhNqDXnPGEPg'
+const OTHER = '12D3KooWQYzDJBaUk5Y6c2iEEQL2tYb7ZKzvUcqmqrkVXNVMLYFV'
+
+const rows = (count: number, fromMs: number, name: string): Map<string, KnownPeer> =>
+  new Map(
+    Array.from({ length: count }, (_, i): [string, KnownPeer] => [
+      `${name}${i}`,
+      { network: 'shoal', addresses: [`/ip4/10.0.0.${i}/tcp/1`], lastSeenMs: fromMs + i }
+    ])
+  )
+
+describe('keepNewest()', () => {
+  it('takes those who are here over what was known of them', () => {
+    const known = rows(2, 100, 'p')
+    const here = new Map([['p0', { network: 'shoal', addresses: ['/ip4/10.9.9.9/tcp/9'], lastSeenMs: 500 }]])
+    assert.deepEqual(
+      [...keepNewest(known, here)],
+      [
+        ['p0', here.get('p0')],
+        ['p1', known.get('p1')]
+      ]
+    )
+  })
+
+  it('drops whoever was not seen for longest when there are too many', () => {
+    const kept = keepNewest(rows(KNOWN_PEERS_MAX, 100, 'old'), rows(10, 1000, 'new'))
+    assert.equal(kept.size, KNOWN_PEERS_MAX)
+    for (let i = 0; i < 10; i++) assert.ok(kept.has(`new${i}`) && !kept.has(`old${i}`))
+    assert.equal(keepNewest(new Map(), rows(KNOWN_PEERS_MAX * 2, 1, 'p')).size, KNOWN_PEERS_MAX)
+  })
+})
+
+describe('dialableAddresses()', () => {
+  const info = (facts: Partial<PeerInfo>): PeerInfo => ({
+    ...{ peer: PEER, addresses: [], listening: [], direction: 'inbound', rttMs: null, connectedAtMs: 0, foundBy: 'inbound', agent: null },
+    ...facts
+  })
+
+  it('leaves out the far end of a connection that the peer opened', () => {
+    const addresses = ['/ip4/192.168.1.7/tcp/51234']
+    const listening = ['/ip4/127.0.0.1/tcp/4101', '/ip4/192.168.1.7/tcp/4101']
+    assert.deepEqual(dialableAddresses(info({ addresses, listening })), [
+      `/ip4/192.168.1.7/tcp/4101/p2p/${PEER}`,
+      `/ip4/127.0.0.1/tcp/4101/p2p/${PEER}`
+    ])
+    assert.equal(dialableAddresses(info({ addresses, listening, direction: 'outbound' }))[0], `/ip4/192.168.1.7/tcp/51234/p2p/${PEER}`)
+  })
+
+  it('takes no address that names another peer, cannot be read, or is one too many', () => {
+    const wrong = [`/ip4/10.0.0.1/tcp/1/p2p/${OTHER}`, '/ip4/999.0.0.1/tcp/1', '/unix/tmp/x', `/dns4/${'x'.repeat(400)}/tcp/1`]
+    assert.deepEqual(dialableAddresses(info({ listening: wrong })), [])
+    const many = Array.from({ length: 20 }, (_, i) => `/ip4/10.0.0.${i}/tcp/1`)
+    assert.equal(dialableAddresses(info({ listening: [...many, ...many] })).length, KNOWN_ADDRESSES_MAX)
+  })
+})
+
+describe('KnownPeers', () => {
+  let home: string
+  let store: Store
+  let nodes: ShoalNode[]
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), 'shoal-known-peers-'))
+    store = await openStore(home)
+    nodes = []
+  })
+  afterEach(async () => {
+    await Promise.all(nodes.map(node => node.stop()))
+    await store.close()
+    await rm(home, { recursive: true })
+  })
+
+  const start = async (): Promise<ShoalNode> => {
+    const privateKey = await generateKeyPair('Ed25519')
+    nodes.push(await createNode({ network: 'known', listen: ['/ip4/127.0.0.1/tcp/0'], profile: 'test', privateKey }))
+    return nodes.at(-1)!
+  }
+
+  it('writes a new peer down soon, so that a crash does not lose it, and gives it to its own network only', async () => {
+    const [ours, theirs] = [await start(), await start()]
+    const known = await KnownPeers.open(store, { network: 'known' })
+    assert.deepEqual(known.remembered(), [])
+    known.watch(ours)
+    await theirs.connect(ours.addresses()[0]!)
+    const written = async () => (await KnownPeers.open(store, { network: 'known' })).remembered()
+    for (const limit = performance.now() + 10_000; (await written()).length === 0; ) {
+      assert.ok(performance.now() < limit, 'nothing was written')
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    assert.deepEqual(await written(), [{ peer: theirs.peer, addresses: theirs.addresses() }])
+    assert.deepEqual((await KnownPeers.open(store, { network: 'other' })).remembered(), [])
+    await known.stop()
+  })
+})
