@@ -90,9 +90,7 @@ export class EventLog {
     const event: NodeEvent = { id: ++this.#last, ts: this.#now().toISOString(), ...facts }
     this.#unwritten.push(event)
     if (this.#unwritten.length > MAX_UNWRITTEN) this.#unwritten.shift()
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined
-    })
+    this.#startWriting()
     for (const listener of this.#listeners) {
       try {
         listener(event)
@@ -142,11 +140,17 @@ export class EventLog {
     while (this.#writing !== undefined) await this.#writing
   }
 
-  /** Writes what is left and stops telling listeners. */
+  /** Writes what is left, as far as the disk takes it, and stops telling listeners. */
   async close(): Promise<void> {
     this.#listeners.clear()
-    if (this.#unwritten.length > 0) this.#writing ??= this.#write()
+    if (this.#unwritten.length > 0) this.#startWriting()
     await this.flush()
+  }
+
+  #startWriting(): void {
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined
+    })
   }
 
   async #write(): Promise<void> {

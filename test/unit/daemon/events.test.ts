@@ -65,6 +65,15 @@ describe('EventLog', () => {
     assert.equal(events.rows.size, 2)
   })
 
+  it('closes on a disk that takes nothing', async () => {
+    const log = await EventLog.open({ events, reasons })
+    events.full = true
+    log.emit({ type: 'run', message: 'never written' })
+    await log.flush()
+    await log.close()
+    assert.equal(events.rows.size, 0)
+  })
+
   it('tells listeners until they leave, and one that throws hurts nobody', async () => {
     const log = await EventLog.open({ events, reasons })
     const heard: number[] = []
