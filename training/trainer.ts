@@ -178,6 +178,18 @@ export class Trainer {
   }
 
   /**
+   * Undoes the snapshot just taken, before any step: what could not be kept is progress that is still to be reported.
+   *
+   * @param base what base() answered before that snapshot
+   */
+  putBack(base: NamedTensor[], { steps, tokens, loss }: Snapshot): Promise<void> {
+    return this.#exclusive(async () => {
+      this.#base = base
+      this.#count(steps, tokens, loss * steps)
+    })
+  }
+
+  /**
    * Moves to another anchor. `shift`: local := anchor + (local - B), unreported progress goes along. `keep`, after a lost fork: local stays.
    * In both B := anchor; moments stay as they are.
    *

@@ -155,7 +155,7 @@ export class TrainerSupervisor {
         this.#asked.delete(report.id)
         return
       case 'failed':
-        this.#asked.get(report.id)?.reject(new DaemonError('trainer_failed', `${report.code}: ${report.message}`))
+        this.#asked.get(report.id)?.reject(failureOf(report))
         this.#asked.delete(report.id)
         return
       case 'fatal':
@@ -180,6 +180,11 @@ export class TrainerSupervisor {
     this.#events.died(this.reason, this.restarts, waitMs)
     this.#restartTimer = setTimeout(() => this.start(), waitMs)
   }
+}
+
+/** A full disk keeps its code, since training pauses for it; whatever else a trainer could not do is a failure of the trainer. */
+function failureOf({ code, message }: { code: string; message: string }): DaemonError {
+  return code === 'disk_full' ? new DaemonError('disk_full', message) : new DaemonError('trainer_failed', `${code}: ${message}`)
 }
 
 function lastLine(words: string): string | null {

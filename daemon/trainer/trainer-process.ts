@@ -1,6 +1,6 @@
 // The trainer's own process: takes inner steps and answers the daemon. A driver that crashes or runs out of memory ends this process, not the daemon.
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { type Batches, createBatches } from '../../training/data/batches.ts'
@@ -108,15 +108,27 @@ class TrainerProcess {
     this.#batches.assign(contributors)
   }
 
-  /** Takes what was learned since the base to disk; the state that has it in it follows, so that a crash between the two loses only the name of a file. */
+  /**
+   * Takes what was learned since the base to disk; the state that has it in it follows, so that a crash between the two loses only the name of a file.
+   * A disk that takes one of them not leaves the trainer as it was: its progress goes into the next snapshot.
+   */
   async snapshot(round: number): Promise<SnapshotResult> {
-    const { delta, steps, tokens, loss } = await this.#trainer.snapshot()
-    const sequence = (this.#snapshot?.sequence ?? 0) + 1
+    const before = { base: this.#trainer.base(), snapshot: this.#snapshot }
+    const taken = await this.#trainer.snapshot()
+    const { steps, tokens, loss } = taken
+    const sequence = (before.snapshot?.sequence ?? 0) + 1
     const deltaFile = join(this.#directory, `delta-${sequence}.safetensors`)
-    await writeTensors(deltaFile, delta)
-    this.#snapshot = { sequence, round, deltaFile, steps, tokens, loss }
-    await this.save()
-    return this.#snapshot
+    try {
+      await writeTensors(deltaFile, taken.delta)
+      this.#snapshot = { sequence, round, deltaFile, steps, tokens, loss }
+      await this.save()
+      return this.#snapshot
+    } catch (error) {
+      this.#snapshot = before.snapshot
+      await this.#trainer.putBack(before.base, taken)
+      await rm(deltaFile, { force: true })
+      throw error
+    }
   }
 
   async adopt(anchorFile: string, record: string, mode: 'shift' | 'keep'): Promise<void> {

@@ -118,6 +118,17 @@ describe('Trainer', () => {
     )
   })
 
+  it('putBack() undoes a snapshot that could not be kept', async () => {
+    await steps(trainer, 2)
+    const base = trainer.base()
+    const lost = await trainer.snapshot()
+    await trainer.putBack(base, lost)
+    assert.deepEqual([trainer.stepsSinceSnapshot, trainer.tokensSinceSnapshot], [2, lost.tokens])
+    const again = await trainer.snapshot()
+    assert.deepEqual(again.delta, lost.delta)
+    assert.ok(Math.abs(again.loss - lost.loss) < 1e-9)
+  })
+
   it('restore() makes a lost contribution part of the next snapshot', async () => {
     await steps(trainer, 2)
     const lost = await trainer.snapshot()
