@@ -5,6 +5,7 @@ import { BlockExchange } from '../protocols/blocks/index.ts'
 import { CONTROL_SCHEMA } from '../protocols/control/constants.ts'
 import type { NodeEvent, ReadyDocument, StatusDocument } from '../protocols/control/messages.ts'
 import { PresenceService } from '../protocols/presence/index.ts'
+import { BLOCK_BYTES_MAX, RESERVED_BYTES } from '../storage/index.ts'
 import { ApiServer, type NodeFace } from './api/server.ts'
 import { ClockWatch } from './clock-watch.ts'
 import type { DaemonConfig } from './config.ts'
@@ -307,9 +308,18 @@ class Parts {
         },
         onError: error => this.log.logger.warn({ err: error }, 'the free space could not be measured')
       },
-      { home: config.home, floorBytes: config.diskFloor, floorIsDefault: ['default', 'profile'].includes(config.origins.diskFloor) }
+      {
+        home: config.home,
+        floorBytes: config.diskFloor,
+        floorIsDefault: ['default', 'profile'].includes(config.origins.diskFloor),
+        reservedBytes: RESERVED_BYTES + BLOCK_BYTES_MAX
+      }
     )
     await this.#disk.start()
+    const forget = this.#events.subscribe(event => {
+      if (event.code === 'disk_full' && event.type !== 'health') void this.#disk.refused()
+    })
+    this.#lifetime.onStop('refused writes', () => void forget())
     this.#lifetime.onStop('disk watch', () => this.#disk.stop())
     const clock = new ClockWatch({
       onGap: gapMs => {

@@ -1,5 +1,7 @@
-// Watches the free space of the home's disk: below the floor training pauses, above it with some room to spare training goes on.
+// Watches the free space of the home's disk: below the floor training pauses, above it with some room to spare training goes on. A write that was
+// refused for want of room counts as well: what is to be written can be larger than the floor, and quotas are not seen in the free space.
 import { statfs } from 'node:fs/promises'
+import { performance } from 'node:perf_hooks'
 import { formatSize } from './quantities.ts'
 
 export interface DiskSpace {
@@ -21,6 +23,10 @@ export interface DiskWatchOptions {
   floorBytes: number
   /** True where nobody chose the floor: then a small disk gets a tenth of itself instead, for the default would never let it train. */
   floorIsDefault?: boolean
+  /** Bytes that the store never fills: with less free it refuses blocks, so the floor is at least this. */
+  reservedBytes: number
+  /** After a refused write, room as it was is tried again after this long. @default 30000 */
+  retryMs?: number
   /** @default 2000 */
   intervalMs?: number
   /** @default the file system of the home */
@@ -36,6 +42,8 @@ export class DiskWatch {
   readonly #options: DiskWatchOptions
   #timer: NodeJS.Timeout | undefined
   #low = false
+  /** The write that was refused since training last went on. */
+  #refused: { freeBytes: number; atMs: number } | null = null
   #looking: Promise<void> | undefined
 
   constructor(components: DiskWatchComponents, options: DiskWatchOptions) {
@@ -59,7 +67,7 @@ export class DiskWatch {
 
   /** Looks now; a look that is under way counts. */
   look(): Promise<void> {
-    this.#looking ??= this.#look()
+    this.#looking ??= this.#look(false)
       .catch(error => this.#components.onError(error))
       .finally(() => {
         this.#looking = undefined
@@ -67,22 +75,38 @@ export class DiskWatch {
     return this.#looking
   }
 
-  async #look(): Promise<void> {
+  /** Told that a write found no room: pauses, whatever the free space seems to be. */
+  async refused(): Promise<void> {
+    await this.look()
+    if (!this.#low) await this.#look(true).catch(error => this.#components.onError(error))
+  }
+
+  async #look(refused: boolean): Promise<void> {
     const { home, measure = diskSpace } = this.#options
     const { freeBytes, totalBytes } = await measure(home)
     const floor = this.#floor(totalBytes)
-    if (!this.#low && freeBytes < floor) {
+    if (!this.#low && (refused || freeBytes < floor)) {
       this.#low = true
-      await this.#components.onLow(`the disk of ${home} has ${formatSize(freeBytes)} free, training needs ${formatSize(floor)}`)
-    } else if (this.#low && freeBytes >= floor * ROOM_FACTOR) {
+      if (refused) this.#refused = { freeBytes, atMs: performance.now() }
+      const lack = freeBytes < floor ? `training needs ${formatSize(floor)}` : 'less than what was to be written'
+      await this.#components.onLow(`the disk of ${home} has ${formatSize(freeBytes)} free, ${lack}`)
+    } else if (this.#low && this.#hasRoom(freeBytes, floor)) {
       this.#low = false
+      this.#refused = null
       await this.#components.onRoom(`the disk of ${home} has ${formatSize(freeBytes)} free again`)
     }
   }
 
+  #hasRoom(freeBytes: number, floor: number): boolean {
+    if (freeBytes < floor * ROOM_FACTOR) return false
+    // How much the refused write wanted is not known: more room than there was, or another try after a while.
+    if (this.#refused === null || freeBytes >= this.#refused.freeBytes * ROOM_FACTOR) return true
+    return performance.now() - this.#refused.atMs >= (this.#options.retryMs ?? 30_000)
+  }
+
   #floor(totalBytes: number): number {
-    const { floorBytes, floorIsDefault } = this.#options
-    return floorIsDefault === true ? Math.min(floorBytes, Math.floor(totalBytes / 10)) : floorBytes
+    const { floorBytes, floorIsDefault, reservedBytes } = this.#options
+    return Math.max(reservedBytes, floorIsDefault === true ? Math.min(floorBytes, Math.floor(totalBytes / 10)) : floorBytes)
   }
 }
 

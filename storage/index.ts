@@ -14,7 +14,7 @@ export {
   readCheckpoint,
   writeCheckpoint
 } from './checkpoints.ts'
-export { BLOCK_BYTES_MAX } from './constants.ts'
+export { BLOCK_BYTES_MAX, RESERVED_BYTES } from './constants.ts'
 export { StorageError, type StorageErrorCode } from './errors.ts'
 export { freeBytes } from './free-bytes.ts'
 export { type KeyRange, orderedKey, type RecordOperation, type Records, type Table, type TableName, type WriteOptions } from './records.ts'

@@ -17,7 +17,18 @@ describe('DiskWatch', () => {
       onRoom: (reason: string) => void told.push(`room: ${reason}`),
       onError: (error: unknown) => void told.push(String(error))
     }
-    return { told, disk, watch: new DiskWatch(components, { home: '/h', floorBytes, floorIsDefault, measure: async () => disk }) }
+    return {
+      told,
+      disk,
+      watch: new DiskWatch(components, {
+        home: '/h',
+        floorBytes,
+        floorIsDefault,
+        reservedBytes: 200,
+        retryMs: 50,
+        measure: async () => disk
+      })
+    }
   }
 
   it('pauses below the floor and goes on only with some room to spare, each told once', async () => {
@@ -40,6 +51,29 @@ describe('DiskWatch', () => {
     disk.freeBytes = 150
     await it.look()
     assert.equal(told.length, 1)
+  })
+
+  it('never goes below what the store leaves free, for it refuses blocks there', async () => {
+    const { told, disk, watch: it } = watch(0)
+    disk.freeBytes = 199
+    await it.look()
+    assert.deepEqual(told, ['low: the disk of /h has 199 B free, training needs 200 B'])
+  })
+
+  it('pauses at a write that found no room, and goes on with more room or after a while', async () => {
+    const { told, disk, watch: it } = watch(200)
+    await it.refused()
+    await it.refused()
+    await it.look()
+    assert.deepEqual(told.splice(0), ['low: the disk of /h has 1000 B free, less than what was to be written'])
+    disk.freeBytes = 1250
+    await it.look()
+    assert.deepEqual(told.splice(0), ['room: the disk of /h has 1.2 KiB free again'])
+    await it.refused()
+    await delay(60)
+    await it.look()
+    assert.equal(told.length, 2)
+    assert.match(told[1]!, /^room/)
   })
 })
 
