@@ -1,5 +1,6 @@
 /** How well a model knows a text: nats a token, and nats and bits a UTF-8 byte, which compare across tokenizers. */
 
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import type { Tokenizer } from './data/tokenizer.ts'
 import type { CompiledForward } from './engines/engine.ts'
 import { TrainingError } from './errors.ts'
@@ -44,6 +45,8 @@ export async function evaluate({ forward, tokenizer, texts, context, batch, maxW
     throw new TrainingError('corpus_empty', 'evaluating: the texts have no token to score', { hint: 'give a longer text' })
   let [nats, tokens, bytes] = [0, 0, 0]
   for (let first = 0; first < windows.length; first += batch) {
+    // The engine computes on this thread and the whole may take minutes: timers, signals and sockets get a turn, without which nothing could stop it.
+    await othersTurn()
     signal?.throwIfAborted()
     const rows = windows.slice(first, first + batch)
     nats += await scoreRows(forward, rows, batch, context)

@@ -54,4 +54,10 @@ describe('evaluate()', () => {
     await assert.rejects(evaluate({ ...some, texts: [''] }), { code: 'corpus_empty' })
     await assert.rejects(evaluate({ ...some, texts: ['text'], signal: AbortSignal.abort() }), { name: 'AbortError' })
   })
+
+  it('hears a time limit although the model never lets anybody else have a turn', async () => {
+    const texts = Array.from({ length: 20_000 }, () => 'abcdefgh')
+    const question = { forward: byTarget, tokenizer: bytesTokenizer(), texts, context, batch, signal: AbortSignal.timeout(1) }
+    await assert.rejects(evaluate(question), { name: 'TimeoutError' })
+  })
 })
