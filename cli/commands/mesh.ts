@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { failureOf } from '../errors.ts'
 import { readNamed } from '../files.ts'
-import { collected, setting, wholeNumber } from '../option-values.ts'
+import { collected, commaList, setting, wholeNumber } from '../option-values.ts'
 import type { Session } from '../session.ts'
 
 interface RunFlags {
@@ -12,6 +12,7 @@ interface RunFlags {
   rounds?: number
   seed?: number
   baseline?: boolean
+  baselineRates?: unknown[]
   report?: string
   run?: string
   set?: Record<string, unknown>
@@ -31,6 +32,7 @@ export function registerMesh(program: Command): void {
     .option('--rounds <count>', 'end when this round is adopted', wholeNumber(1))
     .option('--seed <seed>', "replaces the manifest's seed", wholeNumber(0, 0xffff_ffff))
     .option('--baseline', 'also train each shard alone for as many steps')
+    .option('--baseline-rates <rates>', 'the same at each of these inner rates, such as 2e-3,5e-3, and one node on all shards', rates)
     .option('--report <file>', 'write the report here, whatever happens')
     .option('--run <manifest>', 'demo, or the path of a manifest')
     .option('--set <key=value>', 'replace a setting of the manifest, such as optimizer.learningRate=3e-3; again for more', setting)
@@ -80,6 +82,11 @@ export function registerMesh(program: Command): void {
         await meshDown(session, { keep: keep === true })
       })
     )
+}
+
+/** Numbers where they are numbers; the scenario's reader says what is wrong with the others. */
+function rates(text: string): unknown[] {
+  return commaList(text).map(part => (Number.isNaN(Number(part)) ? part : Number(part)))
 }
 
 async function runScenario(session: Session, flags: RunFlags, file: string | undefined): Promise<void> {

@@ -4,7 +4,7 @@ import type { ControlClient } from '../../protocols/control/index.ts'
 /** The part of the control client that the runner uses. */
 export type MeshControl = Pick<
   ControlClient,
-  'id' | 'status' | 'createRun' | 'joinRun' | 'pauseRun' | 'leaveRun' | 'rounds' | 'events' | 'exportCheckpoint' | 'shutdown'
+  'id' | 'status' | 'run' | 'createRun' | 'joinRun' | 'pauseRun' | 'leaveRun' | 'rounds' | 'events' | 'exportCheckpoint' | 'shutdown'
 >
 
 export type ProcessSignal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'

@@ -1,16 +1,17 @@
 // `shoal mesh run` from beginning to end: a folder for the nodes, the runner, the checkpoint, its worth, the report, and nothing left running.
 import { mkdirSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { CliError, EXIT, exitCodeOf, failureOf } from '../errors.ts'
 import type { Output } from '../output.ts'
+import { compared, inTurns, type LoneResult, type LoneTraining, loneTrainings, mostTokens, summaryLines } from './baseline.ts'
 import { shardOf } from './demo.ts'
 import { judgeExpectations } from './expectations.ts'
 import { Narrator } from './narrator.ts'
 import { Processes } from './processes.ts'
 import { emptyReport, type Report, type ReportHeldOut, tenths } from './report.ts'
-import { MeshRunner } from './runner.ts'
+import { MeshRunner, type NodeState } from './runner.ts'
 import type { Scenario } from './scenario.ts'
 import { loadSpec, loneSpec, type MeshSpec } from './spec.ts'
 
@@ -130,7 +131,7 @@ class MeshStage {
     this.#folder = folder
     this.#narrator = narrator
     process.once('exit', this.#onExit)
-    this.#runner = this.#newRunner(this.#newProcesses(''), spec.spec, index => index)
+    this.#runner = this.#newRunner(this.#newProcesses(''), spec.spec, index => (spec.isPrivate ? [shardOf(index)] : undefined))
   }
 
   async play(report: Report, signal: AbortSignal): Promise<void> {
@@ -141,12 +142,13 @@ class MeshStage {
     await runner.collect({ signal })
     const heads = runner.states.filter(state => state.life === 'alive').map(({ index, head, anchor }) => ({ index, head, anchor }))
     this.fill(report)
-    report.checkpoint = await this.#export(runner, join(this.#folder, 'checkpoint'), signal)
+    report.checkpoint = await this.#export(runner, join(this.#folder, 'checkpoint'), { signal })
+    const rounds = scenario.baseline ? await this.#loneRounds(signal) : 0
     runner.close()
     await this.#closeProcesses()
 
     if (settled) this.#narrator.line(`all ${heads.length} hold the same anchor`, this.#components.seconds())
-    report.heldOut = await this.#heldOut(report.checkpoint, signal)
+    report.heldOut = await this.#heldOut(report.checkpoint, rounds, signal)
     report.expect = judgeExpectations(scenario.expect, { heads, heldOut: report.heldOut, stepsLeft: runner.stepsLeft })
     for (const row of report.expect) this.#narrator.line(`${row.ok ? 'holds' : 'DOES NOT HOLD'}: ${row.name}`)
     const text = await this.#components.judge.sample(report.checkpoint, signal)
@@ -174,19 +176,31 @@ class MeshStage {
     await Promise.all(this.#processes.map(processes => processes.close()))
   }
 
-  async #heldOut(checkpoint: string, signal: AbortSignal): Promise<ReportHeldOut | null> {
+  async #heldOut(checkpoint: string, rounds: number, signal: AbortSignal): Promise<ReportHeldOut | null> {
     const { seconds } = this.#components
+    const { baseline, baselineRates, nodes } = this.#options.scenario
     const mesh = await this.#meanNatsPerByte(checkpoint, signal)
     this.#narrator.line(`held-out text of all eras: ${mesh.toFixed(3)} nats a byte`, seconds())
-    if (!this.#options.scenario.baseline) return { unit: 'nats/byte', mesh, alone: null }
-    const folders = await this.#trainAlone(signal)
-    const alone: number[] = []
-    for (const [position, directory] of folders.entries()) {
-      alone.push(await this.#meanNatsPerByte(directory, signal))
-      this.#narrator.line(`shard ${position + 1} alone: ${alone.at(-1)!.toFixed(3)} nats a byte`, seconds())
+    if (!baseline) return { unit: 'nats/byte', mesh, alone: null, rates: null }
+
+    const trainings = loneTrainings(nodes, this.#spec.isPrivate, baselineRates)
+    // More lone nodes than processors would only take longer, and some of them longer than they may.
+    const atOnce = Math.max(1, Math.floor(availableParallelism() / (this.#options.threads ?? 1)))
+    this.#narrator.line(`${trainings.length} lone nodes, ${rounds} rounds each, ${atOnce} at a time`, seconds())
+    const results: LoneResult[] = []
+    // One after the other, also where two end together: each has the machine's threads.
+    let judged: Promise<unknown> = Promise.resolve()
+    await inTurns(trainings, atOnce, async training => {
+      const directory = await this.#trainAlone(training, rounds, signal)
+      const judging = judged.then(() => this.#meanNatsPerByte(directory, signal))
+      judged = judging
+      results.push({ ...training, heldOut: await judging })
+      this.#narrator.line(loneLine(results.at(-1)!), seconds())
       await rm(directory, { recursive: true, force: true })
-    }
-    return { unit: 'nats/byte', mesh, alone }
+    })
+    const heldOut = compared(mesh, results)
+    for (const line of summaryLines(heldOut)) this.#narrator.line(line, seconds())
+    return heldOut
   }
 
   async #meanNatsPerByte(directory: string, signal: AbortSignal): Promise<number> {
@@ -194,35 +208,36 @@ class MeshStage {
     return eras.reduce((sum, nats) => sum + nats, 0) / eras.length
   }
 
-  /** Each shard alone for as many steps, side by side: real daemons that have nobody to talk to. */
-  async #trainAlone(signal: AbortSignal): Promise<string[]> {
-    const { scenario } = this.#options
-    this.#narrator.line(`each shard alone, ${scenario.rounds} rounds as well`, this.#components.seconds())
-    const spec = loneSpec(this.#spec.spec)
-    const indexes = Array.from({ length: scenario.nodes }, (_, position) => position + 1)
-    return await Promise.all(
-      indexes.map(async index => {
-        const runner = this.#newRunner(this.#newProcesses(`alone-${index}`), spec, () => index, {
-          nodes: 1,
-          rounds: scenario.rounds,
-          steps: []
-        })
-        try {
-          await runner.drive({ signal })
-          await runner.settle({ signal })
-          return await this.#export(runner, join(this.#folder, `checkpoint-alone-${index}`), signal)
-        } finally {
-          runner.close()
-        }
-      })
-    )
+  /** Rounds of a lone node that have at least as many steps as any node of the mesh brought into the final anchor. */
+  async #loneRounds(signal: AbortSignal): Promise<number> {
+    const runner = this.#runner
+    const { manifest } = await holderOf(runner).node!.control.run(runner.run!, { signal })
+    const { strategy, optimizer, model } = manifest as unknown as StepSizes // the daemon's own document, checked when the run was made
+    const tokensPerStep = optimizer.batch * optimizer.accumulation * model.context
+    const steps = Math.ceil(mostTokens(runner.rounds()) / tokensPerStep)
+    const rounds = Math.ceil(steps / strategy.innerSteps)
+    this.#narrator.line(`one node brought at most ${steps} steps into it; a lone node takes ${rounds * strategy.innerSteps}`)
+    return rounds
   }
 
-  async #export(runner: MeshRunner, directory: string, signal: AbortSignal): Promise<string> {
-    const holder = runner.states.filter(state => state.life === 'alive').sort((a, b) => b.round - a.round)[0]
-    if (holder?.node == null || runner.run === null) throw new CliError('step_failed', 'export the checkpoint: no node is alive')
-    const answer = await holder.node.control.exportCheckpoint({ run: runner.run, directory }, { signal })
-    return answer.directory
+  /** A real daemon that has nobody to talk to. @returns the folder of the checkpoint after exactly so many rounds. */
+  async #trainAlone({ name, learningRate, data }: LoneTraining, rounds: number, signal: AbortSignal): Promise<string> {
+    const processes = this.#newProcesses(name)
+    const runner = this.#newRunner(processes, loneSpec(this.#spec.spec, learningRate), () => data, { nodes: 1, rounds, steps: [] })
+    try {
+      await runner.drive({ signal })
+      await runner.settle({ signal })
+      return await this.#export(runner, join(this.#folder, `checkpoint-${name}`), { round: rounds, signal })
+    } finally {
+      runner.close()
+      await processes.close()
+      if (this.#options.keep !== true) await rm(join(this.#folder, name), { recursive: true, force: true })
+    }
+  }
+
+  async #export(runner: MeshRunner, directory: string, { signal, round }: { signal: AbortSignal; round?: number }): Promise<string> {
+    const request = { run: runner.run!, directory, ...(round === undefined ? {} : { round }) }
+    return (await holderOf(runner).node!.control.exportCheckpoint(request, { signal })).directory
   }
 
   #newProcesses(name: string): Processes {
@@ -240,7 +255,7 @@ class MeshStage {
   #newRunner(
     starter: Processes,
     spec: unknown,
-    shard: (index: number) => number,
+    dataOf: (index: number) => string[] | undefined,
     scenario: Pick<Scenario, 'nodes' | 'rounds' | 'steps'> = this.#options.scenario
   ): MeshRunner {
     const alone = scenario !== this.#options.scenario
@@ -255,9 +270,28 @@ class MeshStage {
         scenario,
         spec,
         ...(this.#spec.baseDir === undefined ? {} : { baseDir: this.#spec.baseDir }),
-        dataOf: index => (this.#spec.isPrivate ? [shardOf(shard(index))] : undefined),
+        dataOf,
         ...(this.#options.threads === undefined ? {} : { threads: this.#options.threads })
       }
     )
   }
+}
+
+/** What of a resolved manifest says how many tokens a step has, and a round. */
+interface StepSizes {
+  strategy: { innerSteps: number }
+  optimizer: { batch: number; accumulation: number }
+  model: { context: number }
+}
+
+/** The node whose head stands for the mesh's. */
+function holderOf(runner: MeshRunner): NodeState {
+  const holder = runner.states.filter(state => state.life === 'alive').sort((a, b) => b.round - a.round)[0]
+  if (holder?.node == null || runner.run === null) throw new CliError('step_failed', 'export the checkpoint: no node is alive')
+  return holder
+}
+
+function loneLine({ learningRate, shard, heldOut }: LoneResult): string {
+  const rate = learningRate === null ? '' : `rate ${learningRate}, `
+  return `${rate}${shard === 'all' ? 'all shards on one node' : `shard ${shard} alone`}: ${heldOut.toFixed(3)} nats a byte`
 }

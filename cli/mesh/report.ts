@@ -29,8 +29,19 @@ export interface ReportNode {
 export interface ReportHeldOut {
   unit: 'nats/byte'
   mesh: number
-  /** One for each lone node, null without a baseline. */
+  /** One for each shard, the best of the rates where there are several; null without a baseline. */
   alone: number[] | null
+  /** In the order they were given, null without any. */
+  rates: ReportRate[] | null
+}
+
+/** Lone nodes at one inner rate, nats per byte. */
+export interface ReportRate {
+  learningRate: number
+  /** One for each shard. */
+  alone: number[]
+  /** One node that has the text of all shards. */
+  together: number
 }
 
 export interface ReportExpectation {

@@ -169,21 +169,23 @@ export class MeshRunner {
     this.#watchers.abort()
   }
 
-  /** The report's rows of rounds: the chain of a node that is alive, with what dead ones knew before it. */
-  reportRounds(): ReportRound[] {
+  /** The adopted rounds in order: the chain of a node that is alive, with what dead ones knew before it. */
+  rounds(): RoundRow[] {
     const rows = new Map<number, RoundRow>()
     const byTrust = [...this.states].sort((a, b) => Number(a.life === 'alive') - Number(b.life === 'alive') || a.round - b.round)
     for (const state of byTrust) for (const row of state.rounds.values()) rows.set(row.round, mergedRow(rows.get(row.round), row))
-    return [...rows.values()]
-      .sort((a, b) => a.round - b.round)
-      .map(row => ({
-        round: row.round,
-        record: row.record,
-        anchor: row.anchor,
-        contributors: row.contributors.map(contributor => contributor.peer),
-        seconds: row.seconds,
-        bytes: this.#roundBytes.get(row.round) ?? 0
-      }))
+    return [...rows.values()].sort((a, b) => a.round - b.round)
+  }
+
+  reportRounds(): ReportRound[] {
+    return this.rounds().map(row => ({
+      round: row.round,
+      record: row.record,
+      anchor: row.anchor,
+      contributors: row.contributors.map(contributor => contributor.peer),
+      seconds: row.seconds,
+      bytes: this.#roundBytes.get(row.round) ?? 0
+    }))
   }
 
   reportNodes(): ReportNode[] {

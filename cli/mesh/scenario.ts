@@ -47,6 +47,8 @@ export interface Scenario {
   seed: number | null
   /** Also train each shard alone for as many steps. */
   baseline: boolean
+  /** Inner rates at which the lone nodes train, and one on all shards beside them; null: the manifest's rate, and none on all. */
+  baselineRates: number[] | null
   /** Settings of the manifest to replace, by dotted path. */
   set: Record<string, unknown>
   steps: Step[]
@@ -60,6 +62,8 @@ export interface ScenarioFlags {
   seed?: number
   timeoutMs?: number
   baseline?: boolean
+  /** Checked here, as the file's are. Rates mean a baseline. */
+  baselineRates?: unknown[]
   run?: string
   set?: Record<string, unknown>
 }
@@ -68,8 +72,12 @@ export interface ScenarioFlags {
 const MAX_NODES = 256
 const MAX_ROUNDS = 1_000_000
 const DEFAULT_TIMEOUT_MS = 600_000
+/** Each rate is a training of every shard, and one more. */
+const MAX_RATES = 8
+/** The manifest's own limit: a rate that it refuses must not come to light when the mesh has trained already. */
+const MAX_RATE = 10
 
-const KEYS = ['nodes', 'run', 'rounds', 'timeout', 'seed', 'baseline', 'set', 'steps', 'expect']
+const KEYS = ['nodes', 'run', 'rounds', 'timeout', 'seed', 'baseline', 'baselineRates', 'set', 'steps', 'expect']
 const EXPECTATIONS: Record<Expectation['name'], (argument: unknown, path: string, fail: Fail) => Expectation> = {
   equalAnchors: (argument, path, fail) =>
     argument === undefined ? { name: 'equalAnchors' } : fail(path, 'is given a value', 'equalAnchors takes none'),
@@ -139,7 +147,11 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
   const rounds = flags.rounds ?? integer(map.rounds ?? 10, 'rounds', 1, MAX_ROUNDS, fail)
   const run = flags.run ?? map.run ?? 'demo'
   if (typeof run !== 'string' || run === '') fail('run', `is ${JSON.stringify(run)}`, 'want demo, or the path of a manifest')
-  const baseline = flags.baseline ?? map.baseline ?? false
+  const baselineRates =
+    flags.baselineRates === undefined
+      ? readRates(map.baselineRates, 'baselineRates', fail)
+      : readRates(flags.baselineRates, '--baseline-rates', fail)
+  const baseline = baselineRates !== null || (flags.baseline ?? map.baseline ?? false)
   if (typeof baseline !== 'boolean') fail('baseline', `is ${JSON.stringify(baseline)}`, 'want true or false')
   const seed = flags.seed ?? (map.seed === undefined ? null : integer(map.seed, 'seed', 0, 0xffff_ffff, fail))
   const set = map.set ?? {}
@@ -160,6 +172,7 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
     timeoutMs: flags.timeoutMs ?? timeout(map.timeout, fail),
     seed,
     baseline: baseline as boolean,
+    baselineRates,
     set: { ...(set as Record<string, unknown>), ...flags.set },
     // A step after a last round that only a flag brought forward is not an error of the file: it is left out.
     steps: steps.filter(step => step.at.kind === 'waiting' || step.at.round <= rounds),
@@ -174,6 +187,18 @@ function timeout(value: unknown, fail: Fail): number {
   } catch {
     return fail('timeout', `is ${JSON.stringify(value)}`, 'want a time such as 90s or 8m')
   }
+}
+
+function readRates(value: unknown, path: string, fail: Fail): number[] | null {
+  if (value === undefined || value === null) return null
+  const rates = list(value, path, fail)
+  const want = `want 1 to ${MAX_RATES} different rates above 0 and up to ${MAX_RATE}, as 2e-3, 5e-3`
+  if (rates.length === 0 || rates.length > MAX_RATES) fail(path, `has ${rates.length} rates`, want)
+  for (const [index, rate] of rates.entries()) {
+    if (typeof rate !== 'number' || !(rate > 0 && rate <= MAX_RATE)) fail(path, `has the rate ${String(rate)}`, want)
+    if (rates.indexOf(rate) !== index) fail(path, `has the rate ${rate} twice`, want)
+  }
+  return rates as number[]
 }
 
 function readStep(value: unknown, path: string, fail: Fail): Step {

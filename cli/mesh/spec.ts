@@ -39,18 +39,27 @@ export async function loadSpec(scenario: Pick<Scenario, 'run' | 'seed' | 'set'>,
   return { spec: isChanged ? changed(value, scenario) : text, baseDir: dirname(file), file, isPrivate, name }
 }
 
-/** The same run for a node that has no others: it closes every round by itself and loses nothing to compression. */
-export function loneSpec(value: unknown): Record<string, unknown> {
+/**
+ * The same run for a node that has no others: it closes every round by itself and loses nothing to compression. Each of its rounds has exactly
+ * `innerSteps` steps, since it waits for the anchor: a comparison by steps needs rounds that can be counted in them.
+ * @param learningRate replaces the manifest's inner rate.
+ */
+export function loneSpec(value: unknown, learningRate: number | null = null): Record<string, unknown> {
   const spec = (typeof value === 'string' ? parse(value) : structuredClone(value)) as Record<string, unknown>
   const strategy = isMapping(spec.strategy) ? spec.strategy : {}
+  const lone = { outer: { name: 'averaging' }, codec: { name: 'f32' }, quorum: 1, maxStepsAhead: 0 }
   return {
     ...spec,
-    strategy: { ...strategy, outer: { name: 'averaging' }, codec: { name: 'f32' }, quorum: 1, deadlineMs: LONE_DEADLINE_MS }
+    strategy: { ...strategy, ...lone, deadlineMs: LONE_DEADLINE_MS, keepRounds: LONE_KEEP_ROUNDS },
+    ...(learningRate === null ? {} : { optimizer: { ...(isMapping(spec.optimizer) ? spec.optimizer : {}), learningRate } })
   }
 }
 
 /** Milliseconds: a lone node's rounds end by their steps, never by time, however busy the machine. */
 const LONE_DEADLINE_MS = 3_600_000
+
+/** Rounds whose anchors a lone node keeps: it goes on until it is told to stop, and the anchor of the round that is asked for must still be there. */
+const LONE_KEEP_ROUNDS = 64
 
 function meshSpec(value: Record<string, unknown>, place: { baseDir?: string; file?: string }): MeshSpec {
   const corpus = isMapping(value.data) ? value.data.corpus : undefined

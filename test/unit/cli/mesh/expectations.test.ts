@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { compared } from '../../../../cli/mesh/baseline.ts'
 import { demoScenario } from '../../../../cli/mesh/demo.ts'
 import { judgeExpectations } from '../../../../cli/mesh/expectations.ts'
 import { emptyReport } from '../../../../cli/mesh/report.ts'
@@ -7,7 +8,7 @@ import { loadSpec, loneSpec } from '../../../../cli/mesh/spec.ts'
 
 const outcome = (anchors: (string | null)[], mesh: number | null = null, alone: number[] | null = null) => ({
   heads: anchors.map((anchor, position) => ({ index: position + 1, head: anchor, anchor })),
-  heldOut: mesh === null ? null : { unit: 'nats/byte' as const, mesh, alone },
+  heldOut: mesh === null ? null : { unit: 'nats/byte' as const, mesh, alone, rates: null },
   stepsLeft: []
 })
 const holds = (expectation: Expectation, ...given: Parameters<typeof outcome>): boolean =>
@@ -32,6 +33,13 @@ describe('judgeExpectations()', () => {
   it('meshBelowAlone wants less than the best lone node', () => {
     assert.equal(holds({ name: 'meshBelowAlone' }, ['a'], 2.1, [2.3, 2.2]), true)
     assert.equal(holds({ name: 'meshBelowAlone' }, ['a'], 2.25, [2.3, 2.2]), false)
+  })
+
+  it('meshBelowAlone holds a lone node to the best of its rates', () => {
+    const lone = (learningRate: number, heldOut: number) => ({ learningRate, shard: 1, heldOut })
+    const heldOut = compared(2.25, [lone(2e-3, 2.3), lone(5e-3, 2.2)])
+    const [row] = judgeExpectations([{ name: 'meshBelowAlone' }], { ...outcome(['a']), heldOut })
+    assert.deepEqual(row, { name: 'meshBelowAlone', ok: false, got: 2.25, want: 2.2 })
   })
 
   it('a step that never came is a row that fails', () => {
@@ -96,5 +104,12 @@ describe('loadSpec()', () => {
     }
     assert.equal(spec.strategy.quorum, 1)
     assert.equal(spec.strategy.innerSteps, 9)
+    assert.equal(spec.strategy.maxStepsAhead, 0, 'a round has exactly its inner steps')
+  })
+
+  it('loneSpec() replaces the inner rate and leaves the rest of the optimizer', () => {
+    const optimizer = { name: 'adamw', learningRate: 5e-3, batch: 4 }
+    assert.deepEqual(loneSpec({ name: 'x', optimizer }).optimizer, optimizer)
+    assert.deepEqual(loneSpec({ name: 'x', optimizer }, 1e-3).optimizer, { ...optimizer, learningRate: 1e-3 })
   })
 })

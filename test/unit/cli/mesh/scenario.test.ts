@@ -34,6 +34,7 @@ describe('parseScenario()', () => {
       timeoutMs: 480_000,
       seed: null,
       baseline: false,
+      baselineRates: null,
       set: {},
       steps: [
         { at: { kind: 'round', round: 2 }, do: 'kill', node: 3 },
@@ -46,6 +47,28 @@ describe('parseScenario()', () => {
   it('lets flags win over the file', () => {
     const scenario = parseScenario(ISSUE, { nodes: 7, rounds: 12, seed: 3, timeoutMs: 1000, baseline: true })
     assert.deepEqual([scenario.nodes, scenario.rounds, scenario.seed, scenario.timeoutMs, scenario.baseline], [7, 12, 3, 1000, true])
+  })
+
+  it('takes rates as a baseline, those of the flag before those of the file', () => {
+    const text = 'baselineRates: [2e-3, 5e-3]\nexpect: [meshBelowAlone]'
+    const file = parseScenario(text)
+    assert.deepEqual([file.baseline, file.baselineRates], [true, [2e-3, 5e-3]])
+    assert.deepEqual(parseScenario(text, { baselineRates: [1e-2] }).baselineRates, [1e-2])
+  })
+
+  it('refuses rates that cannot all be trained and told apart', () => {
+    for (const [rates, wrong] of [
+      [[], /--baseline-rates has 0 rates/],
+      [[1, 2, 3, 4, 5, 6, 7, 8, 9], /has 9 rates/],
+      [[2e-3, 0], /has the rate 0/],
+      [[-1], /has the rate -1/],
+      [[Number.POSITIVE_INFINITY], /has the rate Infinity/],
+      [['fast'], /has the rate fast/],
+      [[2e-3, 5e-3, 2e-3], /has the rate 0.002 twice \| want 1 to 8 different rates above 0 and up to 10/]
+    ] as [unknown[], RegExp][]) {
+      assert.match(refusal('nodes: 2', { baselineRates: rates }), wrong)
+    }
+    assert.match(refusal('nodes: 2\nbaselineRates: [2e-3, no]'), /x.yaml:2: baselineRates has the rate no/)
   })
 
   it('leaves out steps that a shorter --rounds puts after the end', () => {
