@@ -47,7 +47,7 @@ export class Fetcher {
     const untilMs = performance.now() + options.timeoutMs
     // Its index first, then what that names: together they have the time of one.
     const fetchBlocks = (cids: string[]) =>
-      this.#exchange.fetch(cids, options.from, { signal: options.signal, timeoutMs: Math.max(1, untilMs - performance.now()) })
+      this.#exchange.fetch(cids, options.from, { signal: options.signal, timeoutMs: Math.max(1, Math.ceil(untilMs - performance.now())) })
     const { missing } = await fetchBody(
       root,
       { get: cid => this.#blocks.get(cid), fetch: fetchBlocks },

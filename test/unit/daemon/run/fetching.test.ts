@@ -1,0 +1,86 @@
+// Fetching whole bodies with the real exchange into a real store: from an honest holder, past one that lies, and again after damage on disk.
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fetcher } from '../../../../daemon/run/fetching.ts'
+import type { HolderFailure } from '../../../../protocols/blocks/fetch.ts'
+import { BlockExchange } from '../../../../protocols/blocks/index.ts'
+import { encodeBody } from '../../../../protocols/bodies/index.ts'
+import { openStore } from '../../../../storage/index.ts'
+import { MemoryStore } from '../../../contracts/block-exchange.ts'
+import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+import { temporaryHome } from '../../storage/temporary-home.ts'
+
+describe('Fetcher', () => {
+  const home = temporaryHome()
+  const tensor = { name: 'wte', shape: [400_000], bytes: new Uint8Array(1_600_000).map((_, i) => i % 251) }
+  const { root, blocks } = encodeBody([{ name: 'embedding', tensors: [tensor] }])
+  const chunk = blocks.find(({ bytes }) => bytes.length > 500_000)!
+  let network: MemoryNetwork
+  let stops: (() => Promise<void>)[]
+  beforeEach(() => {
+    network = new MemoryNetwork()
+    stops = []
+  })
+  afterEach(async () => {
+    for (const stop of stops.reverse()) await stop()
+  })
+
+  /** A peer that serves the body, with other bytes under the chunk's name where it lies. */
+  async function holder(peer: string, lies = false): Promise<void> {
+    const store = new MemoryStore()
+    for (const { cid, bytes } of blocks) store.blocks.set(cid, lies && cid === chunk.cid ? bytes.map(byte => byte ^ 1) : bytes)
+    const exchange = new BlockExchange({ node: network.node(peer), store }, { network: 'test' })
+    await exchange.start()
+    stops.push(() => exchange.stop())
+  }
+
+  async function asker() {
+    const failures: HolderFailure[] = []
+    const store = await openStore(home())
+    stops.push(() => store.close())
+    const exchange = new BlockExchange(
+      { node: network.node('asker'), store: store.blocks },
+      { network: 'test', onHolderFailure: failure => failures.push(failure) }
+    )
+    await exchange.start()
+    stops.push(() => exchange.stop())
+    return { store, failures, fetcher: new Fetcher(exchange, store.blocks) }
+  }
+
+  const options = (...peers: string[]) => ({ from: () => peers, signal: new AbortController().signal, timeoutMs: 2000 })
+
+  it('fetches index and chunks within one time limit', async () => {
+    await holder('honest')
+    const { store, fetcher } = await asker()
+    await fetcher.body(root, options('honest'))
+    for (const { cid, bytes } of blocks) assert.deepEqual(await store.blocks.get(cid), new Uint8Array(bytes))
+  })
+
+  it('takes wrong bytes for a CID from nobody, names the peer and asks another', async () => {
+    await holder('liar', true)
+    const { store, failures, fetcher } = await asker()
+    await assert.rejects(fetcher.body(root, options('liar')), { code: 'block_unavailable' })
+    assert.equal(await store.blocks.has(chunk.cid), false)
+    assert.deepEqual([failures[0]?.peer, failures[0]?.code], ['liar', 'wrong_bytes'])
+    await holder('honest')
+    await fetcher.body(root, options('liar', 'honest'))
+    assert.deepEqual(await store.blocks.get(chunk.cid), new Uint8Array(chunk.bytes))
+  })
+
+  it('fetches again what was damaged on disk, and only that', async () => {
+    await holder('honest')
+    const { store, fetcher } = await asker()
+    await fetcher.body(root, options('honest'))
+    const path = join(home(), 'blocks', chunk.cid.slice(-3, -1), chunk.cid)
+    const damaged = await readFile(path)
+    damaged[1000]! ^= 1
+    await writeFile(path, damaged)
+    const heard: string[] = []
+    store.blocks.onCorrupt(cid => heard.push(cid))
+    assert.equal(await store.blocks.get(chunk.cid), undefined)
+    assert.deepEqual(heard, [chunk.cid])
+    await fetcher.body(root, options('honest'))
+    assert.deepEqual(await store.blocks.get(chunk.cid), new Uint8Array(chunk.bytes))
+  })
+})
