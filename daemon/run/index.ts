@@ -25,6 +25,7 @@ import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
+import { DamagedBlocks } from './damaged-blocks.ts'
 import { Fetcher } from './fetching.ts'
 import { readFiles } from './file-bundle.ts'
 import { createRun } from './genesis.ts'
@@ -76,6 +77,7 @@ class Runs implements RunHost {
   readonly #c: RunHostComponents
   readonly #arithmetic: Arithmetic
   readonly #fetcher: Fetcher
+  readonly #damaged: DamagedBlocks
   readonly #sync: SyncService
   readonly #joined = new Map<string, Joined>()
   /** Runs that are on their way in or could not be opened: what to say of them. */
@@ -88,6 +90,12 @@ class Runs implements RunHost {
     this.#c = components
     this.#arithmetic = new Arithmetic({ home: components.home }, { onCorrupt: cid => this.#corrupt(cid) })
     this.#fetcher = new Fetcher(components.blocks, components.store.blocks)
+    this.#damaged = new DamagedBlocks({
+      fetch: cid => this.#fetcher.block(cid, { from: () => this.#everybody(), signal: this.#stopping.signal, timeoutMs: FIND_TIMEOUT_MS }),
+      events: components.events
+    })
+    // The daemon says of these; what the arithmetic thread finds is said here.
+    components.store.blocks.onCorrupt(cid => this.#damaged.found(cid))
     this.#sync = new SyncService(
       {
         node: components.node,
@@ -103,7 +111,10 @@ class Runs implements RunHost {
   async start(): Promise<void> {
     await this.#sync.start()
     this.#stopListening = this.#c.presence.onChange(change => this.#present(change))
-    this.#finder = setInterval(() => void this.#findMembers(), FIND_AGAIN_MS)
+    this.#finder = setInterval(() => {
+      void this.#findMembers()
+      void this.#damaged.repair()
+    }, FIND_AGAIN_MS)
     for await (const [run, membership] of this.#memberships().entries()) {
       await this.#open(membership).catch((error: unknown) => {
         this.#others.set(run, { name: run, state: 'failed', reason: reasonOf(error) })
@@ -479,6 +490,7 @@ class Runs implements RunHost {
   // ---- what happens
 
   #present(change: PresenceChange): void {
+    if (change.type === 'joined') void this.#damaged.repair()
     const { peer, present } = change
     const runs = new Map(present.runs.map(facts => [facts.run, facts]))
     for (const [run, { member }] of this.#joined) {
@@ -495,6 +507,12 @@ class Runs implements RunHost {
       message: `block ${cid} was damaged on disk; it is fetched again`,
       data: { cid }
     })
+    this.#damaged.found(cid)
+  }
+
+  /** Members of any run of ours first, then anybody we are connected with. */
+  #everybody(): string[] {
+    return [...new Set([...this.#joined.keys()].flatMap(run => this.#holders(run)()).concat(this.#c.node.peers().map(({ peer }) => peer)))]
   }
 
   #known(run: string): Joined {
