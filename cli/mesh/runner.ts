@@ -9,6 +9,7 @@ import type { MeshNode, NodeStarter } from './mesh-node.ts'
 import { exitedBySelf } from './processes.ts'
 import type { ReportFault, ReportNode, ReportRound } from './report.ts'
 import type { Scenario, Step } from './scenario.ts'
+import { timeLimit } from './time-limit.ts'
 
 export type Life = 'starting' | 'alive' | 'stopped' | 'dead' | 'left'
 
@@ -121,8 +122,15 @@ export class MeshRunner {
   async settle({ signal }: { signal: AbortSignal }): Promise<boolean> {
     const run = this.run
     if (run === null) return false
-    const inner = AbortSignal.any([signal, this.#watchers.signal])
-    const deadline = AbortSignal.any([inner, AbortSignal.timeout(SETTLE_LIMIT_MS)])
+    const limit = timeLimit(SETTLE_LIMIT_MS, [signal, this.#watchers.signal])
+    try {
+      return await this.#agree(run, signal, limit.signal)
+    } finally {
+      limit.close()
+    }
+  }
+
+  async #agree(run: string, signal: AbortSignal, deadline: AbortSignal): Promise<boolean> {
     const paused = new Set<MeshNode>()
     let agreedSince: number | null = null
     let agreedOn: string | null = null
