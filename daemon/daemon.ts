@@ -344,8 +344,7 @@ class Parts {
       const known = this.#runs.list().some(row => row.run === run && row.state !== 'left')
       if (known) continue
       // A run that nobody here has yet is looked for as long as the daemon lives; the start does not wait for it.
-      const joining = this.#runs.join(run, data.length === 0 ? {} : { data })
-      void joining.catch(error => {
+      this.#runs.seek(run, data.length === 0 ? {} : { data }).catch(error => {
         logger.error({ err: error, run }, 'a run could not be joined')
         const code = isCodedError(error) ? error.code : 'internal'
         this.#health.show({

@@ -34,6 +34,7 @@ import { RunMember, trains } from './member.ts'
 import { Phases } from './phases.ts'
 import { Retention } from './retention.ts'
 import type { RunHost } from './run-host.ts'
+import { Seek } from './seek.ts'
 
 /** How long a run that nobody here knows is looked for, in ms: a DHT query takes seconds, a stale provider record costs one dial timeout. */
 const FIND_TIMEOUT_MS = 30_000
@@ -82,6 +83,10 @@ class Runs implements RunHost {
   readonly #joined = new Map<string, Joined>()
   /** Runs that are on their way in or could not be opened: what to say of them. */
   readonly #others = new Map<string, { name: string; state: RunStatus['state']; reason: string | null }>()
+  /** Runs that are looked for until somebody has them. */
+  readonly #seeks = new Map<string, Seek>()
+  /** Joins under way, so that no run is joined twice at once. */
+  readonly #joining = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   #finder: NodeJS.Timeout | null = null
   #stopListening: (() => void) | null = null
@@ -128,6 +133,8 @@ class Runs implements RunHost {
     this.#stopping.abort(new DaemonError('stopping', 'The daemon is stopping'))
     if (this.#finder !== null) clearInterval(this.#finder)
     this.#stopListening?.()
+    for (const seek of this.#seeks.values()) seek.stop()
+    await Promise.allSettled(this.#joining.values())
     await Promise.all([...this.#joined.values()].map(({ member }) => member.stop()))
     for (const { gossip } of this.#joined.values()) gossip.stop()
     this.#joined.clear()
@@ -145,6 +152,29 @@ class Runs implements RunHost {
   }
 
   async join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void> {
+    while (this.#joining.has(run)) await this.#joining.get(run)?.catch(() => {})
+    const joining = this.#join(run, options).finally(() => this.#joining.delete(run))
+    this.#joining.set(run, joining)
+    await joining
+  }
+
+  async seek(run: string, options: JoinRunRequest): Promise<void> {
+    if (this.#seeks.has(run)) return
+    const seek = new Seek({
+      join: ({ signal }) => this.join(run, { ...options, signal }),
+      onWaiting: ({ code, message }) => {
+        this.#c.events.emit({ type: 'run', run, code, message: `not joined yet, tried again for as long as the daemon runs: ${message}` })
+      }
+    })
+    this.#seeks.set(run, seek)
+    try {
+      await seek.run()
+    } finally {
+      this.#seeks.delete(run)
+    }
+  }
+
+  async #join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void> {
     if (this.#joined.has(run))
       throw new DaemonError('already_joined', `This node is in run ${run} already`, { hint: 'Leave it first to change how it takes part' })
     const { engine, threads } = this.#c.defaults
@@ -157,7 +187,7 @@ class Runs implements RunHost {
       threads: options.threads ?? threads,
       joinedAt: new Date().toISOString()
     }
-    this.#others.set(run, { name: run, state: 'joining', reason: null })
+    this.#others.set(run, { name: run, state: 'joining', reason: this.#seeks.get(run)?.reason ?? null })
     try {
       await this.#open(membership, options.signal)
       await this.#memberships().put(run, membership, { sync: true })
@@ -169,6 +199,13 @@ class Runs implements RunHost {
   }
 
   async leave(run: string): Promise<void> {
+    const seek = this.#seeks.get(run)
+    if (seek !== undefined) {
+      seek.stop()
+      await this.#joining.get(run)?.catch(() => {})
+      this.#seeks.delete(run)
+      if (!this.#joined.has(run)) return
+    }
     const { member, gossip } = this.#known(run)
     this.#joined.delete(run)
     await member.stop()
@@ -195,7 +232,11 @@ class Runs implements RunHost {
 
   list(): RunStatus[] {
     const joined = [...this.#joined.values()].map(({ member }) => member.status())
-    return [...joined, ...[...this.#others].map(([run, facts]) => emptyStatus(run, facts))]
+    const others = [...this.#others].map(([run, facts]) => emptyStatus(run, facts))
+    const sought = [...this.#seeks]
+      .filter(([run]) => !this.#joined.has(run) && !this.#others.has(run))
+      .map(([run, { reason }]) => emptyStatus(run, { name: run, state: 'joining', reason }))
+    return [...joined, ...others, ...sought]
   }
 
   async inspect(run: string): Promise<{ manifest: Manifest; status: RunStatus }> {
@@ -493,6 +534,7 @@ class Runs implements RunHost {
     if (change.type === 'joined') void this.#damaged.repair()
     const { peer, present } = change
     const runs = new Map(present.runs.map(facts => [facts.run, facts]))
+    for (const [run, seek] of this.#seeks) if (change.type !== 'gone' && runs.has(run)) seek.wake()
     for (const [run, { member }] of this.#joined) {
       const facts = runs.get(run)
       if (change.type === 'gone' || facts === undefined) member.peerGone(peer)

@@ -16,6 +16,7 @@ export function openNoRuns(): RunHost {
     stop: async () => {},
     create: refuse,
     join: refuse,
+    seek: refuse,
     leave: unknown,
     pause: unknown,
     resume: unknown,

@@ -19,6 +19,9 @@ export interface RunHost {
   create(spec: CreateRunRequest['spec'], options: { baseDir?: string; file?: string; signal?: AbortSignal }): Promise<string>
   /** Joins by id alone: finds members by the DHT where none are known. */
   join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void>
+  /** Joins as soon as somebody has the run, however long that takes; `list` shows it as joining, with the reason. Rejects with what time does not mend. */
+  seek(run: string, options: JoinRunRequest): Promise<void>
+  /** Ends a search for it, too. */
   leave(run: string): Promise<void>
   pause(run: string): Promise<void>
   resume(run: string): Promise<void>

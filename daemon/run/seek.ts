@@ -1,0 +1,90 @@
+// Joins a run that nobody in sight may know yet: tries again, ever more seldom, until it is joined or refused for a reason that time does not mend.
+import { isCodedError, reasonOf } from '../errors.ts'
+
+/** Milliseconds before the second try; doubles with each failure. */
+export const SEEK_FIRST_MS = 1_000
+/** Milliseconds between tries at most: what a run that appears on a quiet mesh waits for us. */
+export const SEEK_MAX_MS = 60_000
+
+/** Failures that lie in who is here now and what the machine has to spare now. All others stay: a manifest that is wrong, text that was not named. */
+const PASSING: ReadonlySet<string> = new Set([
+  'unknown_run',
+  'no_peers',
+  'block_unavailable',
+  'peer_unreachable',
+  'peer_stalled',
+  'timeout',
+  'not_enough_memory',
+  'disk_full'
+])
+
+export interface SeekOptions {
+  /** One try. */
+  join: (options: { signal: AbortSignal }) => Promise<void>
+  /** Told of a failure that may pass, once for each code in a row. */
+  onWaiting: (reason: { code: string; message: string }) => void
+  /** @default SEEK_FIRST_MS */
+  firstMs?: number
+}
+
+/** Milliseconds to wait after `failures` failed tries, from 1. */
+export function seekDelayMs(failures: number, firstMs = SEEK_FIRST_MS): number {
+  return Math.min(SEEK_MAX_MS, firstMs * 2 ** (failures - 1))
+}
+
+/** One run that is looked for. */
+export class Seek {
+  readonly #options: SeekOptions
+  readonly #stopping = new AbortController()
+  #reason: { code: string; message: string } | null = null
+  #wake: () => void = () => {}
+
+  constructor(options: SeekOptions) {
+    this.#options = options
+  }
+
+  /** Why the last try failed; null before the first has. */
+  get reason(): string | null {
+    return this.#reason?.message ?? null
+  }
+
+  /** Resolves when the run is joined, by this or otherwise, or the search was stopped; rejects when it is refused for good. */
+  async run(): Promise<void> {
+    const { signal } = this.#stopping
+    for (let failures = 1; ; failures++) {
+      try {
+        return await this.#options.join({ signal })
+      } catch (error) {
+        if (signal.aborted) return
+        const code = isCodedError(error) ? error.code : 'internal'
+        if (code === 'already_joined') return
+        if (!PASSING.has(code)) throw error
+        const isNews = this.#reason?.code !== code
+        this.#reason = { code, message: reasonOf(error) }
+        if (isNews) this.#options.onWaiting(this.#reason)
+      }
+      await this.#wait(seekDelayMs(failures, this.#options.firstMs))
+      if (signal.aborted) return
+    }
+  }
+
+  /** Somebody who has the run was heard of: tries at once. */
+  wake(): void {
+    this.#wake()
+  }
+
+  stop(): void {
+    this.#stopping.abort()
+    this.#wake()
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+}
