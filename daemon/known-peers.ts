@@ -50,6 +50,8 @@ export class KnownPeers {
   readonly #records: Records
   readonly #options: KnownPeersOptions
   #known: Map<string, KnownPeer>
+  /** Peers whose row on disk is not what is known. */
+  readonly #changed = new Set<string>()
   #node: Pick<ShoalNode, 'peers' | 'onEvent'> | undefined
   #forget: () => void = () => {}
   #soon: NodeJS.Timeout | undefined
@@ -79,12 +81,15 @@ export class KnownPeers {
   watch(node: Pick<ShoalNode, 'peers' | 'onEvent'>): void {
     this.#node = node
     this.#forget = node.onEvent(event => {
-      if (event.type === 'connected') this.#soon ??= setTimeout(() => void this.#save(), SAVE_SOON_MS)
+      if (event.type !== 'connected') return
+      // At once, for a peer that says goodbye before the write is gone from the node's list; the disk can wait.
+      this.#look()
+      this.#soon ??= setTimeout(() => void this.#save(), SAVE_SOON_MS)
     })
     this.#interval = setInterval(() => void this.#save(), SAVE_INTERVAL_MS)
   }
 
-  /** Writes once more; the node must still have its connections. */
+  /** Writes once more. */
   async stop(): Promise<void> {
     this.#forget()
     clearInterval(this.#interval)
@@ -99,6 +104,21 @@ export class KnownPeers {
   }
 
   async #write(): Promise<void> {
+    this.#look()
+    const changed = [...this.#changed]
+    if (changed.length === 0) return
+    const table = 'peers' as const
+    await this.#records.batch(
+      changed.map(key => {
+        const value = this.#known.get(key)
+        return value === undefined ? { type: 'delete' as const, table, key } : { type: 'put' as const, table, key, value }
+      })
+    )
+    for (const peer of changed) this.#changed.delete(peer)
+  }
+
+  /** Who is connected now is known from now on. */
+  #look(): void {
     const { network } = this.#options
     const here = new Map<string, KnownPeer>()
     for (const info of this.#node?.peers() ?? []) {
@@ -106,13 +126,8 @@ export class KnownPeers {
       if (addresses.length > 0) here.set(info.peer, { network, addresses, lastSeenMs: Date.now() })
     }
     const kept = keepNewest(this.#known, here)
-    const dropped = [...this.#known.keys()].filter(peer => !kept.has(peer))
-    await this.#records.batch([
-      ...[...here]
-        .filter(([peer]) => kept.has(peer))
-        .map(([key, value]) => ({ type: 'put' as const, table: 'peers' as const, key, value })),
-      ...dropped.map(key => ({ type: 'delete' as const, table: 'peers' as const, key }))
-    ])
+    for (const peer of this.#known.keys()) if (!kept.has(peer)) this.#changed.add(peer)
+    for (const peer of here.keys()) if (kept.has(peer)) this.#changed.add(peer)
     this.#known = kept
   }
 }

@@ -14,6 +14,7 @@ import {
 } from '../../../daemon/known-peers.ts'
 import { createNode, type PeerInfo, type ShoalNode } from '../../../daemon/node.ts'
 import { openStore, type Store } from '../../../storage/index.ts'
+import { until } from '../../mesh/until.ts'
 
 const PEER = '12D3KooWGRUVh7cgUpGfHGbrJFeJ6h6zqqu8kxp5yhNqDXnPGEPg'
 const OTHER = '12D3KooWQYzDJBaUk5Y6c2iEEQL2tYb7ZKzvUcqmqrkVXNVMLYFV'
@@ -106,5 +107,21 @@ describe('KnownPeers', () => {
     assert.deepEqual(await written(), [{ peer: theirs.peer, addresses: theirs.addresses() }])
     assert.deepEqual((await KnownPeers.open(store, { network: 'other' })).remembered(), [])
     await known.stop()
+  })
+
+  it('keeps a peer that left before it was written down', async () => {
+    const [ours, theirs] = [await start(), await start()]
+    const known = await KnownPeers.open(store, { network: 'known' })
+    const gone = new Promise<void>(resolve => ours.onEvent(event => event.type === 'disconnected' && resolve()))
+    known.watch(ours)
+    await theirs.connect(ours.addresses()[0]!)
+    await until(() => ours.isConnected(theirs.peer))
+    theirs.disconnect(ours.peer)
+    await gone
+    await known.stop()
+    assert.deepEqual(
+      (await KnownPeers.open(store, { network: 'known' })).remembered().map(({ peer }) => peer),
+      [theirs.peer]
+    )
   })
 })
