@@ -55,6 +55,7 @@ export type DaemonErrorCode =
   | 'disk_full'
   | 'trainer_failed'
   | 'trainer_gone'
+  | 'trainer_state_damaged'
   | 'block_unavailable'
   | 'bad_chain' // a record's parent is of another run, or not of the round before
   | 'timeout'

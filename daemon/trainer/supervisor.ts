@@ -159,7 +159,8 @@ export class TrainerSupervisor {
         this.#asked.delete(report.id)
         return
       case 'fatal':
-        this.#lastWords = `${report.code}: ${report.message}`
+        // A line of its own: the same words may come by stderr, too.
+        this.#lastWords = `${report.code}: ${report.message}\n`
         return
       default:
         report satisfies never

@@ -1,6 +1,6 @@
 // The trainer's own process: takes inner steps and answers the daemon. A driver that crashes or runs out of memory ends this process, not the daemon.
 import { existsSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { type Batches, createBatches } from '../../training/data/batches.ts'
@@ -10,7 +10,7 @@ import { type CompiledTraining, type EngineName, openEngine } from '../../traini
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
 import { Trainer, type TrainerState } from '../../training/trainer.ts'
 import { readCorpora } from '../corpora.ts'
-import { isCodedError, reasonOf } from '../errors.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { SnapshotResult, TrainerReport, TrainerRequest, TrainerStart } from './messages.ts'
 
 /** What a state file says beside its tensors. */
@@ -116,7 +116,7 @@ class TrainerProcess {
     const before = { base: this.#trainer.base(), snapshot: this.#snapshot }
     const taken = await this.#trainer.snapshot()
     const { steps, tokens, loss } = taken
-    const sequence = (before.snapshot?.sequence ?? 0) + 1
+    const sequence = (before.snapshot?.sequence ?? (await lastSequence(this.#directory))) + 1
     const deltaFile = join(this.#directory, `delta-${sequence}.safetensors`)
     try {
       await writeTensors(deltaFile, taken.delta)
@@ -181,8 +181,25 @@ function assignmentOf({ corpus: { shared } }: TrainerStart) {
 async function readState(directory: string): Promise<{ facts: StateFacts; tensors: NamedTensor[] } | null> {
   const file = join(directory, STATE_FILE)
   if (!existsSync(file)) return null
-  const { metadata, tensors } = await readSafetensorsFile(file)
-  return { facts: JSON.parse(metadata.shoal ?? '') as StateFacts, tensors: tensors.map(asNamed) }
+  try {
+    const { metadata, tensors } = await readSafetensorsFile(file)
+    return { facts: JSON.parse(metadata.shoal ?? '') as StateFacts, tensors: tensors.map(asNamed) }
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError) && !(isCodedError(cause) && cause.code.startsWith('safetensors_'))) throw cause
+    // A damaged state would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death.
+    await rename(file, `${file}.damaged`)
+    throw new DaemonError(
+      'trainer_state_damaged',
+      `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
+      { cause }
+    )
+  }
+}
+
+/** The highest number that a delta on disk has: numbers go on also where the state that knew them is gone. */
+async function lastSequence(directory: string): Promise<number> {
+  const numbers = (await readdir(directory)).map(name => Number(/^delta-(\d{1,15})\.safetensors$/.exec(name)?.[1] ?? 0))
+  return Math.max(0, ...numbers)
 }
 
 async function readTensors(file: string): Promise<NamedTensor[]> {
