@@ -37,6 +37,8 @@ export function defaultHome(env: NodeJS.ProcessEnv): string {
 }
 
 export function createSession(flags: GlobalFlags, env: NodeJS.ProcessEnv, interrupted: AbortSignal): Session {
+  // An empty text would mean the folder that the shell is in: an unset variable in a script is no choice of a home.
+  if (flags.home === '') throw new CliError('bad_argument', 'read --home "": no folder is named')
   const home = resolve(flags.home ?? defaultHome(env))
   const api = flags.api ?? env.SHOAL_API
   const signals = [interrupted]

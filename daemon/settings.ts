@@ -63,8 +63,14 @@ const orNull =
   input =>
     input === null || input === '' ? null : read(input)
 
-const multiaddr = text(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}(\/p2p\/[1-9A-HJ-NP-Za-km-z]{1,128})?$/)
-const dialable = text(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}\/p2p\/[1-9A-HJ-NP-Za-km-z]{1,128}$/)
+const address =
+  (pattern: RegExp): Read<string> =>
+  input => {
+    const read = text(pattern)(input)
+    return Number(/\/tcp\/(\d+)/.exec(read ?? '')?.[1]) <= 65_535 ? read : undefined
+  }
+const multiaddr = address(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}(\/p2p\/[1-9A-HJ-NP-Za-km-z]{1,128})?$/)
+const dialable = address(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}\/p2p\/[1-9A-HJ-NP-Za-km-z]{1,128}$/)
 const runId = text(/^b[a-z2-7]{58}$/)
 
 /** Where a node listens for peers and where its API listens unless told otherwise; a free port is taken where these are in use. */

@@ -30,11 +30,15 @@ export function registerGenerate(program: Command): void {
         const { prompt, tokens, temperature, topK, seed } = flags
         await withCheckpoint(session, flags, async directory => {
           const { generateFromCheckpoint } = await import('../../daemon/index.ts')
-          if (!output.json) process.stdout.write(prompt)
-          const text = await generateFromCheckpoint(directory, { prompt, tokens, temperature, topK, seed, signal }, piece => {
-            if (!output.json) process.stdout.write(piece)
-          })
-          if (!output.json) process.stdout.write('\n')
+          let shown = false
+          // With the first piece: a folder that holds no checkpoint has nothing to go on from.
+          const show = (piece: string) => {
+            if (output.json) return
+            process.stdout.write(shown ? piece : prompt + piece)
+            shown = true
+          }
+          const text = await generateFromCheckpoint(directory, { prompt, tokens, temperature, topK, seed, signal }, show)
+          show('\n')
           output.document({ schema: 1, prompt, text, seed })
         })
       })

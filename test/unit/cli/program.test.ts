@@ -75,6 +75,18 @@ describe('the shoal command', function () {
     assert.equal(shoal('status', '--api', 'http://127.0.0.1:1').status, 5, 'an API without its token')
   })
 
+  it('takes no empty text for a home', () => {
+    const { status, stderr } = shoal('status', '--home', '')
+    assert.equal(status, 2)
+    assert.match(stderr, /^bad_argument: .*no folder is named/)
+  })
+
+  it('shows no prompt where there is no checkpoint to go on from', () => {
+    const { stdout, stderr } = shoal('generate', '--from', join(home, 'nowhere'), '--prompt', 'Fellow')
+    assert.equal(stdout, '')
+    assert.match(stderr, /^file_missing: /)
+  })
+
   it('ends with 4 when wait runs out of time', () => {
     const { status, stderr } = shoal('wait', '--for', 'ready', '--timeout', '300ms')
     assert.equal(status, 4)

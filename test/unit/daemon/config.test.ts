@@ -70,6 +70,7 @@ describe('loadConfig()', () => {
     ['apiPort: high', 'config_value', /"high"/],
     ['network: "My Mesh"', 'config_value', /lower-case/],
     ['listen: [here]', 'config_value', /multiaddrs/],
+    ['listen: /ip4/127.0.0.1/tcp/65536', 'config_value', /multiaddrs/],
     ['bootstrap: /ip4/10.0.0.1/tcp/4101', 'config_value', /end in \/p2p\/PEER/],
     ['mdns: maybe', 'config_value', /true or false/],
     ['profile: wan', 'config_value', /lan or test/],
