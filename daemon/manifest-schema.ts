@@ -1,5 +1,6 @@
 // Every setting of a run: its type, default, range, and the words an error uses for them. A description is what a person writes, a manifest what it becomes.
 import * as v from 'valibot'
+import { TOKENS_MAX } from '../training/outer/index.ts'
 import { parseDuration } from './quantities.ts'
 
 /** Peer ids that admission or genesis may list: enough for any mesh that this form serves, and it keeps the manifest one block. */
@@ -103,6 +104,9 @@ const codecSchema = v.variant(
   'one of f32, f16, int8, topk'
 )
 
+/** Claims are cut to it before they are weighed, so it must be a weight itself: a larger one would make every node fail at the round's sum. */
+const maxTokensPerRound = integer(1, TOKENS_MAX, 'tokens')
+
 const strategyEntries = {
   outer: v.optional(outerSchema, { name: 'averaging' }),
   codec: v.optional(codecSchema, { name: 'int8' }),
@@ -172,7 +176,7 @@ export const specSchema = v.strictObject(
         {
           ...strategyEntries,
           maxStepsAhead: v.optional(integer(0, 1_000_000)),
-          maxTokensPerRound: v.optional(integer(1, 1e12, 'tokens'))
+          maxTokensPerRound: v.optional(maxTokensPerRound)
         },
         'a map of settings'
       ),
@@ -218,7 +222,7 @@ export const manifestSchema = v.strictObject(
     strategy: v.strictObject({
       ...strategyEntries,
       maxStepsAhead: integer(0, 1_000_000),
-      maxTokensPerRound: integer(1, 1e12, 'tokens')
+      maxTokensPerRound
     }),
     optimizer: v.strictObject({ ...optimizerEntries, totalSteps: integer(1, 1_000_000_000) }),
     seed: integer(0, 2 ** 32 - 1),

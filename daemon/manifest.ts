@@ -2,7 +2,9 @@
 import { decode, encode } from '@ipld/dag-cbor'
 import * as v from 'valibot'
 import { openBlock, SIGNED_BLOCKS, type SignedBlock, signBlock } from '../protocols/signed-block.ts'
-import { DaemonError, type Issue, isCodedError } from './errors.ts'
+import { createCodec } from '../training/compression/index.ts'
+import { TOKENS_MAX } from '../training/outer/index.ts'
+import { DaemonError, type Issue, isCodedError, reasonOf } from './errors.ts'
 import { type Manifest, manifestSchema, type RunSpec, type RunSpecInput, specSchema } from './manifest-schema.ts'
 import { issueSentence, wrongValues } from './wrong-values.ts'
 import { readYaml } from './yaml-text.ts'
@@ -90,7 +92,7 @@ export function resolveManifest(spec: RunSpec, resolution: Resolution): Manifest
       ...strategy,
       maxStepsAhead,
       // The most an honest node can have trained since its last contribution, so that a claim of more weighs no more.
-      maxTokensPerRound: strategy.maxTokensPerRound ?? (strategy.innerSteps + maxStepsAhead) * tokensPerStep
+      maxTokensPerRound: strategy.maxTokensPerRound ?? Math.min(TOKENS_MAX, (strategy.innerSteps + maxStepsAhead) * tokensPerStep)
     },
     // A constant schedule never looks at it.
     optimizer: { ...optimizer, totalSteps: optimizer.totalSteps ?? 1 },
@@ -156,8 +158,9 @@ export async function openManifest(bytes: Uint8Array): Promise<{ run: string; ma
 function checked(value: unknown): Manifest {
   const result = v.safeParse(manifestSchema, value)
   if (!result.success) throw refusal(wrongValues(manifestSchema, value, result.issues), 'the manifest')
-  const { model } = result.output
-  if (model.width % model.heads !== 0) throw refusal([headsIssue(model)], 'the manifest')
+  const { model, strategy } = result.output
+  const issues = [...(model.width % model.heads === 0 ? [] : [headsIssue(model)]), ...codecIssues(strategy.codec)]
+  if (issues.length > 0) throw refusal(issues, 'the manifest')
   return result.output
 }
 
@@ -178,6 +181,7 @@ function contradictions(spec: RunSpec): Issue[] {
   const refuse = (path: string, value: unknown, allowed: string) =>
     issues.push({ code: value === undefined ? 'manifest_missing_key' : 'manifest_value', path, value, allowed })
   if (model !== undefined && model.width % model.heads !== 0) issues.push(headsIssue(model))
+  issues.push(...codecIssues(strategy.codec))
   if (genesis.from === undefined) {
     if (model === undefined) refuse('model', undefined, 'a map with family, layers, width, heads and context (or name genesis.from)')
     if (spec.tokenizer === undefined) refuse('tokenizer', undefined, 'a map with kind (or name genesis.from)')
@@ -190,6 +194,16 @@ function contradictions(spec: RunSpec): Issue[] {
   if (admission !== 'open' && admission.length < strategy.quorum)
     refuse('strategy.quorum', strategy.quorum, `at most the number of peers in admission, which is ${admission.length}`)
   return issues
+}
+
+/** The codec itself has the last word on its settings: one that cannot be made would fail at the first contribution. */
+function codecIssues(codec: Manifest['strategy']['codec']): Issue[] {
+  try {
+    createCodec(codec)
+    return []
+  } catch (error) {
+    return [{ code: 'manifest_value', path: 'strategy.codec', value: codec, allowed: `a codec that can be made (${reasonOf(error)})` }]
+  }
 }
 
 function headsIssue(model: { width: number; heads: number }): Issue {

@@ -15,6 +15,7 @@ import {
   signManifest,
   specWarnings
 } from '../../../daemon/manifest.ts'
+import { contributionWeight } from '../../../training/outer/index.ts'
 
 const PEER_A = `12D3KooW${'A'.repeat(44)}`
 const PEER_B = `12D3KooW${'B'.repeat(44)}`
@@ -82,6 +83,11 @@ describe('parseRunSpec()', () => {
     ['strategy.outer', { name: 'adam' }, 'manifest_value', /one of averaging, nesterov/],
     ['strategy.codec.name', 'gzip', 'manifest_value', /one of f32, f16, int8, topk/],
     ['strategy.codec', { name: 'topk', density: 0 }, 'manifest_value', /above 0/],
+    ['strategy.codec', { name: 'topk', density: 1.5 }, 'manifest_value', /strategy\.codec\.density .*1\.5.* at most 1/],
+    ['strategy.codec', { name: 'int8', blockSize: 100 }, 'manifest_value', /strategy\.codec\.blockSize .*100.* power of two from 16/],
+    ['strategy.codec', { name: 'topk', blockSize: 8 }, 'manifest_value', /strategy\.codec\.blockSize .*8.* from 16/],
+    ['strategy.codec', { name: 'f32', blockSize: 16 }, 'manifest_unknown_key', /blockSize/],
+    ['strategy.maxTokensPerRound', 536_870_913, 'manifest_value', /536870913: it must be an integer from 1 to 536870912 tokens/],
     ['strategy.innerSteps', 0, 'manifest_value', /1 to 1000000/],
     ['strategy.deadlineMs', 5, 'manifest_value', /100 to 86400000, or a duration such as 20s/],
     ['strategy.deadlineMs', 'soon', 'manifest_value', /"soon"/],
@@ -158,6 +164,12 @@ describe('resolveManifest()', () => {
     assert.equal(manifest.strategy.maxTokensPerRound, 150 * 16 * 64)
   })
 
+  it('bounds it so that every accepted contribution can be weighed', () => {
+    const { strategy } = resolveManifest(parseRunSpec(demoWith('optimizer.batch', 65_536)), RESOLUTION)
+    assert.ok(150 * 65_536 * 64 > strategy.maxTokensPerRound)
+    assert.equal(contributionWeight(strategy.maxTokensPerRound, 0), strategy.maxTokensPerRound)
+  })
+
   it('refuses a run without any model', () => {
     const spec = parseRunSpec({ name: 'x', genesis: { from: 'dir' }, optimizer: { learningRate: 1 } })
     assert.throws(() => resolveManifest(spec, RESOLUTION), { code: 'manifest_missing_key' })
@@ -166,6 +178,20 @@ describe('resolveManifest()', () => {
 
 describe('decodeManifest()', () => {
   const manifest = resolveManifest(parseRunSpec(DEMO_SPEC), RESOLUTION)
+
+  it('refuses a weight or a codec that would fail in every node at the first round', () => {
+    const withStrategy = (change: object) =>
+      encodeManifest({ ...manifest, strategy: { ...manifest.strategy, ...change } } as typeof manifest)
+    assert.throws(() => decodeManifest(withStrategy({ maxTokensPerRound: 2 ** 29 + 1 })), {
+      code: 'manifest_value',
+      message: /strategy\.maxTokensPerRound/
+    })
+    for (const [codec, field] of [
+      [{ name: 'int8', blockSize: 96 }, /strategy\.codec\.blockSize/],
+      [{ name: 'topk', density: 2 }, /strategy\.codec\.density/]
+    ] as const)
+      assert.throws(() => decodeManifest(withStrategy({ codec })), { code: 'manifest_value', message: field })
+  })
 
   it('gives back what was encoded, whatever order its keys had', () => {
     assert.deepEqual(decodeManifest(encodeManifest(manifest)), manifest)
