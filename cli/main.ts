@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // The `shoal` command: what a person types.
-import './polyfill.ts'
 import { flushStandardStreams } from './output.ts'
 import { main } from './program.ts'
 

@@ -1,27 +1,12 @@
 // Entry of one benchmark peer's process: takes orders from its parent one at a time and ends with it.
-
-// Node 20 lacks it and libp2p 3 calls it while it loads; so the peer itself is imported afterwards. (cli/polyfill.ts does this for commands; a daemon's process may not reach there.)
-if (Promise.withResolvers === undefined) {
-  Promise.withResolvers = function withResolvers<T>() {
-    let resolve!: (value: T | PromiseLike<T>) => void
-    let reject!: (reason?: unknown) => void
-    const promise = new Promise<T>((accept, refuse) => {
-      resolve = accept
-      reject = refuse
-    })
-    return { promise, resolve, reject }
-  }
-}
-
-type BenchPeer = import('./bench-peer.ts').BenchPeer
-type PeerOrder = import('./messages.ts').PeerOrder
-type PeerReport = import('./messages.ts').PeerReport
+import '../polyfill.ts'
+import { BenchPeer } from './bench-peer.ts'
+import type { PeerOrder, PeerReport } from './messages.ts'
 
 let peer: BenchPeer | undefined
 
 async function obey(order: PeerOrder): Promise<PeerReport> {
   if (order.type === 'open') {
-    const { BenchPeer } = await import('./bench-peer.ts')
     peer = await BenchPeer.open(order)
     return { type: 'open', peer: peer.peer, address: peer.address }
   }
@@ -51,5 +36,3 @@ process.on('message', (order: PeerOrder) => {
     .catch(() => process.exit(1))
 })
 process.on('disconnect', () => process.exit(0))
-
-export {}

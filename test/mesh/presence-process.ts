@@ -1,5 +1,5 @@
 // A node with presence as a process of its own, for tests that kill it. Prints its peer id, then one line for each change.
-import '../../cli/polyfill.ts'
+import '../../daemon/polyfill.ts'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { createNode } from '../../daemon/node.ts'
 import { PresenceService } from '../../protocols/presence/index.ts'

@@ -1,4 +1,4 @@
-// Node 20 lacks Promise.withResolvers, which libp2p 3 calls while it loads; this must be imported before anything else.
+// Node 20 lacks Promise.withResolvers, which libp2p 3 calls; whatever starts a process with libp2p in it imports this before anything else.
 if (Promise.withResolvers === undefined) {
   Promise.withResolvers = function withResolvers<T>() {
     let resolve!: (value: T | PromiseLike<T>) => void
