@@ -7,6 +7,10 @@ import { formatBytes, formatTable } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
 import { theRun } from '../run-argument.ts'
 
+interface RoundFlag {
+  round?: number
+}
+
 export function registerCheckpoint(program: Command): void {
   const checkpoint = program.command('checkpoint').description('the anchors held here; a run as a Hugging Face folder')
 
@@ -27,13 +31,10 @@ export function registerCheckpoint(program: Command): void {
       })
     )
 
-  checkpoint
-    .command('inspect')
+  ofRound(checkpoint.command('inspect'))
     .description('one of them: its round, record, anchor and size')
-    .argument('[run]', "a run's id or name")
-    .option('--round <round>', 'which; the newest otherwise', wholeNumber())
     .action(
-      action<{ round?: number }>(async ({ output, control, signal }, { round }, word) => {
+      action<RoundFlag>(async ({ output, control, signal }, { round }, word) => {
         const client = await control()
         const run = await theRun(client, word, signal)
         const held = (await client.checkpoints({ signal })).checkpoints.filter(row => row.run === run).sort((a, b) => b.round - a.round)
@@ -56,13 +57,10 @@ export function registerCheckpoint(program: Command): void {
       })
     )
 
-  checkpoint
-    .command('fetch')
+  ofRound(checkpoint.command('fetch'))
     .description('get an anchor from peers; this node need not train')
-    .argument('[run]', "a run's id or name")
-    .option('--round <round>', 'which; the newest otherwise', wholeNumber())
     .action(
-      action<{ round?: number }>(async ({ output, control, signal }, { round }, word) => {
+      action<RoundFlag>(async ({ output, control, signal }, { round }, word) => {
         const client = await control()
         const run = await theRun(client, word, signal)
         const answer = await client.fetchCheckpoint({ run, ...(round === undefined ? {} : { round }) }, { signal })
@@ -71,14 +69,10 @@ export function registerCheckpoint(program: Command): void {
       })
     )
 
-  checkpoint
-    .command('export')
+  ofRound(checkpoint.command('export').argument('<directory>', 'made if missing'))
     .description('write config.json, model.safetensors and the tokenizer into a folder')
-    .argument('<directory>', 'made if missing')
-    .argument('[run]', "a run's id or name")
-    .option('--round <round>', 'which; the newest otherwise', wholeNumber())
     .action(
-      action<{ round?: number }>(async ({ output, control, signal }, { round }, directory, word) => {
+      action<RoundFlag>(async ({ output, control, signal }, { round }, directory, word) => {
         const client = await control()
         const run = await theRun(client, word, signal)
         const request = { run, directory: resolve(directory!), ...(round === undefined ? {} : { round }) }
@@ -86,4 +80,9 @@ export function registerCheckpoint(program: Command): void {
         output.answer(answer, () => `round ${answer.round} is in ${answer.directory}: ${answer.files.join(', ')}`)
       })
     )
+}
+
+/** A command about one anchor: of which run, and which of its rounds. */
+function ofRound(command: Command): Command {
+  return command.argument('[run]', "a run's id or name").option('--round <round>', 'which; the newest otherwise', wholeNumber())
 }
