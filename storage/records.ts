@@ -8,12 +8,11 @@ import { requireRoom } from './free-bytes.ts'
 /** The keyspaces: key -> value. Whoever needs another one adds its line here. */
 export const TABLES = [
   'runs', // RUN -> how this node takes part: manifest CID, data, engine, paused or not, where its data position stands
-  'heads', // RUN -> the newest record adopted: its CID, round and anchor
+  'heads', // RUN -> the newest record adopted: its CID, round and anchor; RUN/ROUND -> the same of a checkpoint that was fetched
   'rounds', // RUN/ROUND -> the record adopted in that round: CIDs, contributors, seconds, bytes
-  'contributions', // RUN/ROUND/PEER -> a contribution seen: its CID, whether held, and its fate
   'own', // RUN/ROUND -> our contribution: CID, snapshot and residual files, and its fate
   'events', // EVENT -> what happened, for `events`; ids count upwards
-  'reasons', // SUBJECT/EVENT -> why a peer or a round was treated so, for `why`
+  'reasons', // EVENT -> those that carry a code, kept by a count of their own for `why`: everyday events do not push them out
   'peers' // PEER -> its network, addresses and when last seen, of those that we were connected with
 ] as const
 export type TableName = (typeof TABLES)[number]
