@@ -19,6 +19,8 @@ import { deltaTensors, maxAbsError, stagesOf, startTensors } from './workload.ts
 const NETWORK = 'bench'
 /** Milliseconds one peer may take to get a body. */
 const FETCH_TIMEOUT_MS = 120_000
+/** Milliseconds for one call, and for all to be in sight: eight processes that start on two cores need more than a daemon's dial has. */
+const MEET_TIMEOUT_MS = 60_000
 /** Milliseconds between repetitions of what a peer has said, for gossip that was not yet meshed. */
 const REPEAT_MS = 2000
 const STRATEGY = { name: 'averaging' } as const
@@ -85,7 +87,13 @@ export class BenchPeer {
     const { home, values } = order
     const blocks = await openBlockFiles(home)
     const privateKey = await loadIdentity(home)
-    const node = await createNode({ privateKey, network: NETWORK, listen: ['/ip4/127.0.0.1/tcp/0'], profile: 'test' })
+    const node = await createNode({
+      privateKey,
+      network: NETWORK,
+      listen: ['/ip4/127.0.0.1/tcp/0'],
+      profile: 'test',
+      dialTimeoutMs: MEET_TIMEOUT_MS
+    })
     const exchange = new BlockExchange({ node, store: blocks }, { network: NETWORK })
     await exchange.start()
     const arithmetic = new Arithmetic({ home })
@@ -104,9 +112,9 @@ export class BenchPeer {
   /** Connects with all others and waits until they are all in sight. */
   async meet(addresses: string[]): Promise<void> {
     for (const address of addresses)
-      if (address !== this.address) await this.#node.connect(address, { signal: AbortSignal.timeout(30_000) })
+      if (address !== this.address) await this.#node.connect(address, { signal: AbortSignal.timeout(MEET_TIMEOUT_MS) })
     for (let waited = 0; this.#node.peers().length < this.#order.peers - 1; waited += 50) {
-      if (waited > 30_000)
+      if (waited > MEET_TIMEOUT_MS)
         throw new DaemonError('bench_failed', `only ${this.#node.peers().length} of ${this.#order.peers - 1} peers are in sight`)
       await delay(50)
     }
