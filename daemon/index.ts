@@ -2,7 +2,6 @@
 //
 //   await runDaemon({ flags: { home, bootstrap }, env, signal, onReady: ready => console.log(ready.join) })
 import './polyfill.ts'
-import { mkdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { BenchTrainReport } from '../training/bench.ts'
 import type { Era } from '../training/data/builtin-corpus.ts'
@@ -28,9 +27,10 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
 export async function initHome(home: string): Promise<{ peer: string; home: string; created: boolean }> {
   const { IDENTITY_FILE, loadIdentity, peerOf } = await import('./identity.ts')
   const { existsSync } = await import('node:fs')
+  const { makeFolder } = await import('../storage/index.ts')
   const path = resolve(home)
   const created = !existsSync(resolve(path, IDENTITY_FILE))
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await makeFolder(path)
   return { peer: peerOf(await loadIdentity(path)), home: path, created }
 }
 

@@ -1,4 +1,6 @@
-// Node 20 lacks Promise.withResolvers, which libp2p 3 calls; whatever starts a process with libp2p in it imports this before anything else.
+// What Node 20 lacks or does wrong; whatever starts a process with libp2p in it imports this before anything else.
+
+// Called by libp2p 3.
 if (Promise.withResolvers === undefined) {
   Promise.withResolvers = function withResolvers<T>() {
     let resolve!: (value: T | PromiseLike<T>) => void
@@ -9,4 +11,15 @@ if (Promise.withResolvers === undefined) {
     })
     return { promise, resolve, reject }
   }
+}
+
+// The garbage collector takes an AbortSignal.timeout() that only an AbortSignal.any() refers to, and then it never fires: a time limit that was combined with
+// a stop signal, here or in a library, would be none. Each is held on to until its time has come.
+const timeouts = new Set<AbortSignal>()
+const makeTimeout = AbortSignal.timeout.bind(AbortSignal)
+AbortSignal.timeout = function timeout(milliseconds: number): AbortSignal {
+  const signal = makeTimeout(milliseconds)
+  timeouts.add(signal)
+  signal.addEventListener('abort', () => timeouts.delete(signal), { once: true })
+  return signal
 }

@@ -1,9 +1,10 @@
 // The home of a node on disk: records in Level (whose lock is the home's lock), blocks in files. A crash at any instant leaves a store that opens.
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type BlockStore, openBlockFiles } from './block-store.ts'
 import { STORE_VERSION } from './constants.ts'
 import { fileFailure, StorageError, systemCode } from './errors.ts'
+import { makeFolder } from './folders.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { type LevelRecords, openRecords, type Records } from './records.ts'
 import { writeFileAtomic } from './write-file-atomic.ts'
@@ -28,11 +29,7 @@ export interface Store {
 export async function openStore(home: string, options: { signal?: AbortSignal } = {}): Promise<Store> {
   const path = resolve(home)
   options.signal?.throwIfAborted()
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw fileFailure('open the home', path, error)
-  }
+  await makeFolder(path)
   const records = await openRecords(join(path, 'records'))
   try {
     await checkVersion(path)

@@ -14,7 +14,6 @@ import { emptyReport, type Report, type ReportHeldOut, tenths } from './report.t
 import { MeshRunner, type NodeState } from './runner.ts'
 import type { Scenario } from './scenario.ts'
 import { loadSpec, loneSpec, type MeshSpec } from './spec.ts'
-import { timeLimit } from './time-limit.ts'
 
 /** What judges a checkpoint; the daemon's public face, loaded only once the mesh has ended. */
 export interface Judge {
@@ -52,8 +51,7 @@ export async function runMesh(components: MeshRunComponents, options: MeshRunOpt
   const narrator = new Narrator(output)
   const report = emptyReport()
   const left = scenario.timeoutMs - seconds() * 1000
-  const limit = timeLimit(Math.max(1, Math.ceil(left)), [options.signal])
-  const { signal } = limit
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(Math.max(1, Math.ceil(left)))])
   let code: number = EXIT.ok
   let folder: string | null = null
   let stage: MeshStage | null = null
@@ -79,7 +77,6 @@ export async function runMesh(components: MeshRunComponents, options: MeshRunOpt
     report.reason = timedOut ? `timeout: the ${Math.round(scenario.timeoutMs / 1000)} s are over` : `${failure.code}: ${failure.message}`
     code = timedOut ? EXIT.timeout : exitCodeOf(failure)
   } finally {
-    limit.close()
     output.liveDone()
     stage?.fill(report)
     await stage?.close()

@@ -9,7 +9,6 @@ import type { MeshNode, NodeStarter } from './mesh-node.ts'
 import { exitedBySelf } from './processes.ts'
 import type { ReportFault, ReportNode, ReportRound } from './report.ts'
 import type { Scenario, Step } from './scenario.ts'
-import { timeLimit } from './time-limit.ts'
 
 export type Life = 'starting' | 'alive' | 'stopped' | 'dead' | 'left'
 
@@ -122,12 +121,8 @@ export class MeshRunner {
   async settle({ signal }: { signal: AbortSignal }): Promise<boolean> {
     const run = this.run
     if (run === null) return false
-    const limit = timeLimit(SETTLE_LIMIT_MS, [signal, this.#watchers.signal])
-    try {
-      return await this.#agree(run, signal, limit.signal)
-    } finally {
-      limit.close()
-    }
+    const deadline = AbortSignal.any([signal, this.#watchers.signal, AbortSignal.timeout(SETTLE_LIMIT_MS)])
+    return await this.#agree(run, signal, deadline)
   }
 
   async #agree(run: string, signal: AbortSignal, deadline: AbortSignal): Promise<boolean> {

@@ -211,14 +211,14 @@ export class RunMember {
 
   /** Signed blocks as gossip brought them; signature and size were checked on the way in. */
   heardContribution(cid: string, bytes: Uint8Array, contribution: Contribution): void {
-    this.#background(null, async () => {
+    this.#background(`hearing contribution ${cid}`, async () => {
       await this.#c.blocks.put(cid, bytes)
       this.#dispatch({ type: 'contribution', cid, contribution })
     })
   }
 
   heardRecord(cid: string, bytes: Uint8Array, record: RoundRecord): void {
-    this.#background(null, async () => {
+    this.#background(`hearing record ${cid}`, async () => {
       await this.#c.blocks.put(cid, bytes)
       this.#dispatch({ type: 'record', cid, record })
     })
@@ -309,7 +309,7 @@ export class RunMember {
         this.#background(null, () => this.#publish(command.cid))
         return
       case 'adopt':
-        this.#adopting = this.#adopting.then(() => this.#adopt(command)).catch(error => this.#failed('adopting', error))
+        this.#adopting = this.#adopting.then(() => this.#adopt(command)).catch(error => this.#failed('what follows an adoption', error))
         return
       case 'syncHeads':
         this.#background('sync', () => this.#syncHeads())
@@ -542,10 +542,15 @@ export class RunMember {
 
   async #adopt({ cid, round, anchor, fork, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
     await this.#c.phases.enter('storing', round)
-    const rounds = await this.#roundsSince(ancestor.cid, cid)
+    const head = { record: cid, round, anchor }
+    const rounds = await this.#untilDone(`adopting round ${round}`, async () => {
+      const since = await this.#roundsSince(ancestor.cid, cid)
+      await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
+      return since
+    })
+    if (rounds === null) return
     if (fork) this.#forked = true
-    await this.#c.ledger.adopt({ record: cid, round, anchor }, rounds, fork ? ancestor.round : null)
-    this.#head = { record: cid, round, anchor }
+    this.#head = head
     this.#adoptedAtMs = performance.now()
     for (const kept of rounds) {
       const { contributors, closer } = kept
@@ -559,6 +564,19 @@ export class RunMember {
     this.#catchUp()
     const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
     await this.#c.retention.forget(kept, await this.#own.open())
+  }
+
+  /** Does what the rules take for done already, again and again until it is: a full disk gets room some day. Null once the run is being left. */
+  async #untilDone<T>(what: string, task: () => Promise<T>): Promise<T | null> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        return await task()
+      } catch (error) {
+        this.#failed(what, error)
+        await delay(RETRY_MS, undefined, { signal: this.#stopping.signal }).catch(() => {})
+      }
+    }
+    return null
   }
 
   /** The adopted rounds after `ancestor` up to `tip`, oldest first: several when this node had fallen behind or changed branches. */
@@ -669,6 +687,7 @@ export class RunMember {
 
   /** One thing at a time with the trainer, in order; a trainer that dies meanwhile is caught up when it is ready again. */
   #work(task: () => Promise<void>): void {
+    if (this.#stopping.signal.aborted) return
     this.#trainerWork = this.#trainerWork.then(task).catch(error => this.#failed('the trainer', error))
   }
 
@@ -715,23 +734,32 @@ export class RunMember {
   /** Brings the trainer onto the head, and puts back what was lost. */
   #catchUp(): void {
     this.#work(async () => {
-      while (this.#trainer?.ready && this.#trainerRecord !== this.#head.record) {
-        const head = this.#head
-        const file = await this.#anchorFile(head)
-        await this.#c.phases.enter('adopting', head.round)
-        await this.#trainer.adopt(file, head.record, this.#forked ? 'keep' : 'shift')
-        this.#trainerRecord = head.record
-        this.#forked = false
-        this.#pump()
-      }
-      while (this.#trainer?.ready && this.#restoring.length > 0) {
-        const own = this.#restoring[0]!
-        await this.#trainer.restore(own.sequence, await this.#own.sentFile(own))
-        await this.#own.mark(own, 'restored')
-        await this.#own.forgetSentFile(own)
-        this.#restoring.shift()
+      try {
+        await this.#bringToHead()
+      } catch (error) {
+        setTimeout(() => this.#catchUp(), RETRY_MS).unref()
+        throw error
       }
     })
+  }
+
+  async #bringToHead(): Promise<void> {
+    while (this.#trainer?.ready && this.#trainerRecord !== this.#head.record) {
+      const head = this.#head
+      const file = await this.#anchorFile(head)
+      await this.#c.phases.enter('adopting', head.round)
+      await this.#trainer.adopt(file, head.record, this.#forked ? 'keep' : 'shift')
+      this.#trainerRecord = head.record
+      this.#forked = false
+      this.#pump()
+    }
+    while (this.#trainer?.ready && this.#restoring.length > 0) {
+      const own = this.#restoring[0]!
+      await this.#trainer.restore(own.sequence, await this.#own.sentFile(own))
+      await this.#own.mark(own, 'restored')
+      await this.#own.forgetSentFile(own)
+      this.#restoring.shift()
+    }
   }
 
   /** The parameters of an anchor as a file that the trainer reads; made once. */
@@ -805,7 +833,7 @@ export class RunMember {
       // What was measured goes back into the local model, and into the next contribution.
       if (own !== null) this.#restoring.push(own)
       this.#catchUp()
-      this.#paced({ type: 'contributeFailed', retryMs: CONTRIBUTE_RETRY_MS })
+      this.#paced({ type: 'contributeFailed', retryMs: RETRY_MS })
       throw error
     }
   }
@@ -849,8 +877,8 @@ export class RunMember {
   }
 }
 
-/** Waits before another try at a contribution that failed, in ms: long enough for a disk to be emptied a little. */
-const CONTRIBUTE_RETRY_MS = 2_000
+/** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
+const RETRY_MS = 2_000
 /** Tokens a second are counted over this many ms. */
 const RATE_WINDOW_MS = 10_000
 /** How many fetch timeouts a whole anchor may take. */
