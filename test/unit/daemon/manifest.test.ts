@@ -160,13 +160,13 @@ describe('resolveManifest()', () => {
     const manifest = resolveManifest(parseRunSpec(demoWith('genesis.peers', [PEER_B, PEER_A])), RESOLUTION)
     assert.equal(manifest.model.vocabulary, 257)
     assert.deepEqual(manifest.genesis, { anchor: CID, peers: [PEER_A, PEER_B] })
-    assert.equal(manifest.strategy.maxStepsAhead, 100)
-    assert.equal(manifest.strategy.maxTokensPerRound, 150 * 16 * 64)
+    assert.equal(manifest.strategy.maxStepsAhead, 0)
+    assert.equal(manifest.strategy.maxTokensPerRound, 50 * 16 * 64)
   })
 
   it('bounds it so that every accepted contribution can be weighed', () => {
-    const { strategy } = resolveManifest(parseRunSpec(demoWith('optimizer.batch', 65_536)), RESOLUTION)
-    assert.ok(150 * 65_536 * 64 > strategy.maxTokensPerRound)
+    const { strategy } = resolveManifest(parseRunSpec(demoWith('strategy.maxStepsAhead', 1_000_000)), RESOLUTION)
+    assert.ok((50 + 1_000_000) * 16 * 64 > strategy.maxTokensPerRound)
     assert.equal(contributionWeight(strategy.maxTokensPerRound, 0), strategy.maxTokensPerRound)
   })
 
