@@ -10,8 +10,15 @@ export interface TrafficCounter {
 
 /** Frames over `stream`; each is at most MAX_FRAME_BYTES, else the stream breaks. */
 export function frameStream(stream: Stream, traffic: TrafficCounter): FrameStream {
+  let heardMs = performance.now()
+  stream.addEventListener('message', () => {
+    heardMs = performance.now()
+  })
   const frames = lpStream(stream, { maxDataLength: MAX_FRAME_BYTES })
   return {
+    get heardMs() {
+      return heardMs
+    },
     async read(options) {
       try {
         const frame = (await frames.read(options)).subarray()

@@ -3,6 +3,8 @@
 
 /** A stream of frames with one peer. Frames arrive whole and in order, each at most MAX_FRAME_BYTES. */
 export interface FrameStream {
+  /** When bytes last came, those of an unfinished frame too: ms of performance.now(). A slow peer is not a silent one. */
+  readonly heardMs: number
   /** The next frame, or null when the peer has ended its side cleanly between two frames. Rejects when the stream broke or `signal` fired. */
   read(options?: { signal?: AbortSignal }): Promise<Uint8Array | null>
   /** Resolves when the frames were handed over and more may be sent; it waits for a slow peer. */

@@ -21,10 +21,12 @@ export const FIRST_WANTS = 16
 export const MAX_OWED_WANTS = 512
 /** Holders asked at once in one fetch. */
 export const MAX_HOLDERS = 8
-/** Milliseconds a holder may say nothing while it owes us a block, dialling included; then its blocks go to others. */
+/** Milliseconds a holder may send no byte while it owes us a block, dialling included; then its blocks go to others. */
 export const STALL_MS = 5_000
-/** Milliseconds after which a holder with nothing to do asks for what slower ones still owe. */
+/** Milliseconds after which a holder with nothing to do is asked for what those who lag still owe. */
 export const IMPATIENCE_MS = 1_000
+/** A holder lags that sends nothing for IMPATIENCE_MS, or takes this many times as long for a block as the one who has nothing to do: asking twice where all are slow would halve what gets through. */
+export const LAGGING_FACTOR = 4
 /** Milliseconds between looks at the list of holders while a fetch runs. */
 export const HOLDERS_POLL_MS = 250
 /** Milliseconds for which a peer that sent wrong bytes is asked last. */

@@ -1,6 +1,6 @@
 // One fetch: a worker a holder, all drawing on the same wants, until every block is here or nobody is left to ask.
 import { ProtocolError } from '../errors.ts'
-import { HOLDERS_POLL_MS, IMPATIENCE_MS, MAX_HOLDERS } from './constants.ts'
+import { HOLDERS_POLL_MS, IMPATIENCE_MS, LAGGING_FACTOR, MAX_HOLDERS } from './constants.ts'
 import type { Answer, HolderStream } from './holder-stream.ts'
 import { Patience } from './patience.ts'
 import { Wants } from './wants.ts'
@@ -43,6 +43,7 @@ export class Fetch {
   readonly #holders = new Map<string, HolderState>()
   readonly #broken = new Map<string, number>()
   readonly #workers = new Set<Promise<void>>()
+  readonly #streams = new Map<string, HolderStream>()
   readonly #ending = new AbortController()
   #waiting: (() => void)[] = []
   #failure: unknown
@@ -95,7 +96,10 @@ export class Fetch {
     let stream: HolderStream | undefined
     try {
       patience.renew()
-      stream = await this.#components.open(peer, patience.options)
+      const opened = await this.#components.open(peer, patience.options)
+      stream = opened
+      patience.heardMs = () => opened.heardMs
+      this.#streams.set(peer, opened)
       await this.#drain(peer, stream, patience)
       if (stream.clean) this.#components.release(peer, stream)
       else stream.abort(ended())
@@ -104,6 +108,7 @@ export class Fetch {
       stream?.abort(error instanceof Error ? error : new Error(String(error)))
       return this.#blame(peer, error, { patience, stream })
     } finally {
+      this.#streams.delete(peer)
       patience.end()
     }
   }
@@ -118,7 +123,7 @@ export class Fetch {
       if (stream.owed.length === 0) {
         patience.rest()
         const startedMs = performance.now()
-        await this.#change(Math.max(1, IMPATIENCE_MS - idleMs + 1))
+        await this.#change(idleMs < IMPATIENCE_MS ? IMPATIENCE_MS - idleMs + 1 : HOLDERS_POLL_MS)
         idleMs += performance.now() - startedMs
         continue
       }
@@ -138,7 +143,15 @@ export class Fetch {
     if (stream.owed.length > allowance / 2) return []
     const room = allowance - stream.owed.length
     const cids = this.#wants.take(peer, room)
-    return cids.length === 0 && stream.owed.length === 0 && idleMs >= IMPATIENCE_MS ? this.#wants.takeOwedByOthers(peer, room) : cids
+    if (cids.length > 0 || stream.owed.length > 0 || idleMs < IMPATIENCE_MS) return cids
+    return this.#wants.takeOwedByOthers(peer, room, other => this.#lags(other, stream))
+  }
+
+  /** Whether it is worth asking this holder for what another owes, though it may then arrive twice. */
+  #lags(other: string, { answerMs }: HolderStream): boolean {
+    const theirs = this.#streams.get(other)
+    if (theirs === undefined || theirs.silentMs >= IMPATIENCE_MS) return true
+    return answerMs !== null && theirs.unansweredMs >= Math.max(IMPATIENCE_MS, LAGGING_FACTOR * answerMs)
   }
 
   async #take(peer: string, { cid, bytes }: Answer): Promise<void> {

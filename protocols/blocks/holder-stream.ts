@@ -16,6 +16,9 @@ export class HolderStream {
   #owed: string[] = []
   #takenBytes = 0
   #opened = false
+  /** When it was first asked for what it owes, or gave its last answer; ms of performance.now(). */
+  #answeredMs = 0
+  #answerMs: number | null = null
   /** True when it comes from an earlier fetch. */
   reused = false
 
@@ -26,6 +29,26 @@ export class HolderStream {
   /** CIDs asked for and not answered, oldest first. */
   get owed(): readonly string[] {
     return this.#owed
+  }
+
+  /** Ms for which it owes us something and has not sent a byte. */
+  get silentMs(): number {
+    return performance.now() - Math.max(this.#answeredMs, this.#stream.heardMs)
+  }
+
+  /** When its last bytes came, ms of performance.now(). */
+  get heardMs(): number {
+    return this.#stream.heardMs
+  }
+
+  /** Ms since its last answer, or since it was asked. */
+  get unansweredMs(): number {
+    return performance.now() - this.#answeredMs
+  }
+
+  /** Ms that its newest answer took; null before the first. */
+  get answerMs(): number | null {
+    return this.#answerMs
   }
 
   /** True when the stream may serve another fetch. */
@@ -40,6 +63,7 @@ export class HolderStream {
     for (let start = 0; start < cids.length; start += MAX_WANTS_PER_FRAME) {
       frames.push(encodeRequest({ kind: 'want', cids: cids.slice(start, start + MAX_WANTS_PER_FRAME) }))
     }
+    if (this.#owed.length === 0) this.#answeredMs = performance.now()
     this.#owed.push(...cids)
     await this.#stream.write(frames, options)
   }
@@ -58,6 +82,10 @@ export class HolderStream {
       answers.push({ cid, bytes })
     }
     this.#takenBytes += frame.length
+    if (answers.length > 0) {
+      this.#answerMs = this.unansweredMs / answers.length
+      this.#answeredMs = performance.now()
+    }
     return answers
   }
 

@@ -6,6 +6,9 @@ export class Patience {
   readonly #outer: AbortSignal | undefined
   readonly #onOuter = () => this.#aborting.abort(this.#outer?.reason)
   #timer: NodeJS.Timeout | undefined
+  #since = 0
+  /** When the peer was last heard, ms of performance.now(). */
+  heardMs: () => number = () => 0
   /** True when it ran out. */
   lost = false
 
@@ -21,13 +24,24 @@ export class Patience {
     return { signal: this.#aborting.signal }
   }
 
-  /** Starts counting anew. */
+  /** Starts counting anew; from whatever is heard meanwhile, too. */
   renew(): void {
+    this.#since = performance.now()
+    this.#count(this.#limitMs)
+  }
+
+  #count(ms: number): void {
     this.rest()
     this.#timer = setTimeout(() => {
+      const leftMs = Math.max(this.#since, this.heardMs()) + this.#limitMs - performance.now()
+      // Timers may come a little early.
+      if (leftMs > 1) {
+        this.#count(leftMs)
+        return
+      }
       this.lost = true
       this.#aborting.abort(new DOMException(`nothing for ${this.#limitMs} ms`, 'TimeoutError'))
-    }, this.#limitMs)
+    }, ms)
   }
 
   /** Stops counting: nothing is owed. */

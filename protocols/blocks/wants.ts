@@ -45,13 +45,13 @@ export class Wants {
     return taken
   }
 
-  /** Takes up to `count` blocks that others owe and `holder` does not, the last ones asked for first; they arrive twice at worst. */
-  takeOwedByOthers(holder: string, count: number): string[] {
+  /** Takes up to `count` blocks that others who lag owe and `holder` does not, the last ones asked for first; they arrive twice at worst. */
+  takeOwedByOthers(holder: string, count: number, lags: (other: string) => boolean): string[] {
     const mine = this.#owed.get(holder)
     const absent = this.#absent.get(holder)
     const taken = new Set<string>()
     for (const [other, owed] of this.#owed) {
-      if (other === holder) continue
+      if (other === holder || owed.size === 0 || !lags(other)) continue
       for (const cid of [...owed].reverse()) {
         if (taken.size >= count) break
         if (!mine?.has(cid) && !absent?.has(cid)) taken.add(cid)

@@ -81,6 +81,9 @@ export function framePair(): [FrameStream, FrameStream] {
 
 function end(out: Lane, into: Lane): FrameStream {
   return {
+    get heardMs() {
+      return into.heardMs
+    },
     read: options => into.take(options?.signal),
     async write(frames) {
       for (const frame of frames) out.put(frame.slice())
@@ -101,9 +104,11 @@ class Lane {
   #ended = false
   #error: Error | undefined
   #waiting: (() => void) | undefined
+  heardMs = performance.now()
 
   put(frame: Uint8Array): void {
     if (this.#error !== undefined) throw this.#error
+    this.heardMs = performance.now()
     this.#frames.push(frame)
     this.#waiting?.()
   }

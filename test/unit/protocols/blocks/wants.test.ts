@@ -23,10 +23,17 @@ describe('Wants', () => {
     assert.deepEqual(wants.take('y', 5), ['a', 'b'])
   })
 
-  it('lets an idle holder ask for what others owe, last first', () => {
+  it('lets an idle holder ask for what others who lag owe, last first', () => {
     const wants = new Wants(['a', 'b', 'c'])
     wants.take('slow', 3)
-    assert.deepEqual(wants.takeOwedByOthers('fast', 2), ['c', 'b'])
+    assert.deepEqual(
+      wants.takeOwedByOthers('fast', 2, () => false),
+      []
+    )
+    assert.deepEqual(
+      wants.takeOwedByOthers('fast', 2, other => other === 'slow'),
+      ['c', 'b']
+    )
     assert.equal(wants.received('c', 10), true)
     assert.equal(wants.received('c', 10), false)
     wants.release('fast')
@@ -68,7 +75,7 @@ describe('Wants', () => {
         for (const [what, who, count] of actions) {
           const mine = owed.get(who)!
           if (what === 'take' || what === 'steal') {
-            const taken = what === 'take' ? wants.take(who, count) : wants.takeOwedByOthers(who, count)
+            const taken = what === 'take' ? wants.take(who, count) : wants.takeOwedByOthers(who, count, () => true)
             for (const cid of taken) assert.ok(!here.has(cid) && !mine.includes(cid) && !gone.get(who)!.has(cid))
             mine.push(...taken)
           } else if (what === 'release') {
