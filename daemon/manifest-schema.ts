@@ -54,16 +54,33 @@ const version = v.pipe(
 
 // ---- parts that a description and a manifest share
 
-const MODEL_SIZE = {
-  family: oneOf('gpt2'),
+const modelSize = {
   layers: integer(1, 256),
   width: integer(1, 65_536),
   heads: integer(1, 1024),
-  context: integer(1, 1_048_576, 'tokens'),
+  context: integer(1, 1_048_576, 'tokens')
+}
+const gpt2Entries = {
+  family: v.literal('gpt2'),
+  ...modelSize,
   biases: v.optional(flag(), true),
   tiedEmbeddings: v.optional(flag(), true),
   layerNormEpsilon: v.optional(positive(1), 1e-5)
 }
+const llamaEntries = {
+  family: v.literal('llama'),
+  ...modelSize,
+  /** As many as heads: none are shared. */
+  keyValueHeads: integer(1, 1024),
+  /** Width of the gated feed-forward layer. */
+  hidden: integer(1, 1_048_576),
+  tiedEmbeddings: v.optional(flag(), false),
+  rmsNormEpsilon: v.optional(positive(1), 1e-6),
+  ropeTheta: v.optional(real(1, 1e12), 10_000)
+}
+const vocabulary = integer(1, 10_000_000, 'tokens')
+const FAMILIES = 'one of gpt2, llama'
+const modelSpec = v.variant('family', [v.strictObject(gpt2Entries), v.strictObject(llamaEntries)], FAMILIES)
 
 const outerSchema = v.variant(
   'name',
@@ -168,7 +185,7 @@ export const specSchema = v.strictObject(
     version: v.optional(version, 1),
     name: runName,
     /** Absent only where `genesis.from` names a checkpoint, which brings its own. */
-    model: v.optional(v.strictObject(MODEL_SIZE, 'a map of settings')),
+    model: v.optional(modelSpec),
     tokenizer: v.optional(tokenizerSpec),
     data: v.optional(dataSpec, { corpus: 'private' }),
     strategy: v.optional(
@@ -191,6 +208,8 @@ export const specSchema = v.strictObject(
   'a map of settings'
 )
 
+/** A model's settings but for the size of its vocabulary, which its tokenizer says. */
+export type ModelSpec = v.InferOutput<typeof modelSpec>
 /** A validated description with every default filled in; paths are still as the person wrote them. */
 export type RunSpec = v.InferOutput<typeof specSchema>
 /** A description as a person may write it. */
@@ -203,7 +222,7 @@ export const manifestSchema = v.strictObject(
     version,
     name: runName,
     author: peerId,
-    model: v.strictObject({ ...MODEL_SIZE, vocabulary: integer(1, 10_000_000, 'tokens') }),
+    model: v.variant('family', [v.strictObject({ ...gpt2Entries, vocabulary }), v.strictObject({ ...llamaEntries, vocabulary })], FAMILIES),
     /** `json` is the CID of a file index (a tokenizer.json) for kinds that need one, null for `bytes` and `gpt2`. */
     tokenizer: v.strictObject({ kind: oneOf('bytes', 'bpe', 'gpt2', 'json'), vocabulary: integer(1, 10_000_000), json: v.nullable(cid) }),
     data: v.variant('corpus', [

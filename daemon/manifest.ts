@@ -5,7 +5,7 @@ import { openBlock, SIGNED_BLOCKS, type SignedBlock, signBlock } from '../protoc
 import { createCodec } from '../training/compression/index.ts'
 import { TOKENS_MAX } from '../training/outer/index.ts'
 import { DaemonError, type Issue, isCodedError, reasonOf } from './errors.ts'
-import { type Manifest, manifestSchema, type RunSpec, type RunSpecInput, specSchema } from './manifest-schema.ts'
+import { type Manifest, type ModelSpec, manifestSchema, type RunSpec, type RunSpecInput, specSchema } from './manifest-schema.ts'
 import { issueSentence, wrongValues } from './wrong-values.ts'
 import { readYaml } from './yaml-text.ts'
 
@@ -67,7 +67,7 @@ export interface Resolution {
   /** The genesis anchor's root. */
   anchor: string
   /** The model of `genesis.from`; may be left out where the description has a model. */
-  model?: Omit<Manifest['model'], 'vocabulary'>
+  model?: ModelSpec
   /** The corpus files by the CIDs of their file indexes, for `corpus: files`. */
   files?: { name: string; file: string }[]
 }
@@ -164,7 +164,7 @@ function checked(value: unknown): Manifest {
   const result = v.safeParse(manifestSchema, value)
   if (!result.success) throw refusal(wrongValues(manifestSchema, value, result.issues), 'the manifest')
   const { model, strategy } = result.output
-  const issues = [...(model.width % model.heads === 0 ? [] : [headsIssue(model)]), ...codecIssues(strategy.codec)]
+  const issues = [...modelIssues(model), ...codecIssues(strategy.codec)]
   if (issues.length > 0) throw refusal(issues, 'the manifest')
   return result.output
 }
@@ -185,7 +185,7 @@ function contradictions(spec: RunSpec): Issue[] {
   const issues: Issue[] = []
   const refuse = (path: string, value: unknown, allowed: string) =>
     issues.push({ code: value === undefined ? 'manifest_missing_key' : 'manifest_value', path, value, allowed })
-  if (model !== undefined && model.width % model.heads !== 0) issues.push(headsIssue(model))
+  if (model !== undefined) issues.push(...modelIssues(model))
   issues.push(...codecIssues(strategy.codec))
   if (genesis.from === undefined) {
     if (model === undefined) refuse('model', undefined, 'a map with family, layers, width, heads and context (or name genesis.from)')
@@ -211,8 +211,17 @@ function codecIssues(codec: Manifest['strategy']['codec']): Issue[] {
   }
 }
 
-function headsIssue(model: { width: number; heads: number }): Issue {
-  return { code: 'manifest_value', path: 'model.heads', value: model.heads, allowed: `a divisor of model.width, which is ${model.width}` }
+function modelIssues(model: ModelSpec): Issue[] {
+  const { width, heads } = model
+  const issue = (path: string, value: number, allowed: string): Issue => ({ code: 'manifest_value', path, value, allowed })
+  if (width % heads !== 0) return [issue('model.heads', heads, `a divisor of model.width, which is ${width}`)]
+  if (model.family !== 'llama') return []
+  const { keyValueHeads } = model
+  if (heads % keyValueHeads !== 0) return [issue('model.keyValueHeads', keyValueHeads, `a divisor of model.heads, which is ${heads}`)]
+  const even = (width / heads) % 2 === 0
+  return even
+    ? []
+    : [issue('model.heads', heads, `such that model.width / model.heads is even (${width} / ${heads} is not): positions turn pairs`)]
 }
 
 function lineAt(line: number | undefined): { line?: number } {

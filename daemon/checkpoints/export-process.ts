@@ -1,7 +1,7 @@
 // Writes an anchor as a Hugging Face folder: config.json, model.safetensors and the tokenizer's files.
 import { floatsOf, readSafetensorsFile, storedTensor, writeCheckpoint } from '../../storage/index.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
-import { toHuggingFace } from '../../training/models/huggingface.ts'
+import { toHuggingFace } from '../../training/models/huggingface/index.ts'
 import { createModel } from '../../training/models/model.ts'
 import type { Manifest } from '../manifest.ts'
 import { answerOnce } from '../one-shot.ts'

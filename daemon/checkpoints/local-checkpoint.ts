@@ -5,7 +5,7 @@ import { tokenizerFromJson } from '../../training/data/tokenizer-json.ts'
 import { type CompiledForward, type EngineName, openEngine } from '../../training/engines/engine.ts'
 import { type Evaluation, evaluate } from '../../training/evaluation.ts'
 import { generate } from '../../training/generation.ts'
-import { fromHuggingFace } from '../../training/models/huggingface.ts'
+import { fromHuggingFace } from '../../training/models/huggingface/index.ts'
 import { createModel, type ModelConfig, type NamedTensor } from '../../training/models/model.ts'
 import { DaemonError } from '../errors.ts'
 

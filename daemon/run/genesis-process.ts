@@ -5,12 +5,14 @@ import { storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import type { Tokenizer } from '../../training/data/tokenizer.ts'
 import { tokenizerFromJson } from '../../training/data/tokenizer-json.ts'
+import { GPT2_LAYER_NORM_EPSILON } from '../../training/models/gpt2.ts'
 import { initialParameters } from '../../training/models/initial-parameters.ts'
+import { LLAMA_RMS_NORM_EPSILON, LLAMA_ROPE_THETA } from '../../training/models/llama.ts'
 import { createModel, type ModelConfig } from '../../training/models/model.ts'
 import { readLocal } from '../checkpoints/local-checkpoint.ts'
 import { readCorpora } from '../corpora.ts'
 import { DaemonError } from '../errors.ts'
-import type { RunSpec } from '../manifest.ts'
+import type { Manifest, RunSpec } from '../manifest.ts'
 import { answerOnce } from '../one-shot.ts'
 import type { GenesisReply, GenesisRequest } from './genesis.ts'
 
@@ -32,7 +34,7 @@ async function make({ spec, baseDir, parametersFile }: GenesisRequest): Promise<
     parameters.map(({ name, shape, values }) => storedTensor(name, shape, values))
   )
   return {
-    model: { layerNormEpsilon: 1e-5, ...config },
+    model: withDefaults(config),
     // A trained or given tokenizer is the author's: members take it as it is. The other kinds are the same everywhere.
     tokenizer: { kind: tokenizer.kind, json: ['bytes', 'gpt2'].includes(tokenizer.kind) ? null : tokenizer.files()['tokenizer.json']! },
     stages: model.stages.map(({ name, parameters }) => ({ name, tensors: parameters.map(parameter => parameter.name) }))
@@ -54,6 +56,13 @@ function modelConfig(spec: RunSpec, tokenizer: Tokenizer): ModelConfig {
   if (spec.model === undefined)
     throw new DaemonError('manifest_missing_key', 'model is missing, and there is no checkpoint that brings one')
   return { ...spec.model, vocabulary: tokenizer.vocabulary }
+}
+
+/** A manifest says every number, so that no later default changes what a run computes. */
+function withDefaults(config: ModelConfig): Manifest['model'] {
+  return config.family === 'gpt2'
+    ? { layerNormEpsilon: GPT2_LAYER_NORM_EPSILON, ...config }
+    : { rmsNormEpsilon: LLAMA_RMS_NORM_EPSILON, ropeTheta: LLAMA_ROPE_THETA, ...config }
 }
 
 answerOnce(make)

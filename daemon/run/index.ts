@@ -622,8 +622,13 @@ function seedOf(seed: number, peer: string): number {
   return createHash('sha256').update(`${seed}/${peer}`).digest().readUInt32LE(0)
 }
 
-function parameterCount({ vocabulary, context, width, layers, tiedEmbeddings }: Manifest['model']): number {
-  return (vocabulary * (tiedEmbeddings ? 1 : 2) + context) * width + layers * (12 * width * width + 13 * width)
+/** About how many: the daemon itself loads no model code. */
+function parameterCount(model: Manifest['model']): number {
+  const { vocabulary, context, width, layers, tiedEmbeddings } = model
+  const ends = vocabulary * width * (tiedEmbeddings ? 1 : 2)
+  if (model.family === 'gpt2') return ends + context * width + layers * (12 * width * width + 13 * width)
+  const attention = 2 * width * width * (1 + model.keyValueHeads / model.heads)
+  return ends + layers * (attention + 3 * width * model.hidden + 2 * width)
 }
 
 function emptyStatus(run: string, { name, state, reason }: { name: string; state: RunStatus['state']; reason: string | null }): RunStatus {

@@ -10,7 +10,7 @@ import { createRandom } from '../../dist/training/data/random.js'
 import { resolveTokenizer } from '../../dist/training/data/resolve-tokenizer.js'
 import { tokenizerFromJson } from '../../dist/training/data/tokenizer-json.js'
 import { openEngine } from '../../dist/training/engines/engine.js'
-import { fromHuggingFace, toHuggingFace } from '../../dist/training/models/huggingface.js'
+import { fromHuggingFace, toHuggingFace } from '../../dist/training/models/huggingface/index.js'
 import { initialParameters } from '../../dist/training/models/initial-parameters.js'
 import { createModel } from '../../dist/training/models/model.js'
 
@@ -23,7 +23,8 @@ async function make(directory, settings) {
   const { tokenizer: kind, ...shape } = JSON.parse(settings)
   const corpus = openBuiltinCorpus(readFileSync(new URL('../../training/data/sotu.txt.br', import.meta.url)))
   const tokenizer = await resolveTokenizer({ kind, vocabulary: 512 }, () => corpus.eras[3].training)
-  const model = createModel({ family: 'gpt2', vocabulary: tokenizer.vocabulary, context: 64, width: 64, layers: 3, heads: 4, ...shape })
+  const size = { vocabulary: tokenizer.vocabulary, context: 64, width: 64, layers: 3, heads: 4 }
+  const model = createModel({ family: 'gpt2', ...size, ...shape })
   // Biases begin as zeros and norms as ones, behind which a wrong name or order would hide: everything is shaken, gently. With norms near 4 and
   // logits near 14 PyTorch's own f32 logits are 1.1e-4 away from its f64 ones (measured), and nothing could be said to 1e-4.
   const random = createRandom('checkpoint.mjs')

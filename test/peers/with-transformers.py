@@ -1,6 +1,7 @@
 """Holds Shoal's checkpoint folders against Python's transformers, both ways.
 
-1. Folders that Shoal writes (every tokenizer it makes; with and without matrix biases; tied and untied) load in GPT2LMHeadModel and AutoTokenizer: no tensor is
+1. Folders that Shoal writes (every tokenizer it makes; GPT-2 with and without matrix biases, Llama with and without
+   shared keys; tied and untied) load in transformers' own classes and AutoTokenizer: no tensor is
    missing or left over, token ids are equal for every text, every Unicode character among them, logits differ by at most 1e-4.
 2. Folders that transformers saves (one file, shards, bfloat16; a tokenizer trained by `tokenizers`) are read by Shoal as a genesis is read: ids and logits as
    above, and what Shoal exports of them is the same to the bit.
@@ -71,11 +72,11 @@ def check_tokens(folder, scratch, texts):
 
 
 def check_logits(folder, scratch, tokenizer, engine):
-    model, info = transformers.GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
     left = {name: list(keys) for name, keys in info.items() if keys}
     report("no tensor missing, left over or of another shape", not left, left)
     model.eval()
-    columns = min(model.config.n_positions, 48)
+    columns = min(model.config.max_position_embeddings, 48)
     ids = [i for text in SPOKEN for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
     rows = [ids[at : at + columns] for at in range(0, min(len(ids), 6 * columns) - columns, columns)]
     (scratch / "ids.json").write_text(json.dumps(rows))
@@ -100,6 +101,8 @@ def check_written_by_us(scratch, engine, characters):
             {"tokenizer": "bytes", "biases": False, "tiedEmbeddings": True},
             {"tokenizer": "bpe", "biases": True, "tiedEmbeddings": True},
             {"tokenizer": "gpt2", "biases": False, "tiedEmbeddings": False, "layers": 1},
+            {"tokenizer": "bpe", "family": "llama", "keyValueHeads": 2, "hidden": 176, "tiedEmbeddings": False},
+            {"tokenizer": "bytes", "family": "llama", "keyValueHeads": 4, "hidden": 100, "tiedEmbeddings": True, "ropeTheta": 500000},
         ]
     ):
         print(f"Shoal writes, transformers reads: {settings}")
@@ -119,13 +122,20 @@ def check_saved_by_transformers(scratch, engine):
         ("one file", {}, {}),
         ("shards", {}, {"max_shard_size": "200KB"}),
         ("untied, bfloat16", {"tie_word_embeddings": False}, {"dtype": torch.bfloat16}),
+        ("Llama", {"model_type": "llama"}, {}),
+        ("Llama with shared keys, tied", {"model_type": "llama", "num_key_value_heads": 1, "tie_word_embeddings": True, "rms_norm_eps": 1e-5}, {}),
     ]:
         print(f"transformers saves, Shoal reads: {name}")
         folder, copy = scratch / f"theirs {name}", scratch / f"copy {name}"
         torch.manual_seed(1)
         end = tokenizer.eos_token_id
-        config = transformers.GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=64, n_layer=3, n_head=4, bos_token_id=end, eos_token_id=end, **settings)
-        model = transformers.GPT2LMHeadModel(config)
+        ends = {"vocab_size": len(tokenizer), "bos_token_id": end, "eos_token_id": end}
+        if settings.pop("model_type", "gpt2") == "llama":
+            sizes = {"max_position_embeddings": 64, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4}
+            config = transformers.LlamaConfig(**ends, **sizes, **settings)
+        else:
+            config = transformers.GPT2Config(**ends, n_positions=64, n_embd=64, n_layer=3, n_head=4, **settings)
+        model = transformers.AutoModelForCausalLM.from_config(config)
         for parameter in model.parameters():
             parameter.data += torch.randn_like(parameter) / 10
         model.to(saving.pop("dtype", torch.float32)).save_pretrained(folder, **saving)
@@ -134,7 +144,7 @@ def check_saved_by_transformers(scratch, engine):
         ours("copy", folder, copy)
         check_folder(copy, scratch, engine, SPOKEN)
         before = model.float().state_dict()
-        after = transformers.GPT2LMHeadModel.from_pretrained(copy, dtype=torch.float32).state_dict()
+        after = transformers.AutoModelForCausalLM.from_pretrained(copy, dtype=torch.float32).state_dict()
         unequal = [key for key in before if key not in after or not torch.equal(before[key], after[key])]
         report(f"{len(before)} tensors equal to the bit after Shoal's export", not unequal, unequal)
 

@@ -4,7 +4,8 @@
 import { type TensorMap, tf } from '../engines/tensorflow.ts'
 import { TrainingError } from '../errors.ts'
 import type { ParameterSpec, Stage } from './model.ts'
-import { causalAttention, dense, embedding, gelu, layerNorm } from './operations.ts'
+import { causalAttention, dense, embedding, gelu, layerNorm, linear } from './operations.ts'
+import { checkDivides, checkEpsilon, checkSizes, INITIAL_STD, matrix, residualStd, vector } from './parameters.ts'
 
 export interface Gpt2Config {
   family: 'gpt2'
@@ -24,47 +25,19 @@ export interface Gpt2Config {
 }
 
 export const GPT2_LAYER_NORM_EPSILON = 1e-5
-/** GPT-2's spread of initial weights. */
-const INITIAL_STD = 0.02
-/** Bounds that keep a manifest from asking for absurd arrays: 2^24 tokens or width are far above any GPT-2. */
-const LIMITS = { vocabulary: 1 << 24, context: 1 << 20, width: 1 << 16, layers: 1024, heads: 1024 }
-
 export const TOKEN_EMBEDDING = 'transformer.wte.weight'
 export const POSITION_EMBEDDING = 'transformer.wpe.weight'
 export const HEAD = 'lm_head.weight'
 
 /** The stages `embedding`, `block.0` ... and `head`. */
 export function createGpt2(config: Gpt2Config): Stage[] {
-  checkConfig(config)
+  checkSizes(config, ['vocabulary', 'context', 'width', 'layers', 'heads'])
+  checkDivides(config, 'heads', 'width')
+  checkEpsilon(config, 'layerNormEpsilon')
   const stages = [embeddingStage(config)]
   for (let layer = 0; layer < config.layers; layer++) stages.push(blockStage(config, layer))
   stages.push(headStage(config))
   return stages
-}
-
-function checkConfig(config: Gpt2Config): void {
-  for (const [field, limit] of Object.entries(LIMITS)) {
-    const value = config[field as keyof typeof LIMITS]
-    if (!Number.isSafeInteger(value) || value < 1 || value > limit)
-      throw new TrainingError(
-        'bad_model_config',
-        `Cannot create a model with ${field} ${value}: it must be a whole number from 1 to ${limit}`,
-        {
-          details: { field, value, limit }
-        }
-      )
-  }
-  if (config.width % config.heads !== 0)
-    throw new TrainingError(
-      'bad_model_config',
-      `Cannot create a model with width ${config.width} and ${config.heads} heads: heads must divide the width`,
-      {
-        hint: 'Choose a width that is a multiple of the heads'
-      }
-    )
-  const epsilon = config.layerNormEpsilon ?? GPT2_LAYER_NORM_EPSILON
-  if (!(epsilon > 0 && epsilon < 1))
-    throw new TrainingError('bad_model_config', `Cannot create a model with layerNormEpsilon ${epsilon}: it must lie between 0 and 1`)
 }
 
 function embeddingStage({ vocabulary, context, width }: Gpt2Config): Stage {
@@ -87,8 +60,6 @@ function blockStage(config: Gpt2Config, layer: number): Stage {
   const { width, heads, biases, layers } = config
   const epsilon = config.layerNormEpsilon ?? GPT2_LAYER_NORM_EPSILON
   const at = (name: string) => `transformer.h.${layer}.${name}`
-  // The two matrices that write into the residual stream start smaller, so that its variance does not grow with depth (GPT-2, section 2.3).
-  const residualStd = INITIAL_STD / Math.sqrt(2 * layers)
   const weights = (name: string, shape: [number, number], std = INITIAL_STD): ParameterSpec[] => [
     matrix(at(`${name}.weight`), shape, std),
     ...(biases ? [vector(at(`${name}.bias`), shape[1], 'zeros')] : [])
@@ -98,10 +69,10 @@ function blockStage(config: Gpt2Config, layer: number): Stage {
     parameters: [
       ...normalisation(at('ln_1'), width),
       ...weights('attn.c_attn', [width, 3 * width]),
-      ...weights('attn.c_proj', [width, width], residualStd),
+      ...weights('attn.c_proj', [width, width], residualStd(layers)),
       ...normalisation(at('ln_2'), width),
       ...weights('mlp.c_fc', [width, 4 * width]),
-      ...weights('mlp.c_proj', [4 * width, width], residualStd)
+      ...weights('mlp.c_proj', [4 * width, width], residualStd(layers))
     ],
     borrows: [],
     forward(parameters, x) {
@@ -109,7 +80,9 @@ function blockStage(config: Gpt2Config, layer: number): Stage {
       const apply = (name: string, input: tf.Tensor) => dense(input, parameters[at(`${name}.weight`)]!, parameters[at(`${name}.bias`)])
       // Rows are [batch * length, width] within the block, so that every matrix product but attention's is one plain two-dimensional one.
       let hidden = tf.reshape(x, [batch * length, width])
-      const attended = causalAttention(apply('attn.c_attn', normalise(parameters, at('ln_1'), hidden, epsilon)), { batch, length, heads })
+      const projected = apply('attn.c_attn', normalise(parameters, at('ln_1'), hidden, epsilon))
+      const [queries, keys, values] = tf.split(projected, 3, 1) as [tf.Tensor, tf.Tensor, tf.Tensor]
+      const attended = causalAttention({ queries, keys, values }, { batch, length, heads })
       hidden = tf.add(hidden, apply('attn.c_proj', attended))
       hidden = tf.add(hidden, apply('mlp.c_proj', gelu(apply('mlp.c_fc', normalise(parameters, at('ln_2'), hidden, epsilon)))))
       return tf.reshape(hidden, [batch, length, width])
@@ -130,21 +103,13 @@ function headStage(config: Gpt2Config): Stage {
       if (!weights)
         throw new TrainingError('bad_parameters', `Cannot compute the head: ${tiedEmbeddings ? TOKEN_EMBEDDING : HEAD} is missing`)
       const rows = normalise(parameters, 'transformer.ln_f', tf.reshape(x, [batch * length, width]), epsilon)
-      return tf.reshape(tf.matMul(rows as tf.Tensor2D, weights as tf.Tensor2D, false, true), [batch, length, vocabulary])
+      return tf.reshape(linear(rows, weights), [batch, length, vocabulary])
     }
   }
 }
 
 function normalise(parameters: TensorMap, name: string, x: tf.Tensor, epsilon: number): tf.Tensor {
   return layerNorm(x, parameters[`${name}.weight`]!, parameters[`${name}.bias`]!, epsilon)
-}
-
-function matrix(name: string, shape: number[], std = INITIAL_STD): ParameterSpec {
-  return { name, shape, init: { kind: 'normal', std }, decay: true }
-}
-
-function vector(name: string, size: number, kind: 'ones' | 'zeros'): ParameterSpec {
-  return { name, shape: [size], init: { kind }, decay: false }
 }
 
 function normalisation(name: string, width: number): ParameterSpec[] {

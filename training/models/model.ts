@@ -3,6 +3,7 @@
 import type { TensorMap, tf } from '../engines/tensorflow.ts'
 import { TrainingError } from '../errors.ts'
 import { createGpt2, type Gpt2Config } from './gpt2.ts'
+import { createLlama, type LlamaConfig } from './llama.ts'
 
 /** A tensor outside any engine: f32 values in row-major order. */
 export interface NamedTensor {
@@ -33,7 +34,7 @@ export interface Stage {
   forward(parameters: TensorMap, x: tf.Tensor, shared?: TensorMap): tf.Tensor
 }
 
-export type ModelConfig = Gpt2Config
+export type ModelConfig = Gpt2Config | LlamaConfig
 
 export interface Model {
   config: ModelConfig
@@ -48,10 +49,22 @@ export interface Model {
  * @throws TrainingError 'bad_model_config' naming the field, its value and the limit
  */
 export function createModel(config: ModelConfig): Model {
-  if (config.family !== 'gpt2')
-    throw new TrainingError('bad_model_config', `Cannot create a model of family ${JSON.stringify(config.family)}: the family must be gpt2`)
-  const stages = createGpt2(config)
+  const stages = stagesOf(config)
   return { config, stages, parameters: stages.flatMap(stage => stage.parameters) }
+}
+
+function stagesOf(config: ModelConfig): Stage[] {
+  switch (config.family) {
+    case 'gpt2':
+      return createGpt2(config)
+    case 'llama':
+      return createLlama(config)
+    default:
+      throw new TrainingError(
+        'bad_model_config',
+        `Cannot create a model of family ${JSON.stringify((config as ModelConfig).family)}: the family must be gpt2 or llama`
+      )
+  }
 }
 
 /** Logits f32 [batch, length, vocabulary] of tokens i32 [batch, length], through all stages. */

@@ -7,6 +7,8 @@ import { tf } from '../engines/tensorflow.ts'
 export const FUSED = {
   /** inputs { x, scale, shift }, attrs { epsilon } -> [normalised and scaled x, mean, 1 / standard deviation] */
   layerNorm: 'ShoalLayerNorm',
+  /** inputs { x, scale }, attrs { epsilon } -> [x over its root mean square and scaled, 1 / that root] */
+  rmsNorm: 'ShoalRmsNorm',
   /** inputs { x }, attrs {} -> log softmax over the last axis */
   logSoftmax: 'ShoalLogSoftmax',
   /** inputs { x f32 [rows, classes], indices i32 [rows] } -> [rows]: one number of each row */
@@ -44,6 +46,11 @@ function sumRows(updates: tf.Tensor, indices: tf.Tensor, size: number): tf.Tenso
   return own ? own[0]! : tf.scatterND(tf.reshape(indices, [indices.size, 1]), updates, [size, updates.shape[1]!])
 }
 
+/** x [rows, in] times weights [out, in] transposed: matrices as PyTorch's Linear keeps them. */
+export function linear(x: tf.Tensor, weights: tf.Tensor): tf.Tensor {
+  return tf.matMul(x as tf.Tensor2D, weights as tf.Tensor2D, false, true)
+}
+
 /** x [rows, in] times weights [in, out], plus bias [out] where there is one. */
 export function dense(x: tf.Tensor, weights: tf.Tensor, bias?: tf.Tensor): tf.Tensor {
   const product = tf.matMul(x as tf.Tensor2D, weights as tf.Tensor2D)
@@ -75,6 +82,82 @@ export function layerNorm(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, epsi
   })(x, scale, shift)
 }
 
+/** Root-mean-square normalisation over the last axis of x [rows, width]; Zhang and Sennrich 2019. */
+export function rmsNorm(x: tf.Tensor, scale: tf.Tensor, epsilon: number): tf.Tensor {
+  return tf.customGrad((...given) => {
+    const [input, gain] = given as unknown as [tf.Tensor, tf.Tensor]
+    const save = given[2] as unknown as tf.GradSaveFunc
+    const own = fused(FUSED.rmsNorm, { x: input, scale: gain }, { epsilon })
+    const inverse = own ? own[1]! : tf.rsqrt(tf.add(tf.mean(tf.square(input), -1, true), epsilon))
+    const value = own ? own[0]! : tf.mul(tf.mul(input, inverse), gain)
+    save([input, gain, inverse])
+    return {
+      value,
+      gradFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => {
+        const [savedInput, savedGain, savedInverse] = saved as [tf.Tensor, tf.Tensor, tf.Tensor]
+        const dValue = dy as tf.Tensor
+        const normalised = tf.mul(savedInput, savedInverse)
+        const dNormalised = tf.mul(dValue, savedGain)
+        const along = tf.mean(tf.mul(dNormalised, normalised), -1, true)
+        const dx = tf.mul(tf.sub(dNormalised, tf.mul(normalised, along)), savedInverse)
+        return [dx, tf.sum(tf.mul(dValue, normalised), 0)]
+      }
+    }
+  })(x, scale)
+}
+
+/** gate sigmoid(gate) up, any shape; SwiGLU, Shazeer 2020, equation 6, without its matrices. */
+export function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
+  return tf.customGrad((...given) => {
+    const [input, factor] = given as unknown as [tf.Tensor, tf.Tensor]
+    const save = given[2] as unknown as tf.GradSaveFunc
+    const open = tf.sigmoid(input)
+    const silu = tf.mul(input, open)
+    save([open, silu, factor])
+    return {
+      value: tf.mul(silu, factor),
+      gradFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => {
+        const [savedOpen, savedSilu, savedFactor] = saved as [tf.Tensor, tf.Tensor, tf.Tensor]
+        const dValue = dy as tf.Tensor
+        // d(x s(x)) = s + x s (1 - s)
+        const slope = tf.add(savedOpen, tf.mul(savedSilu, tf.sub(1, savedOpen)))
+        return [tf.mul(tf.mul(dValue, savedFactor), slope), tf.mul(dValue, savedSilu)]
+      }
+    }
+  })(gate, up)
+}
+
+/**
+ * Rotary positions of x [batch, heads, length, size]: number i of the first half of each head and number i of the second are a pair that is turned by
+ * position / theta^(2i / size). Su and others 2021, equation 34, in the pairing of Hugging Face's Llama.
+ */
+export function rotary(x: tf.Tensor, theta: number): tf.Tensor {
+  const [, , length, size] = x.shape as [number, number, number, number]
+  const half = size / 2
+  const angle = (place: number) => Math.floor(place / half) / theta ** ((2 * (place % half)) / size)
+  const table = (of: (angle: number) => number) =>
+    tf.tensor(
+      Float32Array.from({ length: length * half }, (_, place) => of(angle(place))),
+      [length, half]
+    )
+  return tf.customGrad((...given) => {
+    const [input] = given as unknown as [tf.Tensor]
+    const save = given[1] as unknown as tf.GradSaveFunc
+    const [cosines, sines] = [table(Math.cos), table(Math.sin)]
+    save([cosines, sines])
+    return {
+      value: turned(input, cosines, sines),
+      // Turned back: a rotation's transpose is its inverse.
+      gradFunc: (dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[]) => turned(dy as tf.Tensor, saved[0]!, tf.neg(saved[1]!))
+    }
+  })(x)
+}
+
+function turned(x: tf.Tensor, cosines: tf.Tensor, sines: tf.Tensor): tf.Tensor {
+  const [first, second] = tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor]
+  return tf.concat([tf.sub(tf.mul(first, cosines), tf.mul(second, sines)), tf.add(tf.mul(second, cosines), tf.mul(first, sines))], 3)
+}
+
 // gelu_new: x / 2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3); Hendrycks and Gimpel 2016, section 2.
 const GELU_LINEAR = 2 * Math.sqrt(2 / Math.PI)
 const GELU_CUBIC = GELU_LINEAR * 0.044715
@@ -104,22 +187,41 @@ export function gelu(x: tf.Tensor): tf.Tensor {
 /** Added to scores that look ahead: far below any score, and finite, so that no backend makes NaN of it. */
 const MASKED = -1e9
 
-/** Multi-head causal attention of qkv [batch * length, 3 * width] (q, k, v beside one another) -> [batch * length, width]. */
-export function causalAttention(qkv: tf.Tensor, { batch, length, heads }: { batch: number; length: number; heads: number }): tf.Tensor {
-  const width = qkv.shape[1]! / 3
-  const size = width / heads
-  const [q, k, v] = (tf.split(qkv, 3, 1) as tf.Tensor[]).map(part =>
-    tf.transpose(tf.reshape(part, [batch, length, heads, size]), [0, 2, 1, 3])
-  ) as [tf.Tensor, tf.Tensor, tf.Tensor]
-  const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(size))
-  const weights = tf.softmax(tf.add(scores, causalMask(length)))
-  return tf.reshape(tf.transpose(tf.matMul(weights, v), [0, 2, 1, 3]), [batch * length, width])
+export interface AttentionShape {
+  batch: number
+  length: number
+  heads: number
+  /** Heads of keys and values; each serves heads / keyValueHeads of the queries' in order (Ainslie and others 2023). @default heads */
+  keyValueHeads?: number
 }
 
-function causalMask(length: number): tf.Tensor {
-  const values = new Float32Array(length * length)
-  for (let row = 0; row < length; row++) values.fill(MASKED, row * length + row + 1, (row + 1) * length)
-  return tf.tensor(values, [length, length])
+/**
+ * Multi-head causal attention: queries [batch * length, heads * size], keys and values [batch * length, keyValueHeads * size] -> as the queries.
+ *
+ * @param place puts positions into queries and keys [batch, heads, length, size], where the model does it here
+ */
+export function causalAttention(
+  { queries, keys, values }: { queries: tf.Tensor; keys: tf.Tensor; values: tf.Tensor },
+  { batch, length, heads, keyValueHeads = heads }: AttentionShape,
+  place: (x: tf.Tensor) => tf.Tensor = x => x
+): tf.Tensor {
+  const width = queries.shape[1]!
+  const size = width / heads
+  const byHead = (x: tf.Tensor, count: number) => tf.transpose(tf.reshape(x, [batch, length, count, size]), [0, 2, 1, 3])
+  const group = heads / keyValueHeads
+  // The queries of a group stand below one another, so that its keys and values are used where they lie.
+  const q = tf.reshape(place(byHead(queries, heads)), [batch, keyValueHeads, group * length, size])
+  const k = place(byHead(keys, keyValueHeads))
+  const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(size))
+  const weights = tf.softmax(tf.add(scores, causalMask(length, group)))
+  const attended = tf.reshape(tf.matMul(weights, byHead(values, keyValueHeads)), [batch, heads, length, size])
+  return tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [batch * length, width])
+}
+
+function causalMask(length: number, group: number): tf.Tensor {
+  const values = new Float32Array(group * length * length)
+  for (let row = 0; row < group * length; row++) values.fill(MASKED, row * length + (row % length) + 1, (row + 1) * length)
+  return tf.tensor(values, [group * length, length])
 }
 
 /** Cross entropy of each row in nats: logits [rows, classes] against targets i32 [rows] -> [rows]. */

@@ -69,7 +69,7 @@ describe('parseRunSpec()', () => {
     ['name', '../../etc', 'manifest_value', /name in the run is "\.\.\/\.\.\/etc": it must be a name of 1 to 64/],
     ['model', undefined, 'manifest_missing_key', /or name genesis\.from/],
     ['tokenizer', undefined, 'manifest_missing_key', /tokenizer/],
-    ['model.family', 'llama', 'manifest_value', /"llama": it must be one of gpt2/],
+    ['model.family', 'bert', 'manifest_value', /"bert": it must be one of gpt2, llama/],
     ['model.layers', 0, 'manifest_value', /model\.layers in the run is 0: it must be an integer from 1 to 256/],
     ['model.layers', 2.5, 'manifest_value', /2\.5/],
     ['model.width', Number.NaN, 'manifest_value', /NaN/],
@@ -146,6 +146,29 @@ describe('parseRunSpec()', () => {
     ]
     assert.equal(refused(bomb.join('\n')).code, 'manifest_syntax')
   })
+})
+
+describe('parseRunSpec() of a llama', () => {
+  const LLAMA = { family: 'llama', layers: 2, width: 96, heads: 6, keyValueHeads: 2, hidden: 256, context: 64 }
+
+  it('fills its defaults', () => {
+    assert.deepEqual(parseRunSpec(demoWith('model', LLAMA)).model, {
+      ...LLAMA,
+      tiedEmbeddings: false,
+      rmsNormEpsilon: 1e-6,
+      ropeTheta: 10_000
+    })
+  })
+
+  for (const [change, message] of [
+    [{ keyValueHeads: 4 }, /model\.keyValueHeads in the run is 4: it must be a divisor of model\.heads, which is 6/],
+    [{ width: 30, heads: 6 }, /is even \(30 \/ 6 is not\)/],
+    [{ biases: true }, /unknown key model\.biases/]
+  ] as const) {
+    it(`refuses ${JSON.stringify(change)}`, () => {
+      assert.match(refused(demoWith('model', { ...LLAMA, ...change })).message, message)
+    })
+  }
 })
 
 describe('specWarnings()', () => {

@@ -155,6 +155,15 @@ translate(FUSED.layerNorm, ({ x, scale, shift }: Inputs, { epsilon }: { epsilon:
   const row = [...x!.shape.slice(0, -1), 1]
   return [traced(value!, x!.shape), traced(mean!, row), traced(inverse!, row)]
 })
+translate(FUSED.rmsNorm, ({ x, scale }: Inputs, { epsilon }: { epsilon: number }) => {
+  const [value, inverse] = graph().node(
+    'SimplifiedLayerNormalization',
+    [x!, scale!].map(graphValue),
+    { axis: -1, epsilon: { float: epsilon } },
+    2
+  )
+  return [traced(value!, x!.shape), traced(inverse!, [...x!.shape.slice(0, -1), 1])]
+})
 translate(FUSED.logSoftmax, ({ x }: Inputs) => node('LogSoftmax', [x!], x!.shape, 'float32', { axis: -1 }))
 translate(FUSED.pick, ({ x, indices }: Inputs) => {
   const rows = indices!.shape[0]!

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { fromHuggingFace, toHuggingFace } from '../../../../training/models/huggingface.ts'
+import { fromHuggingFace, toHuggingFace } from '../../../../training/models/huggingface/index.ts'
 import { initialParameters } from '../../../../training/models/initial-parameters.ts'
 import { createModel, type NamedTensor } from '../../../../training/models/model.ts'
 
@@ -23,6 +23,55 @@ for (const biases of [true, false])
         assert.deepEqual(fromHuggingFace(JSON.parse(JSON.stringify(config)), tensors), { config: model.config, parameters })
       })
     })
+
+for (const tied of [true, false])
+  describe(`Hugging Face, llama, tied ${tied}`, () => {
+    const llama = () =>
+      createModel({
+        family: 'llama',
+        vocabulary: 19,
+        context: 8,
+        width: 16,
+        layers: 2,
+        heads: 4,
+        keyValueHeads: 2,
+        hidden: 24,
+        tiedEmbeddings: tied
+      })
+    const written = () => {
+      const model = llama()
+      const parameters = initialParameters(model, 3)
+      return { model, parameters, ...toHuggingFace(model, parameters) }
+    }
+
+    it('comes back as it went', () => {
+      const { model, parameters, config, tensors } = written()
+      assert.equal(tensors.length, 2 + 9 * 2 + (tied ? 0 : 1))
+      assert.deepEqual(fromHuggingFace(JSON.parse(JSON.stringify(config)), tensors), { config: model.config, parameters })
+    })
+
+    it('reads the base of its positions where either form of config.json has it, and refuses stretched ones', () => {
+      const { config, tensors } = written()
+      const { rope_parameters: _, ...older } = config
+      for (const form of [
+        { ...older, rope_theta: 5e5 },
+        { ...config, rope_parameters: { rope_type: 'default', rope_theta: 5e5 } }
+      ]) {
+        const read = fromHuggingFace(form, tensors).config
+        assert.equal(read.family === 'llama' && read.ropeTheta, 5e5)
+      }
+      for (const wrong of [
+        { rope_scaling: { type: 'linear', factor: 2 } },
+        { attention_bias: true },
+        { head_dim: 5 },
+        { hidden_act: 'gelu' }
+      ]) {
+        const [key] = Object.keys(wrong)
+        const named = key === 'rope_scaling' ? /rope_type is "linear"/ : new RegExp(`${key} is `)
+        assert.throws(() => fromHuggingFace({ ...config, ...wrong }, tensors), { code: 'bad_hugging_face_folder', message: named })
+      }
+    })
+  })
 
 describe('toHuggingFace()', () => {
   it('says what GPT2LMHeadModel reads', () => {
@@ -54,7 +103,7 @@ describe('fromHuggingFace()', () => {
       { name: 'lm_head.weight', shape: [19, 12], values: new Float32Array(228) }
     ]
     const { config: own, parameters } = fromHuggingFace(theirs, [...tensors, ...extra])
-    assert.equal(own.biases, true)
+    assert.equal(own.family === 'gpt2' && own.biases, true)
     assert.deepEqual(parameters, tensors)
   })
 
@@ -68,13 +117,14 @@ describe('fromHuggingFace()', () => {
     const model = modelOf(false, true)
     const { config, tensors } = toHuggingFace(model, initialParameters(model, 1))
     tensors.find(({ name }) => name.endsWith('mlp.c_fc.bias'))!.values[0] = 1
-    assert.equal(fromHuggingFace(config, tensors).config.biases, true)
+    const own = fromHuggingFace(config, tensors).config
+    assert.equal(own.family === 'gpt2' && own.biases, true)
   })
 
   it('refuses what it cannot compute, naming the setting', () => {
     const { config, tensors } = small()
     for (const [key, value] of Object.entries({
-      model_type: 'llama',
+      model_type: 'bert',
       activation_function: 'relu',
       n_inner: 7,
       scale_attn_by_inverse_layer_idx: true,

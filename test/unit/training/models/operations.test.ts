@@ -1,7 +1,16 @@
 // The written-out gradients against what tfjs's own tape makes of the plain formulas.
 import assert from 'node:assert/strict'
 import { tf } from '../../../../training/engines/tensorflow.ts'
-import { crossEntropy, embedding, gelu, layerNorm } from '../../../../training/models/operations.ts'
+import {
+  causalAttention,
+  crossEntropy,
+  embedding,
+  gelu,
+  layerNorm,
+  rmsNorm,
+  rotary,
+  swiglu
+} from '../../../../training/models/operations.ts'
 
 type Operation = (...inputs: tf.Tensor[]) => tf.Tensor
 
@@ -44,6 +53,39 @@ describe('operations', () => {
       return tf.add(tf.mul(tf.div(centred, tf.sqrt(tf.add(tf.mean(tf.mul(centred, centred), -1, true), 1e-5))), scale!), shift!)
     }
     assertSame((x, scale, shift) => layerNorm(x!, scale!, shift!, 1e-5), plain, [numbers([6, 8], 1), numbers([8], 2), numbers([8], 3)])
+  })
+
+  it('rmsNorm() divides rows by their root mean square, with its two gradients', () => {
+    const plain: Operation = (x, scale) => tf.mul(tf.div(x!, tf.sqrt(tf.add(tf.mean(tf.mul(x!, x!), -1, true), 1e-6))), scale!)
+    assertSame((x, scale) => rmsNorm(x!, scale!, 1e-6), plain, [numbers([6, 8], 1), numbers([8], 2)])
+  })
+
+  it('swiglu() gates one input by the other, with both gradients', () => {
+    const plain: Operation = (gate, up) => tf.mul(tf.mul(gate!, tf.sigmoid(gate!)), up!)
+    assertSame((gate, up) => swiglu(gate!, up!), plain, [numbers([5, 7], 1, 4), numbers([5, 7], 2)])
+  })
+
+  it('rotary() turns each pair by its position, with its gradient, and leaves products at equal distance equal', () => {
+    const plain: Operation = x => {
+      const turns = [0, 1, 2].map(position => [0, 1].map(i => position / 100 ** (i / 2)))
+      const table = (of: (angle: number) => number) => tf.tensor2d(turns.map(row => [...row, ...row].map(of)))
+      const [first, second] = tf.split(x!, 2, 3) as [tf.Tensor, tf.Tensor]
+      return tf.add(tf.mul(x!, table(Math.cos)), tf.mul(tf.concat([tf.neg(second), first], 3), table(Math.sin)))
+    }
+    assertSame(x => rotary(x!, 100), plain, [numbers([2, 2, 3, 4], 1)])
+    const same = rotary(tf.tile(numbers([1, 1, 1, 4], 1), [1, 1, 4, 1]), 100)
+    const products = tf.matMul(same, same, false, true).arraySync() as number[][][][]
+    assert.ok(Math.abs(products[0]![0]![0]![1]! - products[0]![0]![2]![3]!) < 1e-5)
+  })
+
+  it('causalAttention() lets a group of heads share keys and values as if each had a copy', () => {
+    const shape = { batch: 2, length: 3, heads: 4 }
+    const repeat = (x: tf.Tensor) => tf.reshape(tf.tile(tf.reshape(x, [6, 2, 1, 2]), [1, 1, 2, 1]), [6, 8])
+    const copied: Operation = (queries, keys, values) =>
+      causalAttention({ queries: queries!, keys: repeat(keys!), values: repeat(values!) }, shape)
+    const shared: Operation = (queries, keys, values) =>
+      causalAttention({ queries: queries!, keys: keys!, values: values! }, { ...shape, keyValueHeads: 2 })
+    assertSame(shared, copied, [numbers([6, 8], 1), numbers([6, 4], 2), numbers([6, 4], 3)])
   })
 
   it('crossEntropy() is the negative log likelihood, with its gradient', () => {
