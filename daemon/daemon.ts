@@ -25,6 +25,7 @@ import { peerRows } from './peer-rows.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
 import type { RunHost } from './run/run-host.ts'
+import { TRAINER_STOP_TIMEOUT_MS } from './trainer/supervisor.ts'
 import { VERSION } from './version.ts'
 
 export interface DaemonOptions {
@@ -53,6 +54,8 @@ export interface DaemonReady {
 const HEALTH_INTERVAL_MS = 2000
 /** Milliseconds without any peer before that is worth a line: a first dial and a DHT query have had their time. */
 const LONELY_MS = 15_000
+/** Milliseconds that the runs may take to stop: their trainers save, all at once, and what is being adopted is finished. */
+const RUNS_STOP_TIMEOUT_MS = TRAINER_STOP_TIMEOUT_MS + 10_000
 
 /** A running node. */
 export class Daemon {
@@ -183,7 +186,7 @@ class Parts {
       holdPhase: config.holdPhase
     }
     this.#runs = config.bootstrapOnly ? openNoRuns() : (openRuns ?? openRunHost)(components)
-    this.#lifetime.onStop('runs', () => this.#runs.stop())
+    this.#lifetime.onStop('runs', () => this.#runs.stop(), { timeoutMs: RUNS_STOP_TIMEOUT_MS })
     const ready = await this.#openApi(token, logger)
     await this.#startWatching()
     await this.#runs.start()

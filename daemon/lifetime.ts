@@ -2,7 +2,7 @@
 import { DaemonError } from './errors.ts'
 
 export interface LifetimeOptions {
-  /** Milliseconds that one part may take to stop before the next is stopped anyway. @default 10000 */
+  /** Milliseconds that a part may take to stop before the next is stopped anyway, where it has no limit of its own. @default 10000 */
   stopTimeoutMs?: number
   /** Told of a part that failed to stop or took too long. */
   onTrouble?: (part: string, error: unknown) => void
@@ -10,7 +10,7 @@ export interface LifetimeOptions {
 
 /** The parts of a daemon while it lives. */
 export class Lifetime {
-  readonly #parts: { name: string; stop: () => void | Promise<void> }[] = []
+  readonly #parts: { name: string; stop: () => void | Promise<void>; timeoutMs: number }[] = []
   readonly #stopTimeoutMs: number
   readonly #onTrouble: (part: string, error: unknown) => void
   #stopping: Promise<void> | undefined
@@ -20,10 +20,10 @@ export class Lifetime {
     this.#onTrouble = options.onTrouble ?? (() => {})
   }
 
-  /** Notes how a part that has just started is stopped. */
-  onStop(name: string, stop: () => void | Promise<void>): void {
+  /** Notes how a part that has just started is stopped, and how many ms that may take where it has more to do than others. */
+  onStop(name: string, stop: () => void | Promise<void>, { timeoutMs = this.#stopTimeoutMs }: { timeoutMs?: number } = {}): void {
     if (this.#stopping !== undefined) throw new DaemonError('stopping', `the daemon is stopping, ${name} comes too late`)
-    this.#parts.push({ name, stop })
+    this.#parts.push({ name, stop, timeoutMs })
   }
 
   /** Stops every part, the last one first; a part that fails or hangs does not keep the others alive. */
@@ -33,9 +33,9 @@ export class Lifetime {
   }
 
   async #stop(): Promise<void> {
-    for (const { name, stop } of this.#parts.reverse()) {
+    for (const { name, stop, timeoutMs } of this.#parts.reverse()) {
       try {
-        await within(this.#stopTimeoutMs, stop)
+        await within(timeoutMs, stop)
       } catch (error) {
         this.#onTrouble(name, error)
       }

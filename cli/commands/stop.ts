@@ -9,7 +9,7 @@ import { readIfThere } from '../files.ts'
 /** Milliseconds between looks whether it is gone. */
 const LOOK_MS = 100
 /** Milliseconds that a daemon may take unless --timeout says otherwise: its trainer saves its state first. */
-const STOP_LIMIT_MS = 60_000
+const STOP_LIMIT_MS = 120_000
 
 export function registerStop(program: Command): void {
   program

@@ -1,14 +1,14 @@
 // Keeps one trainer process alive: starts it, asks it things, restarts it from its last state when it dies, and remembers why it died.
 import { type ChildProcess, fork } from 'node:child_process'
-import { DaemonError } from '../errors.ts'
+import { DaemonError, reasonOf } from '../errors.ts'
 import type { SnapshotResult, TrainerReady, TrainerReport, TrainerRequest, TrainerStart, TrainerStep } from './messages.ts'
 
 /** Waits between restarts, in ms: quick at first, since most deaths are a crash of a driver, then slow, so that a broken machine is not kept busy. */
 const RESTART_WAITS_MS = [500, 2_000, 10_000, 30_000, 60_000]
 /** A trainer that ran this long is taken for healthy again, and the waits start over. */
 const HEALTHY_AFTER_MS = 120_000
-/** How long a clean stop may take before the process is killed. It saves its state first; a large model needs a while. */
-const STOP_TIMEOUT_MS = 20_000
+/** How long a clean stop may take before the process is killed, in ms. It saves its state first: 2 GB for GPT-2, which a slow disk takes at 50 MB/s. */
+export const TRAINER_STOP_TIMEOUT_MS = 60_000
 /** Last lines of the process's stderr that are kept as the reason of its death. */
 const LAST_WORDS_MAX = 2_000
 
@@ -33,6 +33,8 @@ export class TrainerSupervisor {
   readonly #events: SupervisorEvents
   readonly #asked = new Map<number, Asked>()
   #child: ChildProcess | null = null
+  /** Settles when the process is gone, or has failed to come up. */
+  #gone: Promise<void> = Promise.resolve()
   #nextId = 1
   #until = 0
   #isReady = false
@@ -62,19 +64,26 @@ export class TrainerSupervisor {
     this.#stopping = false
     this.#lastWords = ''
     this.#startedAt = Date.now()
-    const child = fork(new URL('./trainer-process.js', import.meta.url), {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      serialization: 'json'
-    })
+    const child = this.#fork()
+    if (child === null) return
     this.#child = child
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_MAX)
     })
     child.on('message', message => this.#heard(message as TrainerReport))
-    child.once('error', error => {
-      this.#lastWords += error.message
+    this.#gone = new Promise(resolve => {
+      child.once('exit', (code, signal) => {
+        this.#ended(code, signal)
+        resolve()
+      })
+      child.on('error', error => {
+        this.#lastWords += `${error.message}\n`
+        // A machine that has no process to spare says so here, and no exit follows.
+        if (child.pid !== undefined) return
+        this.#ended(null, null)
+        resolve()
+      })
     })
-    child.once('exit', (code, signal) => this.#ended(child, code, signal))
     this.#send({ type: 'start', start: this.#start() })
     this.#send({ type: 'allow', until: this.#until })
   }
@@ -112,12 +121,9 @@ export class TrainerSupervisor {
   async stop(): Promise<void> {
     this.#stopping = true
     if (this.#restartTimer !== null) clearTimeout(this.#restartTimer)
-    const child = this.#child
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    const ended = new Promise<void>(resolve => child.once('exit', () => resolve()))
     this.#send({ type: 'stop' })
-    const killer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
-    await ended
+    const killer = setTimeout(() => this.#child?.kill('SIGKILL'), TRAINER_STOP_TIMEOUT_MS)
+    await this.#gone
     clearTimeout(killer)
   }
 
@@ -167,8 +173,19 @@ export class TrainerSupervisor {
     }
   }
 
-  #ended(child: ChildProcess, code: number | null, signal: string | null): void {
-    if (this.#child !== child) return
+  /** Null where the system refuses at once; what it refuses a moment later comes as an error of the child. */
+  #fork(): ChildProcess | null {
+    try {
+      return fork(new URL('./trainer-process.js', import.meta.url), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'json' })
+    } catch (error) {
+      this.#lastWords = reasonOf(error)
+      this.#ended(null, null)
+      return null
+    }
+  }
+
+  #ended(code: number | null, signal: string | null): void {
+    this.#child = null
     this.#isReady = false
     for (const { reject } of this.#asked.values()) reject(new DaemonError('trainer_gone', 'The trainer ended before it answered'))
     this.#asked.clear()
