@@ -77,4 +77,28 @@ describe('TrainerSupervisor', function () {
       await second.supervisor.stop()
     }
   })
+
+  it('tries again where the system has no process to spare, and stops meanwhile', async () => {
+    const { execPath } = process
+    const died = Promise.withResolvers<{ reason: string; restartInMs: number }>()
+    const supervisor = new TrainerSupervisor(start, {
+      ready: () => assert.fail('there is no trainer'),
+      step: () => {},
+      waiting: () => {},
+      died: (reason, _, restartInMs) => died.resolve({ reason, restartInMs })
+    })
+    // As with EAGAIN: the child says that it could not be made, and never exits.
+    process.execPath = join(home(), 'no-such-program')
+    try {
+      supervisor.start()
+      const { reason, restartInMs } = await died.promise
+      assert.match(reason, /ENOENT/)
+      assert.ok(restartInMs > 0)
+      supervisor.start()
+      await supervisor.stop()
+      assert.equal(supervisor.pid, null)
+    } finally {
+      process.execPath = execPath
+    }
+  })
 })
