@@ -93,6 +93,13 @@ export class Ledger {
     return records
   }
 
+  /** Anchors of rounds that were fetched on purpose and are to stay. */
+  async fetchedAnchors(): Promise<string[]> {
+    const anchors: string[] = []
+    for await (const [, { anchor }] of this.#store.records.table<Head>('heads').entries({ prefix: `${this.#run}/` })) anchors.push(anchor)
+    return anchors
+  }
+
   async putOwn(own: OwnContribution): Promise<void> {
     await this.#own().put(`${this.#run}/${orderedKey(own.sequence)}`, own, { sync: true })
   }

@@ -22,6 +22,7 @@ import {
   type RoundRecord,
   type RoundsState,
   type RunRules,
+  remembers,
   reopenRounds,
   signRecord,
   viewOf
@@ -211,17 +212,19 @@ export class RunMember {
 
   /** Signed blocks as gossip brought them; signature and size were checked on the way in. */
   heardContribution(cid: string, bytes: Uint8Array, contribution: Contribution): void {
-    this.#background(`hearing contribution ${cid}`, async () => {
-      await this.#c.blocks.put(cid, bytes)
-      this.#dispatch({ type: 'contribution', cid, contribution })
-    })
+    this.#background(`hearing contribution ${cid}`, () => this.#hear(cid, bytes, { type: 'contribution', cid, contribution }))
   }
 
   heardRecord(cid: string, bytes: Uint8Array, record: RoundRecord): void {
-    this.#background(`hearing record ${cid}`, async () => {
-      await this.#c.blocks.put(cid, bytes)
-      this.#dispatch({ type: 'record', cid, record })
-    })
+    this.#background(`hearing record ${cid}`, () => this.#hear(cid, bytes, { type: 'record', cid, record }))
+  }
+
+  /** On disk before the rules may act on it; what they do not keep goes again, so that a flood of noise fills no disk. */
+  async #hear(cid: string, bytes: Uint8Array, event: RoundEvent): Promise<void> {
+    const isNew = !(await this.#c.blocks.has(cid))
+    if (isNew) await this.#c.blocks.put(cid, bytes)
+    this.#dispatch(event)
+    if (isNew && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
   }
 
   heardHolding(peer: string, contributions: string[]): void {
@@ -273,13 +276,13 @@ export class RunMember {
 
   #dispatch(event: RoundEvent): void {
     if (this.#stopping.signal.aborted) return
-    if (event.type === 'record') this.#knownRecords.add(event.cid)
     if (event.type === 'recordComputed') {
       this.#computed.resolve()
       this.#computed = Promise.withResolvers<void>()
     }
     const { state, commands } = advance(this.#rounds, event, performance.now())
     this.#rounds = state
+    if (event.type === 'record' && remembers(state, event.cid)) this.#knownRecords.add(event.cid)
     for (const command of commands) this.#obey(command)
     this.#pump()
   }
@@ -358,8 +361,7 @@ export class RunMember {
     } catch (error) {
       // The rules say so and ask again after a while: what could not be had now may be had from somebody else.
       if (!isCodedError(error)) this.#failed(`fetching contribution ${command.cid}`, error)
-      const reason = isCodedError(error) && error.code === 'disk_full' ? 'disk_full' : 'fetch_timeout'
-      this.#dispatch({ type: 'contributionRefused', cid: command.cid, reason })
+      this.#dispatch({ type: 'contributionRefused', cid: command.cid, reason: whyNotFetched(error) })
     }
   }
 
@@ -369,9 +371,9 @@ export class RunMember {
     this.#dispatch({ type: 'contribution', cid, contribution })
     if (!body) return
     await this.#c.phases.enter('fetching', contribution.round)
+    this.#c.retention.came(contribution.body, contribution.round)
     await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
     const refusal = await this.#refusalOf(contribution)
-    this.#c.retention.came(contribution.body, contribution.round)
     if (refusal === null) this.#dispatch({ type: 'contributionHeld', cid })
     else this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
   }
@@ -456,7 +458,7 @@ export class RunMember {
   /** A whole anchor may take longer than a contribution does; a fetch that broke off goes on where it stood. */
   #fetchWholeAnchor(anchor: string, holders: string[] = []): Promise<void> {
     const options = this.#fetchOptions(holders)
-    return this.#c.fetcher.body(anchor, { ...options, timeoutMs: ANCHOR_PATIENCE * options.timeoutMs })
+    return this.#c.fetcher.body(anchor, { ...options, timeoutMs: ANCHOR_PATIENCE * options.timeoutMs, totalBytesMax: this.#bodyBytesMax() })
   }
 
   #fetchOptions(holders: string[] = []): FetchOptions {
@@ -557,13 +559,13 @@ export class RunMember {
       const message = `round ${kept.round} adopted: ${contributors.length} contributions, closed by ${closer}`
       this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data: { ...kept } })
     }
-    for (const { cid, fate } of own) await this.#settle(cid, fate, fork)
+    for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate, fork))
     this.#contributors = rounds.at(-1)!.contributors.map(({ peer }) => peer)
     this.#trainer?.assign(this.#contributors)
     this.#paced({ type: 'adopted', head: cid, round })
     this.#catchUp()
     const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
-    await this.#c.retention.forget(kept, await this.#own.open())
+    await this.#c.retention.forget(kept, await this.#own.open(), await this.#c.ledger.fetchedAnchors())
   }
 
   /** Does what the rules take for done already, again and again until it is: a full disk gets room some day. Null once the run is being left. */
@@ -818,8 +820,11 @@ export class RunMember {
       const snapshot = await this.#trainer.snapshot(round)
       // At once: the next report of the trainer counts from this snapshot, and may come while the disk is being written.
       this.#paced({ type: 'steps', steps: 0 })
-      own = await this.#own.made(snapshot, parent)
-      const { cid, bytes, contribution } = await this.#own.offer(own)
+      // The trainer's base has moved: without its row nobody would know of it.
+      const made = await this.#untilDone(`keeping the snapshot for round ${round}`, () => this.#own.made(snapshot, parent))
+      if (made === null) return
+      own = made
+      const { cid, bytes, contribution } = await this.#own.offer(made)
       own = null
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
@@ -871,7 +876,7 @@ export class RunMember {
     return Math.round((tokens * 1000) / (performance.now() - first.atMs))
   }
 
-  /** A body can never weigh more than its values as f32 and a half: indexes of sparse codecs are smaller than what they leave out. */
+  /** A body or an anchor can never weigh more than its values as f32 twice: indexes of sparse codecs are smaller than what they leave out. */
   #bodyBytesMax(): number {
     return this.#c.anchorBytes * 2
   }
@@ -889,6 +894,21 @@ const START_OVER_MS = 60_000
 /** Whether a node in this state is expected to contribute to the round: syncing ones will, once they are there. */
 export function trains(state: string): boolean {
   return state === 'training' || state === 'waiting'
+}
+
+/** What is wrong with the bytes themselves is so for everybody; anything else may be had later. */
+function whyNotFetched(error: unknown): ReasonCode {
+  if (!isCodedError(error)) return 'fetch_timeout'
+  switch (error.code) {
+    case 'disk_full':
+      return 'disk_full'
+    case 'message_too_large':
+      return 'body_too_large'
+    case 'bad_message':
+      return 'bad_body'
+    default:
+      return 'fetch_timeout'
+  }
 }
 
 /** The part of a manifest that the round rules go by. */

@@ -6,45 +6,54 @@ import type { KeptRound, OwnContribution } from './ledger.ts'
 /** Rounds for which a body that entered no record is kept: this one and the next may still take it. */
 const UNUSED_ROUNDS = 2
 
+/** What this needs of the block store. */
+export type ForgettingBlocks = Pick<BlockStore, 'get' | 'delete'>
+
 /** Follows what one run has stored, and deletes what no kept round names any more. */
 export class Retention {
-  readonly #blocks: BlockStore
+  readonly #blocks: ForgettingBlocks
   readonly #genesisAnchor: string
   /** Bodies and anchors that are here, by the round they came with. */
   readonly #here = new Map<string, number>()
   #forgetting: Promise<void> = Promise.resolve()
 
-  constructor(blocks: BlockStore, genesisAnchor: string) {
+  constructor(blocks: ForgettingBlocks, genesisAnchor: string) {
     this.#blocks = blocks
     this.#genesisAnchor = genesisAnchor
   }
 
-  /** A body or an anchor came to be here in this round. */
+  /** A body or an anchor comes to be here in this round, whole or in part; again, if an older one named it before. */
   came(root: string, round: number): void {
-    if (!this.#here.has(root)) this.#here.set(root, round)
+    this.#here.set(root, Math.max(round, this.#here.get(root) ?? 0))
   }
 
   /**
    * Forgets what is not in the kept rounds. Runs after the one before it has ended.
    * @param kept the newest rounds, newest first, as many as the manifest says
    * @param own contributions of this node that may still be asked for
+   * @param wanted anchors that somebody asked to have here
    */
-  forget(kept: readonly KeptRound[], own: readonly OwnContribution[]): Promise<void> {
-    this.#forgetting = this.#forgetting.then(() => this.#forget(kept, own))
+  forget(kept: readonly KeptRound[], own: readonly OwnContribution[], wanted: readonly string[]): Promise<void> {
+    // One that failed is made good by the next.
+    this.#forgetting = this.#forgetting.catch(() => {}).then(() => this.#forget(kept, own, wanted))
     return this.#forgetting
   }
 
-  async #forget(kept: readonly KeptRound[], own: readonly OwnContribution[]): Promise<void> {
+  async #forget(kept: readonly KeptRound[], own: readonly OwnContribution[], wanted: readonly string[]): Promise<void> {
     const head = kept[0]?.round ?? 0
     for (const { anchor, contributions, round } of kept)
       for (const root of [anchor, ...contributions.map(({ body }) => body)]) this.came(root, round)
     const keep = new Set([
       this.#genesisAnchor,
+      ...wanted,
       ...kept.flatMap(({ anchor, contributions }) => [anchor, ...contributions.map(({ body }) => body)])
     ])
     for (const { body } of own) if (body !== null) keep.add(body)
     const gone = [...this.#here].filter(([root, round]) => !keep.has(root) && round <= head - UNUSED_ROUNDS).map(([root]) => root)
     if (gone.length === 0) return
+    // What is young enough to enter the next record is as much in use as what is in one.
+    const forgotten = new Set(gone)
+    for (const root of this.#here.keys()) if (!forgotten.has(root)) keep.add(root)
     // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
     const stillNamed = new Set<string>()
     for (const root of keep) for (const cid of await this.#blocksOf(root)) stillNamed.add(cid)

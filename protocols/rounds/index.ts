@@ -18,4 +18,4 @@ export {
 export { advancePace, createPace, type PaceCommand, type PaceEvent, type PaceRules, type PaceStart, type PaceState } from './pace.ts'
 export { isReasonCode, REASONS, type ReasonCode } from './reasons.ts'
 export { advance, createRounds, type RoundsStart, type RoundsView, reopenRounds, viewOf } from './rules.ts'
-export type { RoundsState } from './state.ts'
+export { type RoundsState, remembers } from './state.ts'

@@ -168,3 +168,8 @@ export function addHolder(state: RoundsState, open: Open, peer: string): void {
 export function missingParts(state: RoundsState, record: TreeRecord): Part[] {
   return record.parts.filter(part => state.contributions.get(part.cid)?.held !== true)
 }
+
+/** Whether the rules keep this contribution or record: what they do not keep need not be on disk either. */
+export function remembers(state: RoundsState, cid: string): boolean {
+  return state.contributions.has(cid) || state.tree.byCid.has(cid) || state.orphans.has(cid)
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
-import { encodeBody } from '../../../../protocols/bodies/index.ts'
+import { encodeBody, fetchBody } from '../../../../protocols/bodies/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
@@ -42,7 +42,7 @@ describe('Retention', () => {
     const retention = new Retention(blocks, genesis)
     const rounds: KeptRound[] = []
     for (let r = 1; r <= 5; r++) rounds.unshift(round(r, await body(`anchor ${r}`, 'frozen'), await body(`delta ${r}`)))
-    for (const kept of [...rounds].reverse()) await retention.forget([kept], [])
+    for (const kept of [...rounds].reverse()) await retention.forget([kept], [], [])
     assert.equal(await blocks.has(rounds[0]!.anchor), true)
     assert.equal(await blocks.has(rounds[4]!.anchor), false)
     assert.equal(await blocks.has(rounds[4]!.contributions[0]!.body), false)
@@ -56,9 +56,52 @@ describe('Retention', () => {
     const offered = await body('mine')
     retention.came(offered, 1)
     const own = { body: offered } as Parameters<Retention['forget']>[1][number]
-    await retention.forget([round(9, await body('anchor'), await body('delta'))], [own])
+    await retention.forget([round(9, await body('anchor'), await body('delta'))], [own], [])
     assert.equal(await blocks.has(offered), true)
-    await retention.forget([round(9, await body('anchor'), await body('delta'))], [])
+    await retention.forget([round(9, await body('anchor'), await body('delta'))], [], [])
     assert.equal(await blocks.has(offered), false)
   })
+
+  it('forget() keeps a body that was shown again while it is young enough for the next record, with the chunks that it shares', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const [again, old] = [await body('again', 'shared'), await body('old', 'shared')]
+    retention.came(again, 8)
+    retention.came(old, 8)
+    retention.came(again, 10)
+    await retention.forget([round(10, await body('anchor'), await body('delta'))], [], [])
+    assert.equal(await blocks.has(again), true)
+    assert.equal(await blocks.has(old), false)
+    assert.deepEqual((await fetchBody(again, { get: cid => blocks.get(cid), fetch: async cids => missing(cids) })).missing, [])
+    await retention.forget([round(12, await body('next anchor'), await body('next delta'))], [], [])
+    assert.equal(await blocks.has(again), false)
+  })
+
+  it('forget() keeps anchors that somebody asked for', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const fetched = await body('fetched')
+    retention.came(fetched, 1)
+    await retention.forget([round(9, await body('anchor'), await body('delta'))], [], [fetched])
+    assert.equal(await blocks.has(fetched), true)
+  })
+
+  it('forget() goes on after a disk that failed once', async () => {
+    let fails = true
+    const failing = {
+      get: (cid: string) => blocks.get(cid),
+      delete: (cid: string) => (fails ? Promise.reject(new Error('EIO')) : blocks.delete(cid))
+    }
+    const retention = new Retention(failing, await body('genesis'))
+    const gone = await body('gone')
+    retention.came(gone, 1)
+    const kept = [round(9, await body('anchor'), await body('delta'))]
+    await assert.rejects(retention.forget(kept, [], []), /EIO/)
+    fails = false
+    await retention.forget(kept, [], [])
+    assert.equal(await blocks.has(gone), false)
+  })
+
+  async function missing(cids: string[]): Promise<{ missing: string[] }> {
+    const held = await Promise.all(cids.map(cid => blocks.has(cid)))
+    return { missing: cids.filter((_, i) => !held[i]) }
+  }
 })
