@@ -54,9 +54,10 @@ export type RoundEvent =
   | { type: 'record'; cid: string; record: RoundRecord }
   /** Its anchor was computed (or fetched, after `fetchAnchor`) and is on disk. */
   | { type: 'recordComputed'; cid: string; anchor: string }
-  /** It could not be fetched or computed now. */
-  | { type: 'recordUnavailable'; cid: string }
-  | { type: 'closeFailed'; round: number; reason: ReasonCode }
+  /** It could not be fetched or computed now. `missing`: its contributions whose bodies are not whole here after all. */
+  | { type: 'recordUnavailable'; cid: string; missing?: string[] }
+  /** `missing`: contributions of the list whose bodies are not whole here after all; the next try fetches them again or goes without. */
+  | { type: 'closeFailed'; round: number; reason: ReasonCode; missing?: string[] }
 
 export type RoundCommand =
   /** Get the envelope if it is unknown (answer: `contribution`); with `body`, get and check the body too (`contributionHeld` or `contributionRefused`). From disk first. */

@@ -75,10 +75,11 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
       takeComputed(state, event.cid, event.anchor, out)
       return
     case 'recordUnavailable':
-      takeUnavailable(state, event.cid, out)
+      takeUnavailable(state, event.cid, event.missing ?? [], out)
       return
     case 'closeFailed':
       state.closing = null
+      for (const cid of event.missing ?? []) takeLost(state, cid)
       state.closeRetryAt = state.now + Math.max(state.rules.graceMs, 1)
       out.push({ type: 'report', code: event.reason, subject: state.rules.run, round: event.round, detail: 'close' })
       return
@@ -223,6 +224,17 @@ function takeHeld(state: RoundsState, cid: string): void {
   open.heldAt = state.now
   open.asked = false
   state.toFetch.delete(cid)
+}
+
+/** Its body was whole here and is no more: it is no longer announced nor counted, and is fetched like any other. */
+function takeLost(state: RoundsState, cid: string): void {
+  const open = state.contributions.get(cid)
+  if (open?.held !== true) return
+  open.held = false
+  open.heldAt = null
+  open.retryAt = state.now
+  state.holdingChanged = true
+  state.toFetch.add(cid)
 }
 
 function takeRefused(state: RoundsState, cid: string, reason: ReasonCode, out: RoundCommand[]): void {
@@ -412,14 +424,16 @@ export function markReady(entry: TreeRecord): void {
   for (let at = entry.parent; at !== null && !at.ready && !at.passed; at = at.parent) at.passed = true
 }
 
-function takeUnavailable(state: RoundsState, cid: string, out: RoundCommand[]): void {
+function takeUnavailable(state: RoundsState, cid: string, missing: readonly string[], out: RoundCommand[]): void {
+  for (const part of missing) takeLost(state, part)
   const entry = state.tree.byCid.get(cid)
   if (entry === undefined || entry.ready) {
     if (entry === undefined) state.recordsAsked.set(cid, state.now)
     return
   }
   const byAnchor = entry.asked === 'anchor'
-  if (entry.asked === 'compute') entry.computeFailures++
+  // With a body gone, nothing was computed that could have failed: its anchor need not be somebody else's.
+  if (entry.asked === 'compute' && missing.length === 0) entry.computeFailures++
   entry.asked = 'nothing'
   entry.retryAt = state.now + state.rules.fetchTimeoutMs
   // A later one was asked for in the meantime.

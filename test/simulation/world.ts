@@ -393,8 +393,8 @@ export class SimNode {
       case 'close':
         if (!this.#phase('closing', command.round)) return
         this.#checkLateness(command)
-        this.#compute(command.parentAnchor, command.contributions, anchor => {
-          if (anchor === null) return this.tell({ type: 'closeFailed', round: command.round, reason: 'close_failed' })
+        this.#compute(command.parentAnchor, command.contributions, (anchor, missing) => {
+          if (anchor === null) return this.tell({ type: 'closeFailed', round: command.round, reason: 'close_failed', missing })
           const record: RoundRecord = {
             run: 'run',
             round: command.round,
@@ -412,8 +412,8 @@ export class SimNode {
         return
       case 'compute':
         if (!this.#phase('computing', command.record.round)) return
-        this.#compute(command.parentAnchor, command.contributions, anchor => {
-          if (anchor === null) return this.tell({ type: 'recordUnavailable', cid: command.cid })
+        this.#compute(command.parentAnchor, command.contributions, (anchor, missing) => {
+          if (anchor === null) return this.tell({ type: 'recordUnavailable', cid: command.cid, missing })
           if (!this.#phase('storing', command.record.round)) return
           disk.anchors.set(anchor, command.record.round)
           const stored = disk.records.get(command.cid)
@@ -591,11 +591,12 @@ export class SimNode {
     })
   }
 
-  #compute(parentAnchor: string, parts: readonly Part[], done: (anchor: string | null) => void): void {
+  #compute(parentAnchor: string, parts: readonly Part[], done: (anchor: string | null, missing: string[]) => void): void {
     const [least, most] = this.world.options.computeMs ?? [50, 400]
     this.later(this.world.random.between(least, most), () => {
-      const whole = this.disk.anchors.has(parentAnchor) && parts.every(({ cid }) => this.disk.bodies.has(cid))
-      done(whole ? anchorOf(parentAnchor, parts) : null)
+      const missing = parts.map(({ cid }) => cid).filter(cid => !this.disk.bodies.has(cid))
+      const whole = this.disk.anchors.has(parentAnchor) && missing.length === 0
+      done(whole ? anchorOf(parentAnchor, parts) : null, missing)
     })
   }
 

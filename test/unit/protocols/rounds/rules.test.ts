@@ -244,6 +244,32 @@ describe('closing a round', () => {
     assert.equal(of(node.at(3_000), 'close').length, 1)
   })
 
+  it('fetches a body that vanished again, and closes without it when it cannot be had', () => {
+    const { node } = full(FIRST)
+    const lost = nameOf(THIRD)
+    const failed = node.tell({ type: 'closeFailed', round: 1, reason: 'close_failed', missing: [lost] })
+    assert.deepEqual(
+      of(failed, 'fetchContribution').map(({ cid, body }) => [cid, body]),
+      [[lost, true]]
+    )
+    assert.ok(!of(failed, 'announceHolding').at(-1)!.contributions.includes(lost))
+    assert.deepEqual(of(node.at(19_999), 'close'), [], 'its author trains and may still be asked')
+    const [close] = of(node.at(20_000), 'close')
+    assert.deepEqual(
+      close!.contributions.map(({ cid }) => cid),
+      [nameOf(FIRST), nameOf(SECOND)].sort()
+    )
+  })
+
+  it('counts a body that vanished again as soon as it is back', () => {
+    const { node } = full(FIRST)
+    const lost = nameOf(THIRD)
+    node.tell({ type: 'closeFailed', round: 1, reason: 'close_failed', missing: [lost] })
+    node.now = 3_000
+    const [close] = of(node.tell({ type: 'contributionHeld', cid: lost }), 'close')
+    assert.equal(close!.contributions.length, 3)
+  })
+
   it('leaves those ahead the time that an anchor takes to compute', () => {
     const { node } = full(SECOND)
     node.at(3_000)
@@ -333,6 +359,20 @@ describe("somebody else's record", () => {
     assert.equal(of(node.tell({ type: 'contributionHeld', cid: nameOf(FIRST) }), 'compute').length, 1)
     const [adopt] = of(node.computed('r1', record), 'adopt')
     assert.deepEqual([adopt!.cid, adopt!.fork, adopt!.previous, adopt!.ancestor], ['r1', true, 'own', { cid: 'run', round: 0 }])
+  })
+
+  it('has a body that vanished before it was computed fetched again, and is computed then', () => {
+    const { node } = full(THIRD)
+    const record = recordOf(FIRST, ALL)
+    node.record('r1', record)
+    const failed = node.tell({ type: 'recordUnavailable', cid: 'r1', missing: [nameOf(SECOND)] })
+    assert.deepEqual(
+      of(failed, 'fetchContribution').map(({ cid, body }) => [cid, body]),
+      [[nameOf(SECOND), true]]
+    )
+    const again = [...node.tell({ type: 'contributionHeld', cid: nameOf(SECOND) }), ...node.at(10_000)]
+    assert.equal(of(again, 'compute').length, 1)
+    assert.equal(of(node.computed('r1', record), 'adopt').length, 1)
   })
 
   it('is invalid when its anchor is another, and the round goes on without it', () => {
