@@ -19,8 +19,11 @@ export function action<Options>(handler: Handler<Options>): (...parameters: unkn
       interruption.abort(new CliError('interrupted', `stopped by ${signal}`))
     }
     for (const name of SIGNALS) process.on(name, stop)
+    const session = createSession(options, process.env, interruption.signal)
     try {
-      await handler(createSession(options, process.env, interruption.signal), options, ...args)
+      await handler(session, options, ...args)
+    } catch (error) {
+      throw namingTimeLimit(session, error)
     } finally {
       for (const name of SIGNALS) process.off(name, stop)
     }
@@ -28,6 +31,16 @@ export function action<Options>(handler: Handler<Options>): (...parameters: unkn
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** What a command throws, in words of its own where --timeout ended it: each of its waits gives up in another way. */
+function namingTimeLimit({ signal, timeoutMs }: Session, error: unknown): unknown {
+  if (!signal.aborted || (signal.reason as Error).name !== 'TimeoutError') return error
+  const { name, code } = error as { name?: unknown; code?: unknown }
+  if (name !== 'AbortError' && name !== 'TimeoutError' && code !== 'timeout') return error
+  // The client names the request that was not answered; a timer has nothing to say.
+  const message = code === 'timeout' ? (error as Error).message : `not done within ${(timeoutMs ?? 0) / 1000} s`
+  return new CliError('timeout', message, { hint: 'give --timeout a longer time', cause: error })
+}
 
 /** True for the error of a command that a person ended: for one that follows something, that is its usual end. */
 export function wasInterrupted(session: Session, error: unknown): boolean {

@@ -47,7 +47,12 @@ export class Output {
 
   /** One line of a stream: a JSON object a line in JSON mode, else the text. */
   streamLine(value: unknown, text: () => string): void {
-    this.#write(`${this.json ? JSON.stringify(value) : text()}\n`)
+    this.line(this.json ? JSON.stringify(value) : text())
+  }
+
+  /** One line of a stream that is in the right form already. */
+  line(line: string): void {
+    this.#write(`${line}\n`)
   }
 
   /** Progress of a long command: stdout in text mode, stderr beside a JSON document, nothing with --quiet. */

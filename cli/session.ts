@@ -1,7 +1,7 @@
 // What every command gets: the global options as values, where to write, when to stop, and a client for the node's daemon.
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { type ControlClient, ControlError, connectControl, locateDaemon, TOKEN_FILE } from '../protocols/control/index.ts'
+import { type ControlClient, connectControl, locateDaemon, readToken } from '../protocols/control/index.ts'
 import { CliError } from './errors.ts'
 import { readIfThere } from './files.ts'
 import { Output } from './output.ts'
@@ -60,11 +60,5 @@ async function openControl(home: string, api: string | undefined): Promise<Contr
   if (api === undefined || api === '') return connectControl(await locateDaemon(home, readIfThere))
   if (!URL.canParse(api))
     throw new CliError('bad_argument', `read --api "${api}": not a URL`, { hint: 'for example http://127.0.0.1:4180' })
-  const token = (await readIfThere(join(home, TOKEN_FILE)))?.trim()
-  if (token === undefined || token === '') {
-    throw new ControlError('api_token_missing', `the token file ${join(home, TOKEN_FILE)} is missing or empty`, {
-      hint: 'give --home the folder of the daemon that --api names'
-    })
-  }
-  return connectControl({ api, token })
+  return connectControl({ api, token: await readToken(home, readIfThere) })
 }

@@ -8,6 +8,9 @@ import { CliError } from '../errors.ts'
 /** Milliseconds between looks. */
 const LOOK_MS = 250
 
+/** What a daemon that is starting, busy or being restarted explains; all else stays as it is however long one waits. */
+const PASSING: ReadonlySet<string> = new Set(['daemon_not_running', 'request_timeout', 'stopping'])
+
 type Condition = { kind: 'ready' } | { kind: 'synced' } | { kind: 'peers'; count: number } | { kind: 'round'; round: number }
 
 export function registerWait(program: Command): void {
@@ -20,21 +23,18 @@ export function registerWait(program: Command): void {
       action<{ for: Condition; run?: string }>(async (session, options) => {
         const { signal, output } = session
         let last = 'the daemon does not answer'
-        for (;;) {
-          // A daemon that is still starting is what one waits for, so its absence is no failure here.
+        while (!signal.aborted) {
           const look = await lookAt(session.control, options.for, options.run, signal)
           if (look.holds) {
             output.answer({ schema: 1, met: true, condition: conditionText(options.for) }, () => look.text)
             return
           }
-          last = look.text
+          // What a request says that the time limit cut short is not how far it is.
+          if (!signal.aborted) last = look.text
           await delay(LOOK_MS, undefined, { signal }).catch(() => undefined)
-          if (!signal.aborted) continue
-          if ((signal.reason as Error).name === 'TimeoutError') {
-            throw new CliError('timeout', `waited for ${conditionText(options.for)}: ${last}`, { hint: 'give --timeout a longer time' })
-          }
-          signal.throwIfAborted()
         }
+        if ((signal.reason as Error).name !== 'TimeoutError') signal.throwIfAborted()
+        throw new CliError('timeout', `waited for ${conditionText(options.for)}: ${last}`, { hint: 'give --timeout a longer time' })
       })
     )
 }
@@ -53,9 +53,9 @@ async function lookAt(
     }
     return judge(await client.status({ signal }), condition, run)
   } catch (error) {
-    const { code, message } = error as { code?: string; message: string }
-    if (code === 'not_authorised') throw error
-    return { holds: false, text: message }
+    const { code = '', message } = error as { code?: string; message: string }
+    if (signal.aborted || PASSING.has(code)) return { holds: false, text: message }
+    throw error
   }
 }
 

@@ -204,7 +204,7 @@ export const ROUTES: readonly Route[] = [
     method: 'GET',
     path: '/v1/logs',
     handle({ number, query }, { log }) {
-      const lines = log.tail(number('tail', { min: 1, max: 2000 }) ?? 100)
+      const lines = log.tail(number('tail', { min: 0, max: 2000 }) ?? 100)
       return { lines: query.get('format') === 'json' ? lines : lines.map(json => logLine(json, false)) }
     }
   },

@@ -50,7 +50,7 @@ export function openLog(home: string, options: LogOptions): Log {
   return {
     logger: pino({ level: options.level, base: undefined, timestamp: () => `,"time":"${new Date().toISOString()}"` }, sink),
     path: file.path,
-    tail: count => recent.slice(-count),
+    tail: count => (count === 0 ? [] : recent.slice(-count)),
     subscribe(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -54,7 +54,7 @@ export interface CallOptions {
 
 /**
  * Finds the daemon that lives in a home. `read` answers a file's text, undefined where the file does not exist.
- * Throws `daemon_not_running`, `api_token_missing`, `daemon_file_damaged`.
+ * Throws `daemon_not_running`, `api_token_missing`, `api_token_unreadable`, `daemon_file_damaged`.
  */
 export async function locateDaemon(home: string, read: (path: string) => Promise<string | undefined>): Promise<LocatedDaemon> {
   const text = await read(join(home, DAEMON_FILE))
@@ -74,13 +74,26 @@ export async function locateDaemon(home: string, read: (path: string) => Promise
       hint: 'start the daemon again: it writes the file anew'
     })
   }
-  const token = (await read(join(home, TOKEN_FILE)))?.trim()
-  if (token === undefined || token === '') {
-    throw new ControlError('api_token_missing', `the token file ${join(home, TOKEN_FILE)} is missing or empty`, {
-      hint: 'restart the daemon: it writes a new token'
+  return { api, token: await readToken(home, read), pid, peer }
+}
+
+/** The token by which the owner of a home speaks to its daemon. Throws `api_token_missing`, `api_token_unreadable`. */
+export async function readToken(home: string, read: (path: string) => Promise<string | undefined>): Promise<string> {
+  const path = join(home, TOKEN_FILE)
+  let text: string | undefined
+  try {
+    text = await read(path)
+  } catch (cause) {
+    throw new ControlError('api_token_unreadable', `the token file ${path} cannot be read`, {
+      hint: "only the home's owner may speak to its daemon",
+      cause
     })
   }
-  return { api, token, pid, peer }
+  const token = text?.trim()
+  if (token !== undefined && token !== '') return token
+  throw new ControlError('api_token_missing', `the token file ${path} is missing or empty`, {
+    hint: `is ${home} the home of the daemon? If so, restart it: it writes a new token`
+  })
 }
 
 /** A client for one daemon; holds no connection between calls. */
@@ -169,7 +182,8 @@ export class ControlClient {
     return this.#post('/v1/checkpoints/export', request, { timeoutMs: 0, ...options })
   }
 
-  logs(query: { tail?: number } = {}, options?: CallOptions): Promise<LogsDocument> {
+  /** `format` json: lines as the daemon wrote them, each a JSON object; else as people read them. */
+  logs(query: { tail?: number; format?: 'json' } = {}, options?: CallOptions): Promise<LogsDocument> {
     return this.#get(`/v1/logs${queryOf(query)}`, options)
   }
 
@@ -205,26 +219,28 @@ export class ControlClient {
     return this.#get(`/v1/events${queryOf(query)}`, options)
   }
 
-  /** Follows events after an id until the signal fires or the daemon stops; the caller goes on from the last id that it saw. */
+  /** Follows events after an id until the signal fires (a time limit throws `timeout`) or the daemon stops; the caller goes on from the last id that it saw. */
   async *events(query: { since?: number } = {}, options: { signal?: AbortSignal } = {}): AsyncGenerator<NodeEvent> {
     for await (const event of this.#stream(`/v1/events${queryOf(query)}`, options.signal)) yield parseAnswer<NodeEvent>(event.data)
   }
 
-  /** Follows log lines: the last `tail`, then new ones. */
-  async *followLogs(query: { tail?: number } = {}, options: { signal?: AbortSignal } = {}): AsyncGenerator<string> {
+  /** Follows log lines: the last `tail`, then new ones, in the same forms. */
+  async *followLogs(query: { tail?: number; format?: 'json' } = {}, options: { signal?: AbortSignal } = {}): AsyncGenerator<string> {
     for await (const event of this.#stream(`/v1/logs${queryOf({ ...query, follow: 1 })}`, options.signal)) yield event.data
   }
 
   async *#stream(path: string, signal: AbortSignal | undefined) {
-    const response = await this.#open('GET', path, undefined, { accept: 'text/event-stream', signal })
+    let response: IncomingMessage | undefined
     try {
+      response = await this.#open('GET', path, undefined, { accept: 'text/event-stream', signal })
       if (response.statusCode !== 200) throw refusalOf(response.statusCode ?? 0, await textOf(response))
       yield* parseServerSentEvents(response, MAX_EVENT_BYTES)
     } catch (error) {
-      if (signal?.aborted) return
+      if (signal?.aborted && !timedOut(signal)) return
+      if (signal?.aborted) throw this.#givenUp(`GET ${path}`, signal, error)
       throw error instanceof ControlError ? error : this.#connectionError(error)
     } finally {
-      response.destroy()
+      response?.destroy()
     }
   }
 
@@ -256,7 +272,7 @@ export class ControlClient {
       return { status: response.statusCode ?? 0, body: await textOf(response) }
     } catch (error) {
       if (error instanceof ControlError) throw error
-      if (options.signal?.aborted) throw new ControlError('aborted', `${method} ${path} was given up`, { cause: error })
+      if (options.signal?.aborted) throw this.#givenUp(`${method} ${path}`, options.signal, error)
       if (timeout?.aborted) {
         throw new ControlError('request_timeout', `the daemon at ${this.api} did not answer ${method} ${path} within ${timeoutMs} ms`, {
           cause: error
@@ -285,11 +301,21 @@ export class ControlClient {
     })
   }
 
+  #givenUp(request: string, signal: AbortSignal, cause: unknown): ControlError {
+    if (!timedOut(signal)) return new ControlError('aborted', `${request} was given up`, { cause })
+    return new ControlError('timeout', `the time limit passed before the daemon at ${this.api} had answered ${request}`, { cause })
+  }
+
   #connectionError(error: unknown): ControlError {
     const code = (error as { code?: string } | null)?.code
     if (code === 'ECONNREFUSED' || code === 'ENOTFOUND') return notRunning(`no daemon answers at ${this.api}`, error)
     return notRunning(`the connection to the daemon at ${this.api} broke: ${error instanceof Error ? error.message : String(error)}`, error)
   }
+}
+
+/** Whether a signal fired because of a time limit, as those of AbortSignal.timeout() do. */
+function timedOut(signal: AbortSignal): boolean {
+  return signal.aborted && (signal.reason as { name?: unknown } | null)?.name === 'TimeoutError'
 }
 
 function notRunning(message: string, cause?: unknown): ControlError {

@@ -4,10 +4,12 @@
 export type ClientErrorCode =
   | 'daemon_not_running'
   | 'api_token_missing'
+  | 'api_token_unreadable'
   | 'daemon_file_damaged'
   | 'request_timeout'
   | 'answer_damaged'
   | 'answer_too_large'
+  | 'timeout' // the caller's own time limit, where request_timeout is the client's
   | 'aborted'
 
 /** A request that did not succeed. */

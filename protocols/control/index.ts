@@ -2,7 +2,15 @@
 // Documents are JSON with `schema: 1` (messages.ts); a refusal is `{ error: { code, message, hint } }` with a fitting status.
 // Events and log lines are server-sent events, resumed with `since`. Everything under /v1 wants the bearer token of HOME/api-token.
 // The server is daemon/api; this folder holds what both sides must agree on, and the client.
-export { type CallOptions, ControlClient, type ControlTarget, connectControl, type LocatedDaemon, locateDaemon } from './client.ts'
+export {
+  type CallOptions,
+  ControlClient,
+  type ControlTarget,
+  connectControl,
+  type LocatedDaemon,
+  locateDaemon,
+  readToken
+} from './client.ts'
 export { CONTROL_SCHEMA, DAEMON_FILE, TOKEN_FILE } from './constants.ts'
 export { type ClientErrorCode, ControlError } from './errors.ts'
 export type * from './messages.ts'

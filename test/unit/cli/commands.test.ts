@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
@@ -72,6 +72,18 @@ describe('commands', function () {
             loss: 2
           }
         ]
+      },
+      'GET /v1/id': () => {},
+      'POST /v1/shutdown': () => {},
+      'GET /v1/logs': (response: ServerResponse) => {
+        const { searchParams } = new URL(response.req.url!, 'http://localhost')
+        const line = searchParams.get('format') === 'json' ? '{"msg":"the record"}' : 'the line'
+        if (searchParams.get('follow') !== '1') {
+          response.end(JSON.stringify({ schema: 1, lines: [line] }))
+          return
+        }
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write(`data: ${line}\n\n`)
       },
       'GET /v1/why': { schema: 1, subject: '3', events: [EVENT] },
       'GET /v1/events': (response: ServerResponse) => {
@@ -180,6 +192,37 @@ describe('commands', function () {
     const { status, stderr } = await shoal(['wait', '--for', 'peers=2', '--timeout', '400ms'])
     assert.equal(status, 4)
     assert.match(stderr, /^timeout: waited for peers=2: 1 peers/)
+  })
+
+  it('wait ends at once with what time does not mend', async () => {
+    const home = await startFakeDaemon({})
+    rmSync(join(home.home, 'api-token'))
+    const missing = await shoal(['wait', '--for', 'peers=1', '--home', home.home, '--timeout', '10s'])
+    mkdirSync(join(home.home, 'api-token'))
+    const unreadable = await shoal(['wait', '--for', 'ready', '--home', home.home, '--timeout', '10s'])
+    await home.close()
+    assert.equal(missing.status, 5)
+    assert.match(missing.stderr, /^api_token_missing/)
+    assert.equal(unreadable.status, 5)
+    assert.match(unreadable.stderr, /^api_token_unreadable/)
+  })
+
+  it('--timeout ends with 4, whatever a command waits for', async () => {
+    for (const args of [['id'], ['events', '-f'], ['status', '--watch'], ['logs', '-f'], ['stop']]) {
+      const { status, stderr } = await shoal([...args, '--timeout', '400ms'])
+      assert.equal(status, 4, `${args}: ${stderr}`)
+      assert.match(stderr, /^timeout: .+\n {2}hint: give --timeout a longer time\n$/)
+    }
+  })
+
+  it('logs are lines, and with --json records, one a line', async () => {
+    assert.equal((await shoal(['logs'])).stdout, 'the line\n')
+    const { status, stdout } = await shoal(['logs', '--json'])
+    assert.equal(status, 0)
+    assert.deepEqual(JSON.parse(stdout), { msg: 'the record' })
+    const followed = await shoal(['logs', '-f', '--json'], child => child.kill('SIGINT'))
+    assert.equal(followed.status, 0)
+    assert.deepEqual(JSON.parse(followed.stdout), { msg: 'the record' })
   })
 })
 
