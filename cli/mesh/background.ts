@@ -1,6 +1,6 @@
 // A mesh that stays: `mesh up` starts it under the home, `mesh ls`, `mesh kill` and `mesh down` find it there again.
-import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
@@ -17,7 +17,8 @@ import { loadSpec } from './spec.ts'
 interface MeshFile {
   schema: 1
   network: string
-  nodes: { index: number; home: string; pid: number; peer: string }[]
+  /** `peer` is null until the node has said who it is. */
+  nodes: { index: number; home: string; pid: number; peer: string | null }[]
   run: string | null
 }
 
@@ -37,11 +38,16 @@ export async function meshUp(session: Session, flags: { nodes: number; run?: str
   const file: MeshFile = { schema: 1, network, nodes: [], run: null }
   const exit = (): void => processes.killAll()
   process.once('exit', exit)
+  // Whoever is killed while this runs leaves daemons behind: each is in the file from the moment that there is a process.
+  const note = (index: number, facts: { pid: number } | { peer: string }): void => {
+    const home = processes.home(index)
+    const before = file.nodes.find(node => node.index === index) ?? { index, home, pid: 0, peer: null }
+    file.nodes = [...file.nodes.filter(node => node.index !== index), { ...before, ...facts }].sort((a, b) => a.index - b.index)
+    writeMesh(session, file)
+  }
   const start = async (index: number, bootstrap: string[]): Promise<MeshNode> => {
-    const node = await processes.start(index, { bootstrap, signal })
-    const { pid } = await locateDaemon(processes.home(index), readIfThere)
-    file.nodes.push({ index, home: processes.home(index), pid, peer: node.peer })
-    file.nodes.sort((a, b) => a.index - b.index)
+    const node = await processes.start(index, { bootstrap, signal, onProcess: pid => note(index, { pid }) })
+    note(index, { peer: node.peer })
     output.progress(`node ${index}  ${node.peer}`)
     return node
   }
@@ -49,7 +55,7 @@ export async function meshUp(session: Session, flags: { nodes: number; run?: str
     const first = await start(1, [])
     const others = await Promise.all(Array.from({ length: flags.nodes - 1 }, (_, position) => start(position + 2, first.addresses)))
     if (flags.run !== undefined) file.run = await joinAll(session, [first, ...others], flags.run)
-    await writeFile(fileOf(session), `${JSON.stringify(file, null, 2)}\n`)
+    writeMesh(session, file)
   } catch (error) {
     await processes.close()
     await rm(folder, { recursive: true, force: true })
@@ -108,7 +114,7 @@ export async function meshList(session: Session): Promise<void> {
       ['NODE', 'PEER', 'PID', 'STATE', 'ROUND', 'LOSS', 'PEERS', 'HOME'],
       nodes.map(node => [
         node.index,
-        shortId(node.peer),
+        node.peer === null ? null : shortId(node.peer),
         node.alive ? node.pid : null,
         node.alive ? (node.state ?? 'up') : 'dead',
         node.round,
@@ -143,6 +149,13 @@ export async function meshDown(session: Session, { keep }: { keep: boolean }): P
   if (keep) await rm(fileOf(session), { force: true })
   else await rm(folderOf(session), { recursive: true, force: true })
   session.output.answer({ schema: 1, stopped: file.nodes.length, kept: keep }, () => `${file.nodes.length} nodes are down`)
+}
+
+/** At once, and whole or not at all: what comes next may be the end of this process. */
+function writeMesh(session: Session, file: MeshFile): void {
+  const path = fileOf(session)
+  writeFileSync(`${path}.new`, `${JSON.stringify(file, null, 2)}\n`)
+  renameSync(`${path}.new`, path)
 }
 
 async function readMesh(session: Session): Promise<MeshFile> {

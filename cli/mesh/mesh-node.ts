@@ -34,6 +34,8 @@ export interface StartOptions {
   bootstrap: string[]
   /** `phase@round`: the daemon stays in that phase from that round on until it is killed. */
   holdPhase?: string
+  /** Told at once of each process that is made for it. */
+  onProcess?: (pid: number) => void
   signal: AbortSignal
 }
 

@@ -151,7 +151,10 @@ export class Processes implements NodeStarter {
       const stdin = outlive ? 'ignore' : 'pipe'
       const child = spawn(process.execPath, [MAIN, 'daemon', ...flags], { stdio: [stdin, output, output], env, detached: true })
       this.#children.add(child)
-      if (child.pid !== undefined) this.#groups.add(child.pid)
+      if (child.pid !== undefined) {
+        this.#groups.add(child.pid)
+        options.onProcess?.(child.pid)
+      }
       return child
     } finally {
       closeSync(output)
