@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { theRun } from '../run-argument.ts'
+import { theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 
 export interface CheckpointFlags {
@@ -19,7 +19,7 @@ export async function withCheckpoint<Value>(
 ): Promise<Value> {
   if (from !== undefined) return await work(resolve(from))
   const client = await session.control()
-  const run = await theRun(client, word, session.signal)
+  const run = await theRunWithCheckpoints(client, word, session.signal)
   const folder = await mkdtemp(join(tmpdir(), 'shoal-checkpoint-'))
   try {
     const request = { run, directory: join(folder, 'checkpoint'), ...(round === undefined ? {} : { round }) }

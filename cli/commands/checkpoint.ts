@@ -5,7 +5,7 @@ import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { formatBytes, formatTable } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
-import { theRun } from '../run-argument.ts'
+import { theRunWithCheckpoints } from '../run-argument.ts'
 
 interface RoundFlag {
   round?: number
@@ -36,7 +36,7 @@ export function registerCheckpoint(program: Command): void {
     .action(
       action<RoundFlag>(async ({ output, control, signal }, { round }, word) => {
         const client = await control()
-        const run = await theRun(client, word, signal)
+        const run = await theRunWithCheckpoints(client, word, signal)
         const held = (await client.checkpoints({ signal })).checkpoints.filter(row => row.run === run).sort((a, b) => b.round - a.round)
         const found = round === undefined ? held[0] : held.find(row => row.round === round)
         if (found === undefined) {
@@ -62,7 +62,7 @@ export function registerCheckpoint(program: Command): void {
     .action(
       action<RoundFlag>(async ({ output, control, signal }, { round }, word) => {
         const client = await control()
-        const run = await theRun(client, word, signal)
+        const run = await theRunWithCheckpoints(client, word, signal)
         const answer = await client.fetchCheckpoint({ run, ...(round === undefined ? {} : { round }) }, { signal })
         const { checkpoint: row } = answer
         output.answer(answer, () => `round ${row.round}: anchor ${row.anchor}, ${formatBytes(row.bytes)}`)
@@ -74,7 +74,7 @@ export function registerCheckpoint(program: Command): void {
     .action(
       action<RoundFlag>(async ({ output, control, signal }, { round }, directory, word) => {
         const client = await control()
-        const run = await theRun(client, word, signal)
+        const run = await theRunWithCheckpoints(client, word, signal)
         const request = { run, directory: resolve(directory!), ...(round === undefined ? {} : { round }) }
         const answer = await client.exportCheckpoint(request, { signal })
         output.answer(answer, () => `round ${answer.round} is in ${answer.directory}: ${answer.files.join(', ')}`)

@@ -4,7 +4,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
-import type { StatusDocument } from '../../../protocols/control/index.ts'
+import { readIfThere } from '../../../cli/files.ts'
+import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
+import { connectControl, locateDaemon, type StatusDocument } from '../../../protocols/control/index.ts'
 import { type FakeDaemon, startFakeDaemon } from './fake-daemon.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
@@ -223,6 +225,29 @@ describe('commands', function () {
     const followed = await shoal(['logs', '-f', '--json'], child => child.kill('SIGINT'))
     assert.equal(followed.status, 0)
     assert.deepEqual(JSON.parse(followed.stdout), { msg: 'the record' })
+  })
+})
+
+describe('theRunWithCheckpoints()', function () {
+  this.timeout(20_000)
+  const FETCHED = `b${'d'.repeat(58)}`
+
+  it('takes the only run of which there is a checkpoint, on a node that has joined none', async () => {
+    const status = { ...RUN_STATUS, run: FETCHED, name: 'fetched', state: 'left' }
+    const daemon = await startFakeDaemon({
+      'GET /v1/runs': { schema: 1, runs: [] },
+      'GET /v1/checkpoints': { schema: 1, checkpoints: [{ run: FETCHED, round: 4, record: 'br', anchor: 'ba', bytes: 9 }] },
+      [`GET /v1/runs/${FETCHED}`]: { schema: 1, run: FETCHED, status, manifest: {} }
+    })
+    const control = connectControl(await locateDaemon(daemon.home, readIfThere))
+    const { signal } = new AbortController()
+    try {
+      for (const word of [undefined, 'fetched', '..dddddd']) assert.equal(await theRunWithCheckpoints(control, word, signal), FETCHED)
+      // It is not in that run, so it can neither leave nor pause it.
+      await assert.rejects(theRun(control, undefined, signal), { code: 'unknown_run' })
+    } finally {
+      await daemon.close()
+    }
   })
 })
 
