@@ -1,7 +1,7 @@
 // When a node closes the open round, whom it waits for, and when it proposes a rival to a record that left something out.
 import { knownAt, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
 import { isAdmitted, partOf } from './chain/validity.ts'
-import { closingOrder, holdersNeeded, listFor, turnsBefore } from './closing.ts'
+import { closingOrder, distinctAuthors, holdersNeeded, listFor, turnsBefore } from './closing.ts'
 import type { Part, RoundCommand } from './events.ts'
 import { isCounted, liveHolders, missingParts, type Open, type Placed, placedIn, type RoundsState, trainersOf, wakeAt } from './state.ts'
 
@@ -17,17 +17,13 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
   if (now >= deadlineAt) noteSilence(state, placed, out)
   reportWaiting(state, out)
   if (self === null || !isAdmitted(rules, self) || state.closing !== null) return
-  const needed = holdersNeeded(trainersOf(state).length)
-  const counted = placed.filter(({ open }) => isCounted(state, open, needed))
-  const authors = new Set(counted.map(({ open }) => open.contribution.peer))
-  const given = new Set(counted.filter(({ age }) => age === 0).map(({ open }) => open.contribution.peer))
-  if (authors.size < rules.quorum || (now < deadlineAt && !allIn(state, placed, given))) {
+  const list = closable(state)
+  if (list === null) {
     state.closableSince = null
     return
   }
   state.closableSince ??= now
-  const ranked = recentAuthors(head).includes(self)
-  if (!ranked && !authors.has(self)) return
+  if (!recentAuthors(head).includes(self) && !list.some(part => part.peer === self)) return
   const order = orderOf(state)
   // Whoever has closed already, with a record that cannot be had, has had its turn.
   const had = new Set(head.children.filter(child => child.status === 'invalid' || child.leftOut).map(child => child.closer))
@@ -37,10 +33,20 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
     wakeAt(state, dueAt)
     return
   }
-  const parts = counted.map(({ open, age }) => partOf(rules, open.cid, open.contribution, age))
-  const list = listFor(parts, peer => knownAt(state.tree, head, peer))
   state.closing = { parent: head.cid, rival: null, since: now }
   out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: list })
+}
+
+/** What a record of the open round would list now; null when it may not be closed yet. */
+export function closable(state: RoundsState): Part[] | null {
+  const { rules, head, now } = state
+  const placed = placedIn(state)
+  const needed = holdersNeeded(trainersOf(state).length)
+  const counted = placed.filter(({ open }) => isCounted(state, open, needed))
+  const parts = counted.map(({ open, age }) => partOf(rules, open.cid, open.contribution, age))
+  if (distinctAuthors(parts) < rules.quorum) return null
+  if (now < state.adoptedAt + rules.deadlineMs && !allIn(state, placed, freshAuthors(parts))) return null
+  return listFor(parts, peer => knownAt(state.tree, head, peer))
 }
 
 export function orderOf(state: RoundsState): string[] {
@@ -50,12 +56,21 @@ export function orderOf(state: RoundsState): string[] {
   return closingOrder(state.rules.run, state.head.round + 1, recentAuthors(state.head), others)
 }
 
-/** Is everything here that is worth waiting for? Live trainers' contributions, and announced ones of authors we know that may still come. */
+/** Is everything here that is worth waiting for? Live trainers' contributions, and announced ones of authors we know that may still come. Strangers, who cost nothing to make, are waited for a grace. */
 function allIn(state: RoundsState, placed: readonly Placed[], given: ReadonlySet<string>): boolean {
-  for (const peer of trainersOf(state)) {
-    if (given.has(peer) || state.silent.has(peer) || !isAdmitted(state.rules, peer)) continue
-    // Refused: nothing better will come from there.
-    if (state.refusals.size === 0 || !wasRefused(state, peer)) return false
+  const { head, now, rules } = state
+  const lacking = lackingTrainers(state, head, given)
+  // Before round 1 nobody was accepted yet.
+  const members = new Set(recentAuthors(head))
+  if (head.round === 0 ? lacking.length > 0 : lacking.some(peer => members.has(peer))) {
+    state.membersInSince = null
+    return false
+  }
+  state.membersInSince ??= now
+  const strangersUntil = state.membersInSince + rules.graceMs
+  if (lacking.length > 0 && now < strangersUntil) {
+    wakeAt(state, strangersUntil)
+    return false
   }
   for (const { open, age } of placed) {
     const { peer } = open.contribution
@@ -68,8 +83,24 @@ function allIn(state: RoundsState, placed: readonly Placed[], given: ReadonlySet
   return true
 }
 
-function wasRefused(state: RoundsState, peer: string): boolean {
-  for (const cid of state.byParent.get(state.head.cid) ?? []) {
+/** Live trainers who may still give to the round after `parent` and are not among those who gave: not the silent, and not who gave something that was refused, because nothing better will come from there. */
+export function lackingTrainers(state: RoundsState, parent: TreeRecord, given: ReadonlySet<string>): string[] {
+  return trainersOf(state).filter(
+    peer =>
+      !given.has(peer) &&
+      !state.silent.has(peer) &&
+      isAdmitted(state.rules, peer) &&
+      (state.refusals.size === 0 || !wasRefused(state, parent, peer))
+  )
+}
+
+/** Who gave for the round itself, not for the one before. */
+export function freshAuthors(parts: readonly Part[]): Set<string> {
+  return new Set(parts.filter(({ age }) => age === 0).map(({ peer }) => peer))
+}
+
+function wasRefused(state: RoundsState, parent: TreeRecord, peer: string): boolean {
+  for (const cid of state.byParent.get(parent.cid) ?? []) {
     const open = state.contributions.get(cid)!
     if (open.refused !== null && open.contribution.peer === peer) return true
   }

@@ -95,6 +95,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     computeMs: 0,
     closeRetryAt: 0,
     closableSince: null,
+    membersInSince: null,
     holdingChanged: true,
     announced: '',
     waitingReported: false,
@@ -225,6 +226,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   state.placed = null
   state.holdingChanged = true
   state.closableSince = null
+  state.membersInSince = null
   state.closeRetryAt = 0
   state.silenceChecked = false
   state.waitingReported = false

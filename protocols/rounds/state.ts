@@ -92,6 +92,8 @@ export interface RoundsState {
   closeRetryAt: number
   /** ms; when the open round could first be closed by somebody. */
   closableSince: number | null
+  /** ms; since when nothing is lacking of the live trainers who were accepted in recent rounds. */
+  membersInSince: number | null
   holdingChanged: boolean
   announced: string
   waitingReported: boolean

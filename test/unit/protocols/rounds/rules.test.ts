@@ -161,6 +161,28 @@ describe('closing a round', () => {
     assert.ok(!node.state.silent.has(THIRD))
   })
 
+  it('waits for strangers who say that they train for a grace, however many there are, and takes what they give in it', () => {
+    const first = closingOrder('run', 2, RULES.genesisPeers, [])[0]!
+    const { node } = full(first)
+    const record = recordOf(FIRST, ALL)
+    node.record('r1', record)
+    node.computed('r1', record)
+    node.live(RULES.genesisPeers.filter(peer => peer !== first))
+    node.live(['X', 'Y'])
+    node.held(RULES.genesisPeers, 2, 'r1')
+    node.holding(SECOND, ...RULES.genesisPeers.map(peer => nameOf(peer, 2)))
+    node.holding(FIRST, ...RULES.genesisPeers.map(peer => nameOf(peer, 2)))
+    node.at(2_000)
+    node.held(['X'], 2, 'r1')
+    node.live(['Z'])
+    assert.deepEqual(of(node.at(2_999), 'close'), [])
+    const [close] = of(node.at(3_000), 'close')
+    assert.deepEqual(
+      close!.contributions.map(({ cid }) => cid),
+      ['A2', 'B2', 'C2', 'X2']
+    )
+  })
+
   it('does not wait for those who only look on', () => {
     const node = new Node(FIRST)
     node.live([SECOND])
