@@ -1,5 +1,5 @@
 // Gets what a round needs from whoever has it: signed blocks, whole bodies, anchors. Everything is named by its hash, so anybody may send it.
-import { decodeBodyRoot, decodeStageIndex, fetchBody } from '../../protocols/bodies/index.ts'
+import { decodeBodyRoot, decodeStageIndex, fetchBody, listBodyBlocks } from '../../protocols/bodies/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { DaemonError } from '../errors.ts'
 
@@ -59,6 +59,14 @@ export class Fetcher {
         `Nobody reachable gave ${missing.length} blocks of body ${root} within ${options.timeoutMs} ms`
       )
     }
+  }
+
+  /** Whether every block of a body is here. */
+  async isWhole(root: string): Promise<boolean> {
+    const { blocks, missing } = await listBodyBlocks(root, cid => this.#blocks.get(cid))
+    if (missing.length > 0) return false
+    for (const cid of blocks) if (!(await this.#blocks.has(cid))) return false
+    return true
   }
 
   /** The stages of a body that is here, with their tensors and sizes. @throws DaemonError `block_unavailable` */

@@ -490,7 +490,8 @@ export class RunMember {
       this.#dispatch({
         type: 'closeFailed',
         round,
-        reason: isCodedError(error) && error.code === 'disk_full' ? 'disk_full' : 'close_failed'
+        reason: isCodedError(error) && error.code === 'disk_full' ? 'disk_full' : 'close_failed',
+        missing: await this.#missingBodies(contributions)
       })
     }
   }
@@ -503,7 +504,7 @@ export class RunMember {
       this.#dispatch({ type: 'recordComputed', cid, anchor })
     } catch (error) {
       this.#failed(`computing round ${record.round}`, error)
-      this.#dispatch({ type: 'recordUnavailable', cid })
+      this.#dispatch({ type: 'recordUnavailable', cid, missing: await this.#missingBodies(contributions) })
     }
   }
 
@@ -518,6 +519,17 @@ export class RunMember {
     )
     const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy.outer })
     return anchor
+  }
+
+  /** Which of these are not whole here, though the rules took them for held. */
+  async #missingBodies(parts: Part[]): Promise<string[]> {
+    const missing: string[] = []
+    for (const { cid } of parts) {
+      const bytes = await this.#c.blocks.get(cid)
+      const whole = bytes !== undefined && (await this.#c.fetcher.isWhole((await openContribution(bytes)).contribution.body))
+      if (!whole) missing.push(cid)
+    }
+    return missing
   }
 
   async #publish(cid: string): Promise<void> {
