@@ -75,6 +75,20 @@ export class Fetcher {
     return Promise.all(stages.map(async ({ name, index }) => ({ name, tensors: decodeStageIndex(await this.#here(index)).tensors })))
   }
 
+  /** The same after its indexes were fetched; its chunks are not. @throws DaemonError `block_unavailable`; ProtocolError for an index that is not one */
+  async layout(
+    root: string,
+    options: FetchOptions
+  ): Promise<{ name: string; tensors: { name: string; shape: number[]; size: number }[] }[]> {
+    const { stages } = decodeBodyRoot(await this.block(root, options))
+    await this.blocks(
+      stages.map(({ index }) => index),
+      options
+    )
+    const layout = await this.stages(root)
+    return layout.map(({ name, tensors }) => ({ name, tensors: tensors.map(({ name, shape, size }) => ({ name, shape, size })) }))
+  }
+
   /** Bytes of a body's tensors, 0 where its indexes are not here any more. */
   async bodyBytes(root: string): Promise<number> {
     const stages = await this.stages(root).catch(() => [])

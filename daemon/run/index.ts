@@ -13,7 +13,6 @@ import type {
   RunStatus
 } from '../../protocols/control/messages.ts'
 import type { PresenceChange, PresenceService } from '../../protocols/presence/index.ts'
-import { openRecord } from '../../protocols/rounds/index.ts'
 import { RoundsGossip } from '../../protocols/rounds/service.ts'
 import { SyncService } from '../../protocols/sync/index.ts'
 import { type Store, writeFileAtomic } from '../../storage/index.ts'
@@ -34,7 +33,9 @@ import { RunMember, trains } from './member.ts'
 import { Phases } from './phases.ts'
 import { Retention } from './retention.ts'
 import type { RunHost } from './run-host.ts'
+import { rulesOf } from './run-rules.ts'
 import { Seek } from './seek.ts'
+import { chooseTold, fetchAnchorLike, type ToldHead } from './told-heads.ts'
 
 /** How long a run that nobody here knows is looked for, in ms: a DHT query takes seconds, a stale provider record costs one dial timeout. */
 const FIND_TIMEOUT_MS = 30_000
@@ -269,7 +270,8 @@ class Runs implements RunHost {
     const within = this.#signal(signal)
     const { manifest } = await this.#manifest(run, within)
     const head = await this.#headOf(run, manifest, round, within)
-    await this.#fetcher.body(head.anchor, { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS })
+    const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
+    await fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options)
     await this.#bundles(run, manifest, within)
     await this.#c.store.records.table<Head>('heads').put(`${run}/${head.round}`, head, { sync: true })
     this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
@@ -491,25 +493,37 @@ class Runs implements RunHost {
   // ---- checkpoints
 
   async #headOf(run: string, manifest: Manifest, round: number | undefined, signal: AbortSignal): Promise<Head> {
-    const own = this.#joined.get(run)?.member.head
-    const heads = own !== undefined ? [{ head: own.record, round: own.round }] : await this.#headsOf(run, signal)
-    const newest = heads.sort((a, b) => b.round - a.round)[0]
-    if (newest === undefined) {
-      throw new DaemonError('no_peers', `No member of run ${run} told its head`, { hint: '`shoal peers` shows who is connected' })
-    }
-    let { head, round: at } = newest
-    for (; at > 0; at--) {
-      const bytes = await this.#fetcher.block(head, { from: this.#holders(run), signal, timeoutMs: FIND_TIMEOUT_MS })
-      const { record } = await openRecord(bytes)
-      if (record.run !== run) throw new DaemonError('unknown_round', `A peer named a record of another run as the head of ${run}`)
-      if (round === undefined || record.round === round) return { record: head, round: record.round, anchor: record.anchor }
-      head = record.parent
-    }
-    if (round === undefined || round === 0) return { record: run, round: 0, anchor: manifest.genesis.anchor }
+    const genesis = { record: run, round: 0, anchor: manifest.genesis.anchor }
+    if (round === 0) return genesis
+    const joined = this.#joined.get(run)
+    const chain = joined === undefined ? await this.#toldChain(run, manifest, signal) : [joined.member.head]
+    const newest = chain.at(-1) ?? genesis
+    if (round === undefined) return newest
+    const found = chain.find(head => head.round === round) ?? (await joined?.ledger.round(round))
+    if (found !== undefined) return { record: found.record, round: found.round, anchor: found.anchor }
     throw new DaemonError('unknown_round', `Run ${run} has no round ${round}; its newest is ${newest.round}`)
   }
 
-  async #headsOf(run: string, signal: AbortSignal): Promise<{ head: string; round: number }[]> {
+  async #toldChain(run: string, manifest: Manifest, signal: AbortSignal): Promise<Head[]> {
+    const told = await this.#headsOf(run, signal)
+    if (told.length === 0) {
+      throw new DaemonError('no_peers', `No member of run ${run} told its head`, { hint: '`shoal peers` shows who is connected' })
+    }
+    const chain = (peer: string, fromRound: number, limit: number, signal: AbortSignal) =>
+      this.#sync.chain(peer, run, fromRound, limit, { signal })
+    return chooseTold(
+      told,
+      rulesOf(run, manifest),
+      { run, blocks: this.#c.store.blocks, fetcher: this.#fetcher, chain },
+      {
+        ...{ from: this.#holders(run), signal, timeoutMs: FIND_TIMEOUT_MS },
+        onRefused: (peer, code, message) =>
+          this.#c.events.emit({ type: 'refused', run, peer, code, message: `its head was not taken: ${message}` })
+      }
+    )
+  }
+
+  async #headsOf(run: string, signal: AbortSignal): Promise<ToldHead[]> {
     await this.#find(run, signal)
     const peers = this.#holders(run)()
     return this.#sync.heads(run, peers, { signal })

@@ -1,0 +1,102 @@
+// What a node may believe that is not in a run: of the heads that others tell it, the one that the run's own rules choose, and an anchor of the size that the run's have.
+// A claim counts for nothing. Each head's chain is read back to the run's id, every record is checked as its members check it, and the choice among them is theirs.
+import { decodeBodyRoot } from '../../protocols/bodies/index.ts'
+import { type Contribution, createRounds, openContribution, type RunRules, viewOf } from '../../protocols/rounds/index.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { type ChainComponents, type ChainRecord, fetchChain } from './chains.ts'
+import type { Fetcher, FetchOptions } from './fetching.ts'
+import type { Head } from './ledger.ts'
+
+/** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
+const CHAIN_TIMEOUT_MS = 10 * 60_000
+
+export interface ToldHead {
+  peer: string
+  head: string
+}
+
+export interface ChooseOptions extends FetchOptions {
+  /** Told of each peer whose chain could not be had or goes wrong. */
+  onRefused: (peer: string, code: string, message: string) => void
+}
+
+/**
+ * The records of the chain that the rules choose among those told, oldest first; none where that is the genesis.
+ *
+ * @throws DaemonError `bad_chain` where no peer's chain leads back to the run by its rules
+ */
+export async function chooseTold(
+  told: readonly ToldHead[],
+  rules: RunRules,
+  components: ChainComponents,
+  { onRefused, ...options }: ChooseOptions
+): Promise<Head[]> {
+  const chains = await Promise.all(
+    told.map(async ({ peer, head }) => {
+      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(CHAIN_TIMEOUT_MS)])
+      const from = () => [...new Set([peer, ...options.from()])]
+      try {
+        return { peer, head, records: await fetchChain(head, () => false, components, { ...options, signal, from }) }
+      } catch (error) {
+        options.signal.throwIfAborted()
+        onRefused(peer, isCodedError(error) ? error.code : signal.aborted ? 'timeout' : 'internal', reasonOf(error))
+        return { peer, head, records: null }
+      }
+    })
+  )
+  const records = new Map<string, ChainRecord>()
+  for (const chain of chains) for (const record of chain.records ?? []) records.set(record.cid, record)
+  const ordered = [...records.values()].sort((a, b) => a.record.round - b.record.round)
+  const state = createRounds(rules, null, {
+    now: 0,
+    records: ordered.map(({ cid, record }) => ({ cid, record, ready: true })),
+    contributions: await contributionsOf(ordered, components, options)
+  })
+  const { head } = viewOf(state)
+  const chosen: Head[] = []
+  for (let at = records.get(head); at !== undefined; at = records.get(at.record.parent)) {
+    chosen.unshift({ record: at.cid, round: at.record.round, anchor: at.record.anchor })
+  }
+  if (chosen.length === 0 && !chains.some(({ head }) => head === rules.run)) {
+    throw new DaemonError(
+      'bad_chain',
+      `None of the heads that ${told.length} peers told of run ${rules.run} stands on records that its rules allow`,
+      {
+        hint: '`shoal events --type refused` says what was wrong with each'
+      }
+    )
+  }
+  return chosen
+}
+
+/** Those whose envelopes can be had: a record that lacks one is not taken, nor what stands on it. */
+async function contributionsOf(
+  records: readonly ChainRecord[],
+  { blocks, fetcher }: ChainComponents,
+  options: FetchOptions
+): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
+  const cids = [...new Set(records.flatMap(({ record }) => record.contributions))]
+  if (cids.length > 0) await fetcher.blocks(cids, options)
+  const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
+  for (const cid of cids) {
+    const bytes = await blocks.get(cid)
+    const opened = bytes === undefined ? null : await openContribution(bytes).catch(() => null)
+    if (opened !== null) contributions.push({ cid, contribution: opened.contribution, held: false })
+  }
+  return contributions
+}
+
+/**
+ * Fetches an anchor that has the stages, tensors and sizes of the run's first: outer state is in that, too. Its chunks are asked for when that is known.
+ *
+ * @throws DaemonError `bad_anchor`, `block_unavailable`
+ */
+export async function fetchAnchorLike(genesis: string, anchor: string, fetcher: Fetcher, options: FetchOptions): Promise<void> {
+  const refusal = new DaemonError('bad_anchor', `The anchor ${anchor} has other tensors than the run's first`)
+  const first = await fetcher.layout(genesis, options)
+  // Its root before its indexes: there may be thousands of them.
+  const { stages } = decodeBodyRoot(await fetcher.block(anchor, options))
+  if (stages.map(({ name }) => name).join('\n') !== first.map(({ name }) => name).join('\n')) throw refusal
+  if (JSON.stringify(await fetcher.layout(anchor, options)) !== JSON.stringify(first)) throw refusal
+  await fetcher.body(anchor, options)
+}
