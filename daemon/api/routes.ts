@@ -87,7 +87,7 @@ async function statusOfRun(runs: RunHost, run: string): Promise<{ status: RunSta
   return { status: (await runs.inspect(run)).status }
 }
 
-const action = (name: 'leave' | 'pause' | 'resume'): Route => ({
+const action = (name: 'pause' | 'resume'): Route => ({
   method: 'POST',
   path: `/v1/runs/:run/${name}`,
   async handle({ params }, { runs }) {
@@ -154,7 +154,11 @@ export const ROUTES: readonly Route[] = [
       return statusOfRun(runs, run)
     }
   },
-  action('leave'),
+  {
+    method: 'POST',
+    path: '/v1/runs/:run/leave',
+    handle: async ({ params }, { runs }) => ({ status: await runs.leave(runOf(runs, params.run!)) })
+  },
   action('pause'),
   action('resume'),
   {

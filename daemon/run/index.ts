@@ -43,6 +43,8 @@ const FIND_TIMEOUT_MS = 30_000
 const FIND_AGAIN_MS = 15_000
 /** How long a whole anchor or corpus may take to fetch, in ms; a fetch that broke off goes on where it stood. */
 const BULK_TIMEOUT_MS = 30 * 60_000
+/** What is said of a run that is known here and not joined. */
+const NOT_IN_IT = 'this node is not in it'
 /** What a trainer holds for each parameter: local, base, two moments, gradient, and as much again for what the graph computes in between. */
 const MEMORY_PER_PARAMETER = 8
 /** What a trainer holds before any parameter, bytes. */
@@ -86,8 +88,10 @@ class Runs implements RunHost {
   readonly #others = new Map<string, { name: string; state: RunStatus['state']; reason: string | null }>()
   /** Runs that are looked for until somebody has them. */
   readonly #seeks = new Map<string, Seek>()
-  /** Joins under way, so that no run is joined twice at once. */
-  readonly #joining = new Map<string, Promise<void>>()
+  /** What is done to a run is done one after the other, by run: settles with the last of it. */
+  readonly #turns = new Map<string, Promise<void>>()
+  /** Joins that wait or are under way, to be given up where the run is left. */
+  readonly #joins = new Map<string, Set<AbortController>>()
   readonly #stopping = new AbortController()
   #finder: NodeJS.Timeout | null = null
   #stopListening: (() => void) | null = null
@@ -121,12 +125,7 @@ class Runs implements RunHost {
       void this.#findMembers()
       void this.#damaged.repair()
     }, FIND_AGAIN_MS)
-    for await (const [run, membership] of this.#memberships().entries()) {
-      await this.#open(membership).catch((error: unknown) => {
-        this.#others.set(run, { name: run, state: 'failed', reason: reasonOf(error) })
-        this.#c.events.emit({ type: 'run', run, code: codeOf(error), message: `the run could not be taken up: ${reasonOf(error)}` })
-      })
-    }
+    for await (const [, membership] of this.#memberships().entries()) await this.#takeUp(membership)
     void this.#findMembers()
   }
 
@@ -135,7 +134,7 @@ class Runs implements RunHost {
     if (this.#finder !== null) clearInterval(this.#finder)
     this.#stopListening?.()
     for (const seek of this.#seeks.values()) seek.stop()
-    await Promise.allSettled(this.#joining.values())
+    await Promise.all(this.#turns.values())
     await Promise.all([...this.#joined.values()].map(({ member }) => member.stop()))
     for (const { gossip } of this.#joined.values()) gossip.stop()
     this.#joined.clear()
@@ -153,10 +152,19 @@ class Runs implements RunHost {
   }
 
   async join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void> {
-    while (this.#joining.has(run)) await this.#joining.get(run)?.catch(() => {})
-    const joining = this.#join(run, options).finally(() => this.#joining.delete(run))
-    this.#joining.set(run, joining)
-    await joining
+    const left = new AbortController()
+    const joins = this.#joins.get(run) ?? new Set()
+    this.#joins.set(run, joins.add(left))
+    const signal = options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal])
+    try {
+      await this.#inTurn(run, () => this.#join(run, options, signal))
+    } catch (error) {
+      left.signal.throwIfAborted()
+      throw error
+    } finally {
+      joins.delete(left)
+      if (joins.size === 0) this.#joins.delete(run)
+    }
   }
 
   async seek(run: string, options: JoinRunRequest): Promise<void> {
@@ -171,11 +179,12 @@ class Runs implements RunHost {
     try {
       await seek.run()
     } finally {
-      this.#seeks.delete(run)
+      this.#forgetSeek(run, seek)
     }
   }
 
-  async #join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void> {
+  async #join(run: string, options: JoinRunRequest, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
     if (this.#joined.has(run))
       throw new DaemonError('already_joined', `This node is in run ${run} already`, { hint: 'Leave it first to change how it takes part' })
     const { engine, threads } = this.#c.defaults
@@ -188,47 +197,131 @@ class Runs implements RunHost {
       threads: options.threads ?? threads,
       joinedAt: new Date().toISOString()
     }
-    this.#others.set(run, { name: run, state: 'joining', reason: this.#seeks.get(run)?.reason ?? null })
+    const memberships = this.#memberships()
+    const before = await memberships.get(run)
+    const shown = this.#others.get(run)
+    let isNoted = false
+    this.#others.set(run, { name: shown?.name ?? run, state: 'joining', reason: this.#seeks.get(run)?.reason ?? null })
     try {
-      await this.#open(membership, options.signal)
-      await this.#memberships().put(run, membership, { sync: true })
-      this.#c.events.emit({ type: 'run', run, message: `joined run ${this.#joined.get(run)!.manifest.name}` })
-    } finally {
+      // Before anything runs: a run that trains and is gone after a restart would be worse than none.
+      await this.#open(membership, signal, async () => {
+        await memberships.put(run, membership, { sync: true })
+        isNoted = true
+      })
+    } catch (error) {
       this.#others.delete(run)
+      if (shown !== undefined) this.#others.set(run, shown)
+      if (!isNoted) throw error
+      const takenBack = before === undefined ? memberships.delete(run, { sync: true }) : memberships.put(run, before, { sync: true })
+      await takenBack.catch((failure: unknown) => {
+        const message = `the join that failed could not be taken back, so the next start tries it again: ${reasonOf(failure)}`
+        this.#c.events.emit({ type: 'run', run, code: codeOf(failure), message })
+      })
+      throw error
+    }
+    // One that was looked for is found.
+    this.#seeks.get(run)?.stop()
+    this.#c.events.emit({ type: 'run', run, message: `joined run ${this.#joined.get(run)!.manifest.name}` })
+    void this.#findMembers()
+  }
+
+  /** Opens a run that was joined before, and where that fails again and again. Resolves after the first try. */
+  #takeUp(membership: Membership): Promise<void> {
+    const { run } = membership
+    if (this.#stopping.signal.aborted) return Promise.resolve()
+    return new Promise(tried => {
+      const seek = new Seek({
+        join: ({ signal }) => this.#inTurn(run, () => this.#reopen(membership, signal)).finally(tried),
+        // It was joined once: whatever keeps it out now, a text on a disk that is not there or a block that nobody has, may be mended.
+        passes: () => true,
+        onWaiting: ({ code, message }) => {
+          this.#c.events.emit({ type: 'run', run, code, message: `the run could not be taken up, and is tried again: ${message}` })
+        }
+      })
+      this.#seeks.set(run, seek)
+      void seek.run().finally(() => this.#forgetSeek(run, seek))
+    })
+  }
+
+  async #reopen(membership: Membership, signal: AbortSignal): Promise<void> {
+    const { run } = membership
+    if (signal.aborted || this.#joined.has(run)) return
+    try {
+      await this.#open(membership, signal)
+    } catch (error) {
+      if (!signal.aborted) this.#others.set(run, { name: this.#others.get(run)?.name ?? run, state: 'failed', reason: reasonOf(error) })
+      throw error
     }
     void this.#findMembers()
   }
 
-  async leave(run: string): Promise<void> {
+  #forgetSeek(run: string, seek: Seek): void {
+    if (this.#seeks.get(run) === seek) this.#seeks.delete(run)
+  }
+
+  /** Runs a task after all that was asked of this run before it. */
+  #inTurn<T>(run: string, task: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(run) ?? Promise.resolve()).then(task)
+    const settled: Promise<void> = turn.then(
+      () => {},
+      () => {}
+    )
+    this.#turns.set(run, settled)
+    void settled.then(() => {
+      if (this.#turns.get(run) === settled) this.#turns.delete(run)
+    })
+    return turn
+  }
+
+  async leave(run: string): Promise<RunStatus> {
     const seek = this.#seeks.get(run)
-    if (seek !== undefined) {
-      seek.stop()
-      await this.#joining.get(run)?.catch(() => {})
-      this.#seeks.delete(run)
-      if (!this.#joined.has(run)) return
+    const joins = this.#joins.get(run)
+    // What is under way ends first, and it ends now.
+    seek?.stop()
+    for (const join of joins ?? []) join.abort(new DaemonError('not_joined', `Run ${run} was left while it was being joined`))
+    return this.#inTurn(run, () => this.#leave(run, seek !== undefined || joins !== undefined))
+  }
+
+  async #leave(run: string, wasUnderWay: boolean): Promise<RunStatus> {
+    const joined = this.#joined.get(run)
+    const memberships = this.#memberships()
+    const isMember = (await memberships.get(run)) !== undefined
+    if (joined === undefined && !isMember && !wasUnderWay) {
+      throw new DaemonError('not_joined', `This node is not in run ${run}`, { hint: '`shoal run ls` lists the runs that it is in' })
     }
-    const { member, gossip } = this.#known(run)
-    this.#joined.delete(run)
-    await member.stop()
-    gossip.stop()
-    this.#c.presence.removeRun(run)
-    this.#c.node.stopProviding(run)
-    await this.#memberships().delete(run, { sync: true })
+    const name = joined?.manifest.name ?? this.#others.get(run)?.name ?? run
+    // First what a restart reads: where the disk refuses this, nothing has changed.
+    if (isMember) await memberships.delete(run, { sync: true })
+    this.#others.delete(run)
+    if (joined !== undefined) {
+      this.#joined.delete(run)
+      await joined.member.stop()
+      joined.gossip.stop()
+      this.#c.presence.removeRun(run)
+      this.#c.node.stopProviding(run)
+    }
     this.#c.events.emit({ type: 'run', run, message: 'left the run' })
+    return emptyStatus(run, { name, state: 'left', reason: NOT_IN_IT })
   }
 
   async pause(run: string): Promise<void> {
-    const { member, membership } = this.#known(run)
-    membership.paused = true
-    await this.#memberships().put(run, membership, { sync: true })
-    member.pause('paused by the operator')
+    await this.#inTurn(run, async () => {
+      await this.#setPaused(run, true)
+      this.#known(run).member.pause('paused by the operator')
+    })
   }
 
   async resume(run: string): Promise<void> {
-    const { member, membership } = this.#known(run)
-    membership.paused = false
-    await this.#memberships().put(run, membership, { sync: true })
-    member.resume()
+    await this.#inTurn(run, async () => {
+      await this.#setPaused(run, false)
+      this.#known(run).member.resume()
+    })
+  }
+
+  async #setPaused(run: string, paused: boolean): Promise<void> {
+    const { membership } = this.#known(run)
+    await this.#memberships().put(run, { ...membership, paused }, { sync: true })
+    membership.paused = paused
   }
 
   list(): RunStatus[] {
@@ -246,7 +339,8 @@ class Runs implements RunHost {
     const bytes = await this.#c.store.blocks.get(run)
     if (bytes === undefined) throw unknownRun(run)
     const { manifest } = await openManifest(bytes)
-    return { manifest, status: emptyStatus(run, { name: manifest.name, state: 'left', reason: 'this node is not in it' }) }
+    const known = this.list().find(row => row.run === run)
+    return { manifest, status: known ?? emptyStatus(run, { name: manifest.name, state: 'left', reason: NOT_IN_IT }) }
   }
 
   async rounds(run: string, limit: number): Promise<RoundRow[]> {
@@ -326,11 +420,15 @@ class Runs implements RunHost {
 
   // ---- joining
 
-  async #open(membership: Membership, signal?: AbortSignal): Promise<void> {
+  /** @param commit called when all is here that a member needs, before it begins */
+  async #open(membership: Membership, signal: AbortSignal, commit: () => Promise<void> = async () => {}): Promise<void> {
     const { run } = membership
     const within = this.#signal(signal)
     const { manifest } = await this.#manifest(run, within)
-    this.#others.set(run, { name: manifest.name, state: 'joining', reason: 'fetching the genesis and the tokenizer' })
+    const shown = this.#others.get(run)
+    const joining = { state: 'joining', reason: 'fetching the genesis and the tokenizer' } as const
+    // One that failed is in failure until it is open: it may be tried every minute.
+    this.#others.set(run, { ...(shown?.state === 'failed' ? shown : joining), name: manifest.name })
     if (membership.train) this.#checkJoin(manifest, membership)
     const genesis = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
     await this.#fetcher.body(manifest.genesis.anchor, genesis)
@@ -348,6 +446,8 @@ class Runs implements RunHost {
     const ledger = new Ledger(store, run)
     const retention = new Retention(store.blocks, manifest.genesis.anchor)
     const gossip = new RoundsGossip({ node }, { network: node.network, run })
+    within.throwIfAborted()
+    await commit()
     const member = await RunMember.open({
       run,
       self: node.peer,
@@ -377,14 +477,19 @@ class Runs implements RunHost {
       chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
       retention
     })
+    try {
+      gossip.start({
+        onContribution: (cid, bytes, contribution) => member.heardContribution(cid, bytes, contribution),
+        onRecord: (cid, bytes, record) => member.heardRecord(cid, bytes, record),
+        onHolding: (peer, contributions) => member.heardHolding(peer, contributions),
+        onRefused: (peer, code) => events.emit({ type: 'refused', run, peer, code, message: `a message of ${peer} was refused: ${code}` })
+      })
+    } catch (error) {
+      await member.stop()
+      throw error
+    }
     this.#joined.set(run, { manifest, membership, member, gossip, ledger })
     this.#others.delete(run)
-    gossip.start({
-      onContribution: (cid, bytes, contribution) => member.heardContribution(cid, bytes, contribution),
-      onRecord: (cid, bytes, record) => member.heardRecord(cid, bytes, record),
-      onHolding: (peer, contributions) => member.heardHolding(peer, contributions),
-      onRefused: (peer, code) => events.emit({ type: 'refused', run, peer, code, message: `a message of ${peer} was refused: ${code}` })
-    })
     for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
     node.provide(run)
   }
@@ -492,6 +597,7 @@ class Runs implements RunHost {
 
   // ---- checkpoints
 
+  /** A round's anchor as the run has it: of a run that we are in from our own disk, of another one by what its rules make of others' words. */
   async #headOf(run: string, manifest: Manifest, round: number | undefined, signal: AbortSignal): Promise<Head> {
     const genesis = { record: run, round: 0, anchor: manifest.genesis.anchor }
     if (round === 0) return genesis
@@ -573,8 +679,12 @@ class Runs implements RunHost {
 
   #known(run: string): Joined {
     const joined = this.#joined.get(run)
-    if (joined === undefined) throw new DaemonError('not_joined', `This node is not in run ${run}`, { hint: `shoal run join ${run}` })
-    return joined
+    if (joined !== undefined) return joined
+    const reason = this.#others.get(run)?.reason ?? this.#seeks.get(run)?.reason
+    if (reason != null) {
+      throw new DaemonError('not_joined', `Run ${run} is not taken up yet: ${reason}`, { hint: `Give it up with: shoal run leave ${run}` })
+    }
+    throw new DaemonError('not_joined', `This node is not in run ${run}`, { hint: `shoal run join ${run}` })
   }
 
   #memberships() {

@@ -11,7 +11,7 @@ import type { Manifest } from '../manifest.ts'
 
 /** Keeps this node's runs: creates, joins, trains, closes rounds. Every method throws an error with a stable code. */
 export interface RunHost {
-  /** Takes up the runs that were joined when the daemon last stopped. */
+  /** Takes up the runs that were joined when the daemon last stopped; one that fails is tried again for as long as the daemon runs. */
   start(): Promise<void>
   /** Stops trainers and leaves nothing behind that a start would not find. */
   stop(): Promise<void>
@@ -21,8 +21,8 @@ export interface RunHost {
   join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void>
   /** Joins as soon as somebody has the run, however long that takes; `list` shows it as joining, with the reason. Rejects with what time does not mend. */
   seek(run: string, options: JoinRunRequest): Promise<void>
-  /** Ends a search for it, too. */
-  leave(run: string): Promise<void>
+  /** Gives up a search for it or a join of it, too, and a run that could not be taken up. Answers how it stands now. */
+  leave(run: string): Promise<RunStatus>
   pause(run: string): Promise<void>
   resume(run: string): Promise<void>
   list(): RunStatus[]

@@ -21,6 +21,8 @@ const PASSING: ReadonlySet<string> = new Set([
 export interface SeekOptions {
   /** One try. */
   join: (options: { signal: AbortSignal }) => Promise<void>
+  /** Whether a failure of this code may pass. @default those that lie in who is here now and what the machine has to spare */
+  passes?: (code: string) => boolean
   /** Told of a failure that may pass, once for each code in a row. */
   onWaiting: (reason: { code: string; message: string }) => void
   /** @default SEEK_FIRST_MS */
@@ -58,7 +60,7 @@ export class Seek {
         if (signal.aborted) return
         const code = isCodedError(error) ? error.code : 'internal'
         if (code === 'already_joined') return
-        if (!PASSING.has(code)) throw error
+        if (!(this.#options.passes?.(code) ?? PASSING.has(code))) throw error
         const isNews = this.#reason?.code !== code
         this.#reason = { code, message: reasonOf(error) }
         if (isNews) this.#options.onWaiting(this.#reason)

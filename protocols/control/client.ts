@@ -149,8 +149,9 @@ export class ControlClient {
     return this.#post(`/v1/runs/${encodeURIComponent(run)}/join`, request, { timeoutMs: 0, ...options })
   }
 
+  /** Waits for the trainer to save, so it has no time limit of its own. */
   leaveRun(run: string, options?: CallOptions): Promise<RunActionDocument> {
-    return this.#post(`/v1/runs/${encodeURIComponent(run)}/leave`, {}, options)
+    return this.#post(`/v1/runs/${encodeURIComponent(run)}/leave`, {}, { timeoutMs: 0, ...options })
   }
 
   pauseRun(run: string, options?: CallOptions): Promise<RunActionDocument> {

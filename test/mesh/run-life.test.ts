@@ -1,0 +1,143 @@
+// Runs that are joined, left and taken up again by real daemons, also where something goes wrong on the way.
+import assert from 'node:assert/strict'
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '../../daemon/config.ts'
+import { Daemon, type DaemonOptions } from '../../daemon/daemon.ts'
+import { openRunHost } from '../../daemon/run/index.ts'
+import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
+import { StorageError, type Store } from '../../storage/index.ts'
+
+const SPEC = {
+  name: 'life',
+  model: { family: 'gpt2', layers: 1, width: 32, heads: 2, context: 32, biases: false },
+  tokenizer: { kind: 'bytes' },
+  data: { corpus: 'sotu' },
+  strategy: { innerSteps: 5, quorum: 1 },
+  optimizer: { learningRate: 5e-3, batch: 4 }
+}
+
+describe('the life of a run', function () {
+  this.timeout(120_000)
+  let root: string
+  let daemons: Daemon[]
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'shoal-run-life-'))
+    daemons = []
+  })
+  afterEach(async () => {
+    await Promise.all(daemons.map(daemon => daemon.stop()))
+    await rm(root, { recursive: true })
+  })
+
+  const home = (name: string) => join(root, name)
+  const start = async (name: string, options: DaemonOptions = {}, flags: Record<string, unknown> = {}) => {
+    const daemon = await Daemon.start(
+      await loadConfig({ flags: { home: home(name), profile: 'test', logLevel: 'silent', threads: 1, ...flags } }),
+      options
+    )
+    daemons.push(daemon)
+    const read = async (path: string) => readFile(path, 'utf8').catch(() => undefined)
+    return { daemon, control: connectControl(await locateDaemon(home(name), read)) }
+  }
+  type Node = Awaited<ReturnType<typeof start>>
+  const stateOf = async ({ control }: Node) => (await control.runs()).runs[0]?.state
+  const until = async (condition: () => Promise<boolean>) => {
+    for (const limit = performance.now() + 30_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
+      assert.ok(performance.now() < limit, `not so in time: ${condition}`)
+  }
+
+  it('takes a run up when it can, after a start at which it could not, and lets go of one that it cannot', async () => {
+    const first = await start('a')
+    const { run } = await first.control.createRun({ spec: SPEC })
+    await first.control.joinRun(run, { train: false })
+    await first.daemon.stop()
+    // All blocks but the manifest are gone, and nobody else has them.
+    await cp(join(home('a'), 'blocks'), join(root, 'blocks'), { recursive: true })
+    const restore = () => cp(join(root, 'blocks'), join(home('a'), 'blocks'), { recursive: true })
+    const damage = async () => {
+      await rm(join(home('a'), 'blocks'), { recursive: true })
+      await cp(join(root, 'blocks'), join(home('a'), 'blocks'), {
+        recursive: true,
+        filter: path => !/[a-z2-7]{50,}/.test(path) || path.includes(run)
+      })
+    }
+    await damage()
+    const second = await start('a')
+    assert.equal(await stateOf(second), 'failed')
+    const { status } = await second.control.run(run)
+    assert.deepEqual([status.name, status.state], ['life', 'failed'])
+    await assert.rejects(second.control.pauseRun(run), { code: 'not_joined', message: /not taken up yet: Nobody reachable/ })
+    await restore()
+    await until(async () => (await stateOf(second)) === 'observing')
+    await second.daemon.stop()
+
+    await damage()
+    const third = await start('a')
+    assert.equal(await stateOf(third), 'failed')
+    assert.equal((await third.control.leaveRun(run)).status.state, 'left')
+    assert.deepEqual((await third.control.runs()).runs, [])
+    await assert.rejects(third.control.leaveRun(run), (error: { code: string; hint: string }) => {
+      assert.equal(error.code, 'not_joined')
+      assert.doesNotMatch(error.hint, /join/)
+      return true
+    })
+    await third.daemon.stop()
+    await restore()
+    assert.equal(await stateOf(await start('a')), undefined)
+  })
+
+  it('is out of a run that was left while it was being joined, whichever came first', async () => {
+    const author = await start('author')
+    const { run } = await author.control.createRun({ spec: SPEC })
+    const node = await start('b', {}, { bootstrap: author.daemon.ready.addresses })
+    await until(async () => (await node.control.peers()).peers.length > 0)
+    for (const waitMs of [0, 5, 50]) {
+      const joined = node.control.joinRun(run, { train: false }).then(
+        () => 'joined',
+        (error: { code: string }) => error.code
+      )
+      await new Promise(resolve => setTimeout(resolve, waitMs))
+      await node.control.leaveRun(run).catch((error: { code: string }) => assert.equal(error.code, 'not_joined'))
+      const outcome = await joined
+      assert.ok(['joined', 'not_joined'].includes(outcome), outcome)
+      // The leave may have come before the join did: then it had nothing to leave.
+      if ((await stateOf(node)) !== undefined) await node.control.leaveRun(run)
+      assert.equal(await stateOf(node), undefined)
+    }
+    await node.daemon.stop()
+    assert.equal(await stateOf(await start('b')), undefined)
+  })
+
+  it('has not joined where the disk does not take the membership', async () => {
+    const node = await start('c', { openRuns: components => openRunHost({ ...components, store: refusingMemberships(components.store) }) })
+    const { run } = await node.control.createRun({ spec: SPEC })
+    await assert.rejects(node.control.joinRun(run, { train: false }), { code: 'disk_full' })
+    assert.deepEqual((await node.control.runs()).runs, [])
+  })
+})
+
+/** The node's own store, but for writes to one table. */
+function refusingMemberships(store: Store): Store {
+  const refuse = () => Promise.reject(new StorageError('disk_full', 'could not write the membership: the disk is full'))
+  const { records } = store
+  return {
+    home: store.home,
+    blocks: store.blocks,
+    close: () => store.close(),
+    records: {
+      batch: (operations, options) => records.batch(operations, options),
+      table: name => {
+        const table = records.table<never>(name)
+        if (name !== 'runs') return table
+        return {
+          get: key => table.get(key),
+          delete: (key, options) => table.delete(key, options),
+          entries: range => table.entries(range),
+          put: refuse
+        }
+      }
+    }
+  }
+}
