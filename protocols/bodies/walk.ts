@@ -1,5 +1,6 @@
 // Walks a body from its root: which blocks it consists of, and fetching them level by level (root, stage indexes, chunks).
 import { ProtocolError } from '../errors.ts'
+import { INDEX_ALLOWANCE_BYTES, MAX_BODY_INDEX_BYTES, MAX_BODY_TENSORS, MAX_INDEX_BYTES } from './constants.ts'
 import { decodeBodyRoot, decodeStageIndex } from './messages.ts'
 
 /** Answers undefined for a block that is not here. */
@@ -41,10 +42,10 @@ export async function listBodyBlocks(
 }
 
 /**
- * Fetches a body in three round trips, each of all its blocks at once. Blocks that are here already cost nothing (fetch skips them), so a
- * fetch that broke off goes on where it stood.
+ * Fetches a body in three round trips, each of all its blocks at once; more where its stages are so many that their indexes may not be asked for in one.
+ * Blocks that are here already cost nothing (fetch skips them), so a fetch that broke off goes on where it stood.
  *
- * @param totalBytesMax what the body may weigh, chunks only; a larger one is refused before its chunks are asked for
+ * @param totalBytesMax what the body may weigh; a larger one is refused before its chunks are asked for, and before indexes are that go beyond it
  * @throws ProtocolError bad_message | message_too_large
  */
 export async function fetchBody(
@@ -55,23 +56,65 @@ export async function fetchBody(
   const first = await fetch([root])
   if (first.missing.length > 0) return first
   const stages = wanted(await here(root, get), options)
-  const second = await fetch(stages.map(stage => stage.index))
-  if (second.missing.length > 0) return second
+  const weight = new Weight(root, options.totalBytesMax ?? Number.POSITIVE_INFINITY)
   const chunks = new Set<string>()
-  let bytes = 0
-  for (const stage of stages) {
-    for (const tensor of decodeStageIndex(await here(stage.index, get)).tensors) {
-      bytes += tensor.size
-      for (const chunk of tensor.chunks) chunks.add(chunk)
+  for (let from = 0; from < stages.length; ) {
+    const some = stages.slice(from, from + weight.indexesLeft)
+    from += some.length
+    const { missing } = await fetch(some.map(stage => stage.index))
+    if (missing.length > 0) return { missing }
+    for (const stage of some) {
+      const bytes = await here(stage.index, get)
+      weight.addIndex(bytes.length)
+      for (const tensor of decodeStageIndex(bytes).tensors) {
+        weight.addTensor(tensor.size)
+        for (const chunk of tensor.chunks) chunks.add(chunk)
+      }
     }
   }
-  if (bytes > (options.totalBytesMax ?? Number.POSITIVE_INFINITY)) {
+  return await fetch([...chunks])
+}
+
+/** What a body has turned out to weigh so far. Its methods throw ProtocolError message_too_large as soon as that is too much. */
+class Weight {
+  readonly #root: string
+  readonly #totalBytesMax: number
+  readonly #indexBytesMax: number
+  #indexBytes = 0
+  #bytes = 0
+  #tensors = 0
+
+  constructor(root: string, totalBytesMax: number) {
+    this.#root = root
+    this.#totalBytesMax = totalBytesMax
+    this.#indexBytesMax = Math.min(MAX_BODY_INDEX_BYTES, INDEX_ALLOWANCE_BYTES + totalBytesMax)
+  }
+
+  /** How many more indexes may be asked for, were each as large as may be; always one. */
+  get indexesLeft(): number {
+    return Math.max(1, Math.floor((this.#indexBytesMax - this.#indexBytes) / MAX_INDEX_BYTES))
+  }
+
+  /** An index that many stages share counts for each: it is read as often. */
+  addIndex(bytes: number): void {
+    this.#indexBytes += bytes
+    this.#check(this.#indexBytes, this.#indexBytesMax, 'bytes of indexes')
+  }
+
+  addTensor(bytes: number): void {
+    this.#tensors += 1
+    this.#bytes += bytes
+    this.#check(this.#tensors, MAX_BODY_TENSORS, 'tensors')
+    this.#check(this.#bytes, this.#totalBytesMax, 'bytes')
+  }
+
+  #check(count: number, limit: number, what: string): void {
+    if (count <= limit) return
     throw new ProtocolError(
       'message_too_large',
-      `cannot fetch body ${root} of ${bytes} bytes: at most ${options.totalBytesMax} are allowed`
+      `cannot fetch body ${this.#root} of ${count} ${what} or more: at most ${limit} are allowed`
     )
   }
-  return await fetch([...chunks])
 }
 
 function wanted(rootBytes: Uint8Array, { stages }: WalkOptions) {

@@ -56,4 +56,25 @@ describe('walking a body', () => {
     await assert.rejects(fetchBody(body.root, store, { totalBytesMax: 109 }), { code: 'message_too_large' })
     assert.equal(store.asked.length, 2)
   })
+
+  it('stops asking for indexes when they outweigh what the body may weigh', async () => {
+    // Tensors of no bytes and long names: about 900 KiB of index a stage, and nothing to fetch.
+    const stages = Array.from({ length: 40 }, (_, stage) => ({
+      name: `s${stage}`,
+      tensors: Array.from({ length: 3300 }, (_, n) => ({ name: `${stage}-${n}-`.padEnd(250, 'x'), shape: [0], bytes: new Uint8Array(0) }))
+    }))
+    const heavy = encodeBody(stages)
+    const blocks = new Map(heavy.blocks.map(block => [block.cid, block.bytes]))
+    const asked: string[] = []
+    const fetch = async (cids: string[]) => {
+      asked.push(...cids)
+      return { missing: [] }
+    }
+    await assert.rejects(fetchBody(heavy.root, { get: async cid => blocks.get(cid), fetch }, { totalBytesMax: 1000 }), {
+      code: 'message_too_large'
+    })
+    assert.ok(asked.length < 25, `asked for ${asked.length} of 41 indexes`)
+    const tooMany = fetchBody(heavy.root, { get: async cid => blocks.get(cid), fetch })
+    await assert.rejects(tooMany, /131073 tensors or more/)
+  })
 })
