@@ -11,13 +11,18 @@ export interface TrafficCounter {
 /** Frames over `stream`; each is at most MAX_FRAME_BYTES, else the stream breaks. */
 export function frameStream(stream: Stream, traffic: TrafficCounter): FrameStream {
   let heardMs = performance.now()
-  stream.addEventListener('message', () => {
+  let heardBytes = 0
+  stream.addEventListener('message', ({ data }) => {
     heardMs = performance.now()
+    heardBytes += data.byteLength
   })
   const frames = lpStream(stream, { maxDataLength: MAX_FRAME_BYTES })
   return {
     get heardMs() {
       return heardMs
+    },
+    get heardBytes() {
+      return heardBytes
     },
     async read(options) {
       try {

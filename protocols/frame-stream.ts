@@ -5,6 +5,8 @@
 export interface FrameStream {
   /** When bytes last came, those of an unfinished frame too: ms of performance.now(). A slow peer is not a silent one. */
   readonly heardMs: number
+  /** Bytes that came so far, those of an unfinished frame too. */
+  readonly heardBytes: number
   /** The next frame, or null when the peer has ended its side cleanly between two frames. Rejects when the stream broke or `signal` fired. */
   read(options?: { signal?: AbortSignal }): Promise<Uint8Array | null>
   /** Resolves when the frames were handed over and more may be sent; it waits for a slow peer. */

@@ -21,8 +21,16 @@ export const FIRST_WANTS = 16
 export const MAX_OWED_WANTS = 512
 /** Holders asked at once in one fetch. */
 export const MAX_HOLDERS = 8
-/** Milliseconds a holder may send no byte while it owes us a block, dialling included; then its blocks go to others. */
+/** Milliseconds a holder may send less than MIN_BYTES_PER_SECOND while it owes us a block, dialling included; then its blocks go to others. */
 export const STALL_MS = 5_000
+/** Bytes a second below which a holder counts as silent: a block would take it a quarter of an hour. Eight holders behind one line of 64 kb/s are just above it. */
+export const MIN_BYTES_PER_SECOND = 1024
+/** Times a holder may stall or break off in one fetch: on a busy machine the only one who has a body may be silent for a while, and be well. */
+export const MAX_BREAKS = 3
+/** Bytes a second above which a holder keeps its place though others wait for one: 16 seconds for a block. */
+export const KEEP_BYTES_PER_SECOND = 64 * 1024
+/** Streams to one peer at once, all fetches together. Of 40 bodies fetched at once from 40 peers, eight holders each, every peer has eight on average. */
+export const MAX_STREAMS_PER_PEER = 16
 /** Milliseconds after which a holder with nothing to do is asked for what those who lag still owe. */
 export const IMPATIENCE_MS = 1_000
 /** A holder lags that sends nothing for IMPATIENCE_MS, or takes this many times as long for a block as the one who has nothing to do: asking twice where all are slow would halve what gets through. */
@@ -31,6 +39,12 @@ export const LAGGING_FACTOR = 4
 export const HOLDERS_POLL_MS = 250
 /** Milliseconds for which a peer that sent wrong bytes is asked last. */
 export const LIAR_MS = 60_000
+/** Milliseconds for which a peer that held up a place in a fetch is asked after those who did not. */
+export const SLOW_MS = 60_000
+/** Milliseconds for which a peer that gave blocks is asked before those we do not know. */
+export const GOOD_MS = 5 * 60_000
+/** Peers of whom we remember how they behaved; ids cost nothing, so their number says nothing about the mesh. */
+export const MAX_STANDINGS = 1024
 /** Milliseconds an idle stream is kept for the next fetch from the same peer. */
 export const IDLE_STREAM_MS = 5_000
 /** Milliseconds after which the answering side ends a stream on which nothing moves. */

@@ -1,8 +1,17 @@
 // One fetch: a worker a holder, all drawing on the same wants, until every block is here or nobody is left to ask.
 import { ProtocolError } from '../errors.ts'
-import { HOLDERS_POLL_MS, IMPATIENCE_MS, LAGGING_FACTOR, MAX_HOLDERS } from './constants.ts'
+import {
+  HOLDERS_POLL_MS,
+  IMPATIENCE_MS,
+  KEEP_BYTES_PER_SECOND,
+  LAGGING_FACTOR,
+  MAX_BREAKS,
+  MAX_HOLDERS,
+  MIN_BYTES_PER_SECOND
+} from './constants.ts'
 import type { Answer, HolderStream } from './holder-stream.ts'
 import { Patience } from './patience.ts'
+import type { Standings } from './standings.ts'
 import { Wants } from './wants.ts'
 
 /** How a holder failed us; told, not thrown: the fetch goes on with others. */
@@ -15,12 +24,15 @@ export interface HolderFailure {
 
 export interface FetchComponents {
   open(peer: string, options: { signal: AbortSignal }): Promise<HolderStream>
+  /** True while as many streams to the peer are in use as there may be; wake() says when that may have changed. */
+  busy(peer: string): boolean
   /** The holder's stream is clean and may be used again. */
   release(peer: string, stream: HolderStream): void
+  /** Ends a stream that is of no more use. */
+  drop(peer: string, stream: HolderStream, error: Error): void
   /** Rejects with code `wrong_bytes` when the bytes do not hash to the CID. */
   put(cid: string, bytes: Uint8Array): Promise<void>
-  /** True for peers to be asked only when no other is left. */
-  distrusted(peer: string): boolean
+  standings: Pick<Standings, 'note' | 'of' | 'sorted'>
   onHolderFailure(failure: HolderFailure): void
   onBlock(bytes: number): void
 }
@@ -31,7 +43,19 @@ export interface FetchSettings {
   signal: AbortSignal
 }
 
-type HolderState = 'working' | 'idle' | 'out'
+/** replaced: its place went to another for a while; stalled: asked again only where nobody else is left; out: not asked again in this fetch. */
+type HolderState = 'working' | 'idle' | 'replaced' | 'stalled' | 'out'
+
+/** A holder at work. */
+interface Place {
+  sinceMs: number
+  /** Null while the stream is opened. */
+  stream: HolderStream | null
+  /** Whose place it takes as soon as its stream is open. */
+  instead: string | undefined
+  /** Fires when another has taken the place. */
+  replacing: AbortController
+}
 
 /** Our store cannot take the block: nobody else's fault, so the whole fetch fails with it. */
 class StoreFailure extends Error {}
@@ -43,7 +67,7 @@ export class Fetch {
   readonly #holders = new Map<string, HolderState>()
   readonly #broken = new Map<string, number>()
   readonly #workers = new Set<Promise<void>>()
-  readonly #streams = new Map<string, HolderStream>()
+  readonly #places = new Map<string, Place>()
   readonly #ending = new AbortController()
   #waiting: (() => void)[] = []
   #failure: unknown
@@ -61,8 +85,8 @@ export class Fetch {
     this.#settings.signal.addEventListener('abort', stop, { once: true })
     try {
       while (this.#wants.open.size > 0 && !this.#ending.signal.aborted && this.#failure === undefined) {
-        this.#employ(from())
-        if (this.#workers.size === 0) break
+        const waiting = this.#employ(from())
+        if (this.#workers.size === 0 && !waiting) break
         await this.#change(HOLDERS_POLL_MS)
       }
     } finally {
@@ -74,41 +98,93 @@ export class Fetch {
     return [...this.#wants.open]
   }
 
-  /** Puts every listed holder to work that may help and is not at it. */
-  #employ(peers: string[]): void {
-    const able = [...new Set(peers)].filter(peer => (this.#holders.get(peer) ?? 'idle') === 'idle' && this.#wants.mayHelp(peer))
-    const trusted = able.filter(peer => !this.#components.distrusted(peer))
-    const chosen = trusted.length > 0 || this.#workers.size > 0 ? trusted : able
-    for (const peer of chosen.slice(0, Math.max(0, MAX_HOLDERS - this.#workers.size))) {
-      this.#holders.set(peer, 'working')
-      const worker: Promise<void> = this.#work(peer).then(state => {
-        this.#workers.delete(worker)
-        this.#holders.set(peer, state)
-        this.#wants.release(peer)
-        this.#wake()
-      })
-      this.#workers.add(worker)
-    }
+  /** Something outside this fetch changed: look again who may be asked. */
+  wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 
-  async #work(peer: string): Promise<HolderState> {
-    const patience = new Patience(this.#settings.stallMs, this.#ending.signal)
+  /** Puts listed holders to work that may help and are not at it. True when some must wait for a stream that other fetches use. */
+  #employ(peers: string[]): boolean {
+    const able = [...new Set(peers)].filter(
+      peer => this.#stateOf(peer) !== 'working' && this.#stateOf(peer) !== 'out' && this.#wants.mayHelp(peer)
+    )
+    const trusted = able.filter(peer => this.#stateOf(peer) !== 'stalled' && this.#components.standings.of(peer) !== 'liar')
+    const willing = trusted.length > 0 || this.#workers.size > 0 ? trusted : able
+    const free = willing.filter(peer => !this.#components.busy(peer))
+    const fresh = this.#components.standings.sorted(free.filter(peer => this.#stateOf(peer) === 'idle'))
+    const replaced = free.filter(peer => this.#stateOf(peer) !== 'idle')
+    for (const peer of [...fresh, ...replaced].slice(0, Math.max(0, MAX_HOLDERS - this.#workers.size))) this.#start(peer)
+    const untried = fresh.find(peer => this.#stateOf(peer) === 'idle' && this.#components.standings.of(peer) !== 'slow')
+    if (untried !== undefined) this.#replaceSlowest(untried)
+    return free.length < willing.length
+  }
+
+  #stateOf(peer: string): HolderState {
+    return this.#holders.get(peer) ?? 'idle'
+  }
+
+  #start(peer: string, instead?: string): void {
+    this.#holders.set(peer, 'working')
+    const place: Place = { sinceMs: performance.now(), stream: null, instead, replacing: new AbortController() }
+    this.#places.set(peer, place)
+    const worker: Promise<void> = this.#work(peer, place).then(state => {
+      this.#workers.delete(worker)
+      this.#places.delete(peer)
+      this.#holders.set(peer, state)
+      this.#wants.release(peer)
+      this.wake()
+    })
+    this.#workers.add(worker)
+  }
+
+  /**
+   * Lets an untried holder have the place of the slowest of those who have given no whole answer for a while, one at a time. Nobody is untried twice, so
+   * that where the link is slow, and all are, the fetch soon stops changing and goes on.
+   */
+  #replaceSlowest(untried: string): void {
+    if ([...this.#places.values()].some(({ instead, stream }) => instead !== undefined && stream === null)) return
+    const slow = [...this.#places.entries()]
+      .map(([peer, place]) => ({ peer, bytesPerSecond: this.#paceOf(place) }))
+      .filter(({ bytesPerSecond }) => bytesPerSecond < KEEP_BYTES_PER_SECOND)
+      .sort((a, b) => a.bytesPerSecond - b.bytesPerSecond)[0]
+    if (slow !== undefined) this.#start(untried, slow.peer)
+  }
+
+  /** The new one is here: what the other owes is free to be asked for anew, before anybody else asks. */
+  #succeed(peer: string): void {
+    const place = this.#places.get(peer)
+    if (place === undefined || place.replacing.signal.aborted) return
+    this.#wants.release(peer)
+    this.#components.standings.note(peer, 'slow')
+    place.replacing.abort(new ProtocolError('peer_stalled', 'another holder takes its place'))
+  }
+
+  /** Bytes a second of a holder that keeps us waiting; Infinity of one that does not, or not for long. */
+  #paceOf({ sinceMs, stream }: Place): number {
+    if (stream === null) return performance.now() - sinceMs < IMPATIENCE_MS ? Number.POSITIVE_INFINITY : 0
+    return stream.owed.length === 0 || stream.unansweredMs < IMPATIENCE_MS ? Number.POSITIVE_INFINITY : stream.bytesPerSecond
+  }
+
+  async #work(peer: string, place: Place): Promise<HolderState> {
+    const signal = AbortSignal.any([this.#ending.signal, place.replacing.signal])
+    const patience = new Patience(this.#settings.stallMs, signal)
     let stream: HolderStream | undefined
     try {
       patience.renew()
       const opened = await this.#components.open(peer, patience.options)
       stream = opened
-      patience.heardMs = () => opened.heardMs
-      this.#streams.set(peer, opened)
+      place.stream = opened
+      if (place.instead !== undefined) this.#succeed(place.instead)
+      patience.listen({ heardBytes: () => opened.heardBytes, enoughBytes: (MIN_BYTES_PER_SECOND * this.#settings.stallMs) / 1000 })
       await this.#drain(peer, stream, patience)
       if (stream.clean) this.#components.release(peer, stream)
-      else stream.abort(ended())
+      else this.#components.drop(peer, stream, ended())
       return 'idle'
     } catch (error) {
-      stream?.abort(error instanceof Error ? error : new Error(String(error)))
+      if (stream !== undefined) this.#components.drop(peer, stream, error instanceof Error ? error : new Error(String(error)))
+      if (place.replacing.signal.aborted) return 'replaced'
       return this.#blame(peer, error, { patience, stream })
     } finally {
-      this.#streams.delete(peer)
       patience.end()
     }
   }
@@ -122,17 +198,29 @@ export class Fetch {
       if (cids.length > 0) await stream.want(cids, patience.options)
       if (stream.owed.length === 0) {
         patience.rest()
+        const waitMs = idleMs < IMPATIENCE_MS ? IMPATIENCE_MS - idleMs + 1 : HOLDERS_POLL_MS
         const startedMs = performance.now()
-        await this.#change(idleMs < IMPATIENCE_MS ? IMPATIENCE_MS - idleMs + 1 : HOLDERS_POLL_MS)
-        idleMs += performance.now() - startedMs
+        await this.#change(waitMs)
+        const waitedMs = performance.now() - startedMs
+        // Far later than meant, this process stood still: what the others sent meanwhile is still unread, and not theirs to answer for.
+        idleMs = waitedMs - waitMs > HOLDERS_POLL_MS ? 0 : idleMs + waitedMs
         continue
       }
       idleMs = 0
-      const answers = await stream.answers(patience.options)
+      const answers = await this.#nextAnswers(stream, patience)
       patience.rest()
       for (const answer of answers) await this.#take(peer, answer)
       if (this.#ending.signal.aborted) return
       patience.renew()
+      await stream.credit(patience.options)
+    }
+  }
+
+  /** Answers, one at least. Pieces of one are no reason to begin counting anew: they may be as small as the holder likes. */
+  async #nextAnswers(stream: HolderStream, patience: Patience): Promise<Answer[]> {
+    for (;;) {
+      const answers = await stream.answers(patience.options)
+      if (answers.length > 0) return answers
       await stream.credit(patience.options)
     }
   }
@@ -149,15 +237,15 @@ export class Fetch {
 
   /** Whether it is worth asking this holder for what another owes, though it may then arrive twice. */
   #lags(other: string, { answerMs }: HolderStream): boolean {
-    const theirs = this.#streams.get(other)
-    if (theirs === undefined || theirs.silentMs >= IMPATIENCE_MS) return true
+    const theirs = this.#places.get(other)?.stream ?? null
+    if (theirs === null || theirs.silentMs >= IMPATIENCE_MS) return true
     return answerMs !== null && theirs.unansweredMs >= Math.max(IMPATIENCE_MS, LAGGING_FACTOR * answerMs)
   }
 
   async #take(peer: string, { cid, bytes }: Answer): Promise<void> {
     if (bytes === undefined) {
       this.#wants.absent(peer, cid)
-      this.#wake()
+      this.wake()
       return
     }
     if (!this.#wants.open.has(cid)) return
@@ -169,11 +257,12 @@ export class Fetch {
         throw new ProtocolError('wrong_bytes', `got bytes for ${cid} that do not hash to it`, { details: { cid } })
       throw new StoreFailure('cannot store a block', { cause })
     }
+    this.#components.standings.note(peer, 'good')
     if (this.#wants.received(cid, bytes.length)) this.#components.onBlock(bytes.length)
     if (this.#wants.open.size === 0) this.#end()
   }
 
-  /** A stalled or lying holder is out; one whose stream broke may try once more. */
+  /** A lying holder is out, and one that could not be reached; one that stalled or broke off may try again. */
   #blame(peer: string, error: unknown, { patience, stream }: { patience: Patience; stream: HolderStream | undefined }): HolderState {
     if (error instanceof StoreFailure) {
       this.#failure ??= error.cause
@@ -184,17 +273,24 @@ export class Fetch {
     // A stream kept from an earlier fetch may have died since, with the peer restarted: no failure of this fetch.
     const code = patience.lost ? 'peer_stalled' : error instanceof ProtocolError ? error.code : 'peer_unreachable'
     if (code === 'peer_unreachable' && stream?.reused === true) return 'idle'
-    const message = patience.lost ? `said nothing for ${this.#settings.stallMs} ms` : error instanceof Error ? error.message : String(error)
+    if (code === 'wrong_bytes' || code === 'bad_message') this.#components.standings.note(peer, 'liar')
+    if (code === 'peer_stalled') this.#components.standings.note(peer, 'slow')
+    const message = patience.lost
+      ? `said nothing, or next to nothing, for ${this.#settings.stallMs} ms`
+      : error instanceof Error
+        ? error.message
+        : String(error)
     const cid = error instanceof ProtocolError && typeof error.details.cid === 'string' ? { cid: error.details.cid } : {}
     this.#components.onHolderFailure({ peer, code, message, ...cid })
     const breaks = (this.#broken.get(peer) ?? 0) + 1
     this.#broken.set(peer, breaks)
-    return code === 'peer_unreachable' && stream !== undefined && breaks < 2 ? 'idle' : 'out'
+    if (stream === undefined || breaks >= MAX_BREAKS) return 'out'
+    return code === 'peer_stalled' ? 'stalled' : code === 'peer_unreachable' ? 'idle' : 'out'
   }
 
   #end(): void {
     this.#ending.abort(ended())
-    this.#wake()
+    this.wake()
   }
 
   /** Resolves when something changed, at the end, and after `limitMs` at the latest. */
@@ -206,10 +302,6 @@ export class Fetch {
         resolve()
       })
     })
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake()
   }
 }
 

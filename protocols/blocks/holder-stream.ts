@@ -19,6 +19,8 @@ export class HolderStream {
   /** When it was first asked for what it owes, or gave its last answer; ms of performance.now(). */
   #answeredMs = 0
   #answerMs: number | null = null
+  /** Bytes that had come by then. */
+  #answeredBytes = 0
   /** True when it comes from an earlier fetch. */
   reused = false
 
@@ -36,9 +38,14 @@ export class HolderStream {
     return performance.now() - Math.max(this.#answeredMs, this.#stream.heardMs)
   }
 
-  /** When its last bytes came, ms of performance.now(). */
-  get heardMs(): number {
-    return this.#stream.heardMs
+  /** Bytes that came so far. */
+  get heardBytes(): number {
+    return this.#stream.heardBytes
+  }
+
+  /** Bytes a second since its last answer, or since it was asked. */
+  get bytesPerSecond(): number {
+    return ((this.#stream.heardBytes - this.#answeredBytes) / Math.max(1, this.unansweredMs)) * 1000
   }
 
   /** Ms since its last answer, or since it was asked. */
@@ -63,7 +70,7 @@ export class HolderStream {
     for (let start = 0; start < cids.length; start += MAX_WANTS_PER_FRAME) {
       frames.push(encodeRequest({ kind: 'want', cids: cids.slice(start, start + MAX_WANTS_PER_FRAME) }))
     }
-    if (this.#owed.length === 0) this.#answeredMs = performance.now()
+    if (this.#owed.length === 0) this.#startAnswer()
     this.#owed.push(...cids)
     await this.#stream.write(frames, options)
   }
@@ -84,9 +91,14 @@ export class HolderStream {
     this.#takenBytes += frame.length
     if (answers.length > 0) {
       this.#answerMs = this.unansweredMs / answers.length
-      this.#answeredMs = performance.now()
+      this.#startAnswer()
     }
     return answers
+  }
+
+  #startAnswer(): void {
+    this.#answeredMs = performance.now()
+    this.#answeredBytes = this.#stream.heardBytes
   }
 
   /** Opens the window again by what was taken in; called when the blocks are stored, so that a slow disk slows the holder. */

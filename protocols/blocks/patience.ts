@@ -1,19 +1,32 @@
-// One timer for one peer: how long it may say nothing. Kept by hand because a signal for every frame would cost more than the frame.
+// One timer for one peer: how long it may say nothing, or next to nothing. Kept by hand because a signal for every frame would cost more than the frame.
+
+/** Looks in one limit. */
+const LOOKS = 10
+
+export interface Hearing {
+  /** Bytes heard from the peer so far. */
+  heardBytes: () => number
+  /** Bytes that start the count anew when they came within it. */
+  enoughBytes: number
+}
 
 export class Patience {
   readonly #limitMs: number
+  readonly #lookMs: number
   readonly #aborting = new AbortController()
   readonly #outer: AbortSignal | undefined
   readonly #onOuter = () => this.#aborting.abort(this.#outer?.reason)
   #timer: NodeJS.Timeout | undefined
-  #since = 0
-  /** When the peer was last heard, ms of performance.now(). */
-  heardMs: () => number = () => 0
+  #lookedMs = 0
+  #spentMs = 0
+  #bytesBefore = 0
+  #hearing: Hearing | undefined
   /** True when it ran out. */
   lost = false
 
   constructor(limitMs: number, outer?: AbortSignal) {
     this.#limitMs = limitMs
+    this.#lookMs = limitMs / LOOKS
     this.#outer = outer
     if (outer?.aborted === true) this.#onOuter()
     outer?.addEventListener('abort', this.#onOuter, { once: true })
@@ -24,24 +37,40 @@ export class Patience {
     return { signal: this.#aborting.signal }
   }
 
-  /** Starts counting anew; from whatever is heard meanwhile, too. */
-  renew(): void {
-    this.#since = performance.now()
-    this.#count(this.#limitMs)
+  /** From now on bytes count, where enough of them come: a slow peer is not a silent one, and one byte now and then is no progress. */
+  listen(hearing: Hearing): void {
+    this.#hearing = hearing
+    this.#bytesBefore = hearing.heardBytes()
   }
 
-  #count(ms: number): void {
+  /** Starts counting anew. */
+  renew(): void {
+    this.#spentMs = 0
+    this.#bytesBefore = this.#hearing?.heardBytes() ?? 0
+    this.resume()
+  }
+
+  /** Goes on counting where it rested. */
+  resume(): void {
     this.rest()
-    this.#timer = setTimeout(() => {
-      const leftMs = Math.max(this.#since, this.heardMs()) + this.#limitMs - performance.now()
-      // Timers may come a little early.
-      if (leftMs > 1) {
-        this.#count(leftMs)
-        return
-      }
-      this.lost = true
-      this.#aborting.abort(new DOMException(`nothing for ${this.#limitMs} ms`, 'TimeoutError'))
-    }, ms)
+    this.#lookedMs = performance.now()
+    this.#timer = setTimeout(() => this.#look(), this.#lookMs)
+  }
+
+  /** A look that comes late says that this process stood still; what the peer sent meanwhile lies unread, so that time is not the peer's. */
+  #look(): void {
+    this.#spentMs += Math.min(performance.now() - this.#lookedMs, 2 * this.#lookMs)
+    const heardBytes = this.#hearing?.heardBytes() ?? 0
+    if (this.#hearing !== undefined && heardBytes - this.#bytesBefore >= this.#hearing.enoughBytes) {
+      this.#spentMs = 0
+      this.#bytesBefore = heardBytes
+    }
+    if (this.#spentMs < this.#limitMs) {
+      this.resume()
+      return
+    }
+    this.lost = true
+    this.#aborting.abort(new DOMException(`nothing for ${this.#limitMs} ms`, 'TimeoutError'))
   }
 
   /** Stops counting: nothing is owed. */

@@ -1,10 +1,11 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { blocksProtocol, IDLE_STREAM_MS, LIAR_MS, STALL_MS } from './constants.ts'
+import { blocksProtocol, IDLE_STREAM_MS, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
 import { serveBlocks } from './serving.ts'
+import { Standings } from './standings.ts'
 
 export interface BlockExchangeComponents {
   node: FrameNode
@@ -49,7 +50,10 @@ export class BlockExchange {
   readonly #protocol: string
   readonly #options: BlockExchangeOptions
   readonly #idle = new Map<string, IdleStream[]>()
-  readonly #liars = new Map<string, number>()
+  /** Streams to each peer, idle ones and those being opened too. */
+  readonly #streams = new Map<string, number>()
+  readonly #fetches = new Set<Fetch>()
+  readonly #standings = new Standings()
   readonly #stopping = new AbortController()
   #sent = 0
   #received = 0
@@ -104,10 +108,12 @@ export class BlockExchange {
     const fetch = new Fetch(
       {
         open: (peer, opening) => this.#open(peer, opening),
+        busy: peer => this.#busy(peer),
         release: (peer, stream) => this.#release(peer, stream),
+        drop: (peer, stream, error) => this.#drop(peer, stream, error),
         put: (cid, bytes) => this.#components.store.put(cid, bytes),
-        distrusted: peer => (this.#liars.get(peer) ?? 0) > performance.now(),
-        onHolderFailure: failure => this.#failed(failure),
+        standings: this.#standings,
+        onHolderFailure: failure => this.#options.onHolderFailure?.(failure),
         onBlock: bytes => {
           this.#received += bytes
           progress.blocks += 1
@@ -121,7 +127,8 @@ export class BlockExchange {
       },
       wanted
     )
-    const missing = await fetch.run(from)
+    this.#fetches.add(fetch)
+    const missing = await fetch.run(from).finally(() => this.#fetches.delete(fetch))
     signal?.throwIfAborted()
     this.#stopping.signal.throwIfAborted()
     return { missing }
@@ -139,13 +146,46 @@ export class BlockExchange {
       clearTimeout(idle.timer)
       return idle.stream
     }
-    return new HolderStream(await this.#components.node.openStream(peer, this.#protocol, options))
+    this.#streams.set(peer, (this.#streams.get(peer) ?? 0) + 1)
+    try {
+      return new HolderStream(await this.#components.node.openStream(peer, this.#protocol, options))
+    } catch (error) {
+      this.#ended(peer)
+      throw error
+    }
+  }
+
+  /** True when a fetch must wait for a stream to this peer: its node refuses more than so many, and so would ours. */
+  #busy(peer: string): boolean {
+    return (this.#idle.get(peer)?.length ?? 0) === 0 && (this.#streams.get(peer) ?? 0) >= MAX_STREAMS_PER_PEER
+  }
+
+  #drop(peer: string, stream: HolderStream, error: Error): void {
+    stream.abort(error)
+    this.#ended(peer)
+  }
+
+  async #close(peer: string, stream: HolderStream): Promise<void> {
+    await stream.close()
+    this.#ended(peer)
+  }
+
+  /** One stream to this peer is no more. */
+  #ended(peer: string): void {
+    const left = (this.#streams.get(peer) ?? 1) - 1
+    if (left > 0) this.#streams.set(peer, left)
+    else this.#streams.delete(peer)
+    if (left === MAX_STREAMS_PER_PEER - 1) this.#wakeFetches()
+  }
+
+  #wakeFetches(): void {
+    for (const fetch of this.#fetches) fetch.wake()
   }
 
   /** Keeps the stream for the next fetch from this peer: a body takes three in a row. */
   #release(peer: string, stream: HolderStream): void {
     if (this.#stopping.signal.aborted) {
-      void stream.close()
+      void this.#close(peer, stream)
       return
     }
     stream.reused = true
@@ -154,14 +194,10 @@ export class BlockExchange {
       const at = streams.findIndex(idle => idle.stream === stream)
       if (at >= 0) streams.splice(at, 1)
       if (streams.length === 0 && this.#idle.get(peer) === streams) this.#idle.delete(peer)
-      void stream.close()
+      void this.#close(peer, stream)
     }, IDLE_STREAM_MS)
     streams.push({ stream, timer })
     this.#idle.set(peer, streams)
-  }
-
-  #failed(failure: HolderFailure): void {
-    if (failure.code === 'wrong_bytes' || failure.code === 'bad_message') this.#liars.set(failure.peer, performance.now() + LIAR_MS)
-    this.#options.onHolderFailure?.(failure)
+    if (this.#streams.get(peer) === MAX_STREAMS_PER_PEER) this.#wakeFetches()
   }
 }

@@ -1,7 +1,8 @@
 // What a block exchange must do, whatever carries its streams. Run over an in-memory network and over real nodes.
 import assert from 'node:assert/strict'
 import type { HolderFailure } from '../../protocols/blocks/fetch.ts'
-import { BlockExchange, type BlockExchangeOptions } from '../../protocols/blocks/index.ts'
+import { BlockExchange, type BlockExchangeOptions, MAX_STREAMS_PER_PEER } from '../../protocols/blocks/index.ts'
+import { serveBlocks } from '../../protocols/blocks/serving.ts'
 import { cidOf, matchesCid, RAW } from '../../protocols/cids.ts'
 import type { FrameNode } from '../../protocols/frame-stream.ts'
 
@@ -170,6 +171,42 @@ export function describeBlockExchange(name: string, connect: () => Promise<Excha
         asker.failures.map(({ peer, code }) => [peer, code]),
         [[stalled.peer, 'peer_stalled']]
       )
+    })
+
+    it('asks the only holder again when it stalled once', async () => {
+      const blocks = madeBlocks([1000])
+      const busy = await network.node()
+      const store = new MemoryStore()
+      for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
+      let streams = 0
+      await busy.handle(PROTOCOL, async stream => {
+        if (++streams > 1) return await serveBlocks({ stream, store, onSent: () => {} })
+        while ((await stream.read()) !== null) {}
+      })
+      const asker = await member(new Map(), { stallMs: 300 })
+      assert.deepEqual(await asker.exchange.fetch([...blocks.keys()], () => [busy.peer]), { missing: [] })
+      assert.deepEqual(
+        asker.failures.map(({ code }) => code),
+        ['peer_stalled']
+      )
+    })
+
+    it('waits for a stream, where many fetches ask one peer, and fails none', async () => {
+      const blocks = madeBlocks(Array.from({ length: 80 }, () => 20_000))
+      let open = 0
+      let most = 0
+      const holder = await network.node()
+      const store = new MemoryStore()
+      for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
+      await holder.handle(PROTOCOL, async stream => {
+        most = Math.max(most, ++open)
+        await serveBlocks({ stream, store, onSent: () => {} }).finally(() => open--)
+      })
+      const asker = await member()
+      const results = await Promise.all([...blocks.keys()].map(cid => asker.exchange.fetch([cid], () => [holder.peer])))
+      assert.ok(results.every(({ missing }) => missing.length === 0))
+      assert.deepEqual(asker.failures, [])
+      assert.equal(most, MAX_STREAMS_PER_PEER)
     })
 
     it('goes on where a broken fetch stood', async () => {

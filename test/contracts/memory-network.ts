@@ -84,6 +84,9 @@ function end(out: Lane, into: Lane): FrameStream {
     get heardMs() {
       return into.heardMs
     },
+    get heardBytes() {
+      return into.heardBytes
+    },
     read: options => into.take(options?.signal),
     async write(frames) {
       for (const frame of frames) out.put(frame.slice())
@@ -105,10 +108,12 @@ class Lane {
   #error: Error | undefined
   #waiting: (() => void) | undefined
   heardMs = performance.now()
+  heardBytes = 0
 
   put(frame: Uint8Array): void {
     if (this.#error !== undefined) throw this.#error
     this.heardMs = performance.now()
+    this.heardBytes += frame.length
     this.#frames.push(frame)
     this.#waiting?.()
   }

@@ -1,0 +1,78 @@
+// Fetches with more holders than there are places, over an in-memory network.
+import assert from 'node:assert/strict'
+import { setTimeout as delay } from 'node:timers/promises'
+import { BlockExchange, blocksProtocol } from '../../../../protocols/blocks/index.ts'
+import { AnswerEncoder, decodeRequest } from '../../../../protocols/blocks/messages.ts'
+import { MemoryStore, madeBlocks } from '../../../contracts/block-exchange.ts'
+import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+
+const NETWORK = 'crowd'
+const PROTOCOL = blocksProtocol(NETWORK)
+
+describe('a fetch from a crowd', () => {
+  let network: MemoryNetwork
+  let count: number
+  let exchanges: BlockExchange[]
+
+  beforeEach(() => {
+    network = new MemoryNetwork()
+    count = 0
+    exchanges = []
+  })
+  afterEach(async () => {
+    await Promise.all(exchanges.map(exchange => exchange.stop()))
+  })
+
+  async function member(blocks: Map<string, Uint8Array> = new Map()) {
+    const node = network.node(`peer-${++count}`)
+    const store = new MemoryStore()
+    for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
+    const exchange = new BlockExchange({ node, store }, { network: NETWORK })
+    await exchange.start()
+    exchanges.push(exchange)
+    return { store, exchange, peer: node.peer }
+  }
+
+  /** A node that answers with what it has, a little at a time; without blocks, with a megabyte that never comes to its end. */
+  async function trickling(pace: { frameBytes: number; everyMs: number; blocks?: Map<string, Uint8Array> }) {
+    const node = network.node(`peer-${++count}`)
+    await node.handle(PROTOCOL, async stream => {
+      for (let frame = await stream.read(); frame !== null; frame = await stream.read()) {
+        const request = decodeRequest(frame)
+        for (const cid of request.kind === 'want' ? request.cids : []) {
+          const encoder = new AnswerEncoder()
+          const answer = Buffer.concat([...encoder.add(pace.blocks?.get(cid) ?? new Uint8Array(1024 * 1024)), ...encoder.flush()])
+          for (let at = 0; at < answer.length; at += pace.frameBytes) {
+            await delay(pace.everyMs, undefined, { ref: false })
+            await stream.write([answer.subarray(at, at + pace.frameBytes)])
+          }
+        }
+      }
+    })
+    return node
+  }
+
+  it('gets to the honest holder past eight that hold their places with a byte now and then', async () => {
+    const blocks = madeBlocks([1000, 2000, 3000])
+    const slow = await Promise.all(Array.from({ length: 8 }, () => trickling({ frameBytes: 1, everyMs: 300 })))
+    const honest = await member(blocks)
+    const asker = await member()
+    const startedMs = performance.now()
+    const from = () => [...slow.map(({ peer }) => peer), honest.peer]
+    assert.deepEqual(await asker.exchange.fetch([...blocks.keys()], from), { missing: [] })
+    assert.ok(performance.now() - startedMs < 4000, `took ${performance.now() - startedMs} ms`)
+    const next = madeBlocks([4000], 2)
+    for (const [cid, bytes] of next) honest.store.blocks.set(cid, bytes)
+    const againMs = performance.now()
+    assert.deepEqual(await asker.exchange.fetch([...next.keys()], from), { missing: [] })
+    assert.ok(performance.now() - againMs < 900, `took ${performance.now() - againMs} ms although it is known who is slow`)
+  })
+
+  it('gets on where all of more holders than there are places are slow', async () => {
+    const blocks = madeBlocks(Array.from({ length: 12 }, () => 60_000))
+    const slow = await Promise.all(Array.from({ length: 10 }, () => trickling({ frameBytes: 15_000, everyMs: 400, blocks })))
+    const asker = await member()
+    const limit = { timeoutMs: 12_000 }
+    assert.deepEqual(await asker.exchange.fetch([...blocks.keys()], () => slow.map(({ peer }) => peer), limit), { missing: [] })
+  }).timeout(20_000)
+})
