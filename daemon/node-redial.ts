@@ -4,6 +4,8 @@
 export const REDIAL_FIRST_MS = 500
 /** Milliseconds between attempts at most. */
 export const REDIAL_MAX_MS = 15_000
+/** Targets that are given up in time: peers that were lost. Whoever connects under ever new ids pushes out the oldest of them, no more. */
+const MAX_PASSING_TARGETS = 256
 /** Milliseconds between looks at who is due. */
 const TICK_MS = 250
 
@@ -46,6 +48,9 @@ export class Redial {
 
   add(name: string, target: RedialTarget): void {
     const nowMs = performance.now()
+    this.#entries.delete(name)
+    const passing = [...this.#entries].filter(([, entry]) => entry.target.forMs !== undefined)
+    if (target.forMs !== undefined && passing.length >= MAX_PASSING_TARGETS) this.#entries.delete(passing[0]![0])
     this.#entries.set(name, { target, sinceMs: nowMs, failures: 0, dueMs: nowMs, dialling: false })
   }
 

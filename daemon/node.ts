@@ -2,7 +2,7 @@
 import { setMaxListeners } from 'node:events'
 import { gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
-import type { Connection, IdentifyResult, PeerId, PrivateKey } from '@libp2p/interface'
+import type { Connection, IdentifyResult, PeerId, PrivateKey, Stream } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
@@ -13,6 +13,7 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
+import { MAX_STREAMS_PER_PEER } from '../protocols/blocks/index.ts'
 import {
   type FrameHandler,
   type FrameStream,
@@ -20,6 +21,7 @@ import {
   type GossipVerdict,
   MAX_GOSSIP_BYTES
 } from '../protocols/frame-stream.ts'
+import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
@@ -52,6 +54,12 @@ const MAX_LISTENING = 16
 const LOST_PEER_MS = 60 * 60_000
 /** Milliseconds for which a node of another mesh is kept connected, unused, so that it can see that ours is another. */
 const STRANGER_MS = 1_000
+/** Peers remembered for what they once were: found, of another mesh, gone, not reached. Ids cost nothing, so their number says nothing about the mesh; one forgotten is called once more. */
+const MAX_REMEMBERED_PEERS = 4096
+/** Streams of one protocol that one peer may have open with us: twice what an honest asker opens, for those of which it has not yet heard that they ended. */
+const MAX_STREAMS_IN = 2 * MAX_STREAMS_PER_PEER
+/** Streams of one protocol that we may have open with one peer; above what the block exchange opens, which waits instead of failing. */
+const MAX_STREAMS_OUT = 2 * MAX_STREAMS_PER_PEER
 /** Milliseconds to close down; then connections are dropped. */
 const STOP_TIMEOUT_MS = 2_000
 
@@ -219,7 +227,7 @@ type Libp2pNode = Awaited<ReturnType<typeof startLibp2p>>
 
 /** Peers that mDNS and the DHT name, and by which of them first. */
 class Discovered {
-  readonly sources = new Map<string, FoundBy>()
+  readonly sources = new RecentMap<string, FoundBy>(MAX_REMEMBERED_PEERS)
   onPeer: ((peer: string) => void) | undefined
 
   /** Wraps a libp2p factory so that the peers its product finds are seen here. */
@@ -259,10 +267,10 @@ class Node implements ShoalNode {
   readonly #redial = new Redial()
   readonly #members = new Map<string, Member>()
   /** Connected by libp2p and sent away: of another mesh. */
-  readonly #strangers = new Set<string>()
+  readonly #strangers = new RecentMap<string, true>(MAX_REMEMBERED_PEERS)
   /** Said goodbye: not called again until they call us. */
-  readonly #forgotten = new Set<string>()
-  readonly #retryAtMs = new Map<string, number>()
+  readonly #forgotten = new RecentMap<string, true>(MAX_REMEMBERED_PEERS)
+  readonly #retryAtMs = new RecentMap<string, number>(MAX_REMEMBERED_PEERS)
   readonly #dialling = new Set<string>()
   readonly #provided = new Set<string>()
   readonly #listeners = new Set<(event: NodeEvent) => void>()
@@ -342,7 +350,7 @@ class Node implements ShoalNode {
   }
 
   forget(peer: string): void {
-    this.#forgotten.add(peer)
+    this.#forgotten.set(peer, true)
     this.#redial.remove(peer)
     this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
   }
@@ -424,14 +432,15 @@ class Node implements ShoalNode {
   }
 
   async handle(protocol: string, handler: FrameHandler): Promise<void> {
-    await this.#libp2p.handle(protocol, async (stream, connection) => {
+    const answer = async (stream: Stream, connection: Connection) => {
       const frames = frameStream(stream, this.#traffic)
       try {
         await handler(frames, connection.remotePeer.toString())
       } catch (error) {
         frames.abort(error instanceof Error ? error : new Error(String(error)))
       }
-    })
+    }
+    await this.#libp2p.handle(protocol, answer, { maxInboundStreams: MAX_STREAMS_IN, maxOutboundStreams: MAX_STREAMS_OUT })
   }
 
   async unhandle(protocol: string): Promise<void> {
@@ -451,7 +460,7 @@ class Node implements ShoalNode {
   #identified({ peerId, protocols, agentVersion, connection, listenAddrs }: IdentifyResult): void {
     const peer = peerId.toString()
     if (!protocols.includes(dhtProtocol(this.network))) {
-      this.#strangers.add(peer)
+      this.#strangers.set(peer, true)
       this.#redial.remove(peer)
       this.#emit({ type: 'otherNetwork', peer })
       // Not at once: the other side shall learn why.

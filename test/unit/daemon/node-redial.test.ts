@@ -38,6 +38,25 @@ describe('Redial', () => {
   })
 })
 
+describe('Redial, of peers that come under ever new ids', () => {
+  it('calls so many that were lost at most, and each that it was told of for ever', async () => {
+    const redial = new Redial()
+    const dialled = new Set<string>()
+    const target = (name: string) => ({
+      connected: () => false,
+      dial: async () => {
+        dialled.add(name)
+      }
+    })
+    redial.add('bootstrap', target('bootstrap'))
+    for (let n = 0; n < 1000; n++) redial.add(`lost ${n}`, { ...target(`lost ${n}`), forMs: 60_000 })
+    redial.start()
+    redial.stop()
+    assert.equal(dialled.size, 257)
+    assert.ok(dialled.has('bootstrap') && dialled.has('lost 999') && !dialled.has('lost 0'))
+  })
+})
+
 describe('addresses', () => {
   it('put loopback last and name their peer', () => {
     assert.deepEqual(byReach(['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.2/tcp/1', '/ip6/::1/tcp/1']), [
