@@ -41,6 +41,19 @@ export async function readCorpora(sources: string[]): Promise<string[]> {
   return documents
 }
 
+/**
+ * Refuses sources that name no text, before anything waits for it; what is in the files is not read.
+ * @throws DaemonError `data_unreadable`, `data_missing`; TrainingError `unknown_era`
+ */
+export async function requireCorpora(sources: string[]): Promise<void> {
+  for (const source of sources) {
+    if (parseBuiltinName(source) !== null || (await textFiles(source)).length > 0) continue
+    throw new DaemonError('data_missing', `Cannot train on ${source}: there is no text in it`, {
+      hint: 'Files of text end in .txt, .md or .jsonl'
+    })
+  }
+}
+
 function builtinDocuments(names: readonly string[]): string[] {
   return builtinEras()
     .filter(era => names.includes(era.name))

@@ -16,8 +16,10 @@ import type { PresenceChange, PresenceService } from '../../protocols/presence/i
 import { RoundsGossip } from '../../protocols/rounds/service.ts'
 import { SyncService } from '../../protocols/sync/index.ts'
 import { type Store, writeFileAtomic } from '../../storage/index.ts'
+import { ENGINE_NAMES } from '../../training/engines/engine.ts'
 import { Arithmetic } from '../arithmetic/arithmetic.ts'
 import type { ExportRequest } from '../checkpoints/export-process.ts'
+import { requireCorpora } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
@@ -197,6 +199,10 @@ class Runs implements RunHost {
       threads: options.threads ?? threads,
       joinedAt: new Date().toISOString()
     }
+    if (membership.train) {
+      requireEngine(membership.engine)
+      await requireCorpora(membership.data)
+    }
     const memberships = this.#memberships()
     const before = await memberships.get(run)
     const shown = this.#others.get(run)
@@ -365,7 +371,13 @@ class Runs implements RunHost {
     const { manifest } = await this.#manifest(run, within)
     const head = await this.#headOf(run, manifest, round, within)
     const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
-    await fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options)
+    await fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options).catch((cause: unknown) => {
+      if (codeOf(cause) !== 'block_unavailable') throw cause
+      throw new DaemonError('block_unavailable', `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`, {
+        hint: `Members keep those of the last ${manifest.strategy.keepRounds} rounds; without --round the newest is fetched`,
+        cause
+      })
+    })
     await this.#bundles(run, manifest, within)
     await this.#c.store.records.table<Head>('heads').put(`${run}/${head.round}`, head, { sync: true })
     this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
@@ -740,6 +752,15 @@ function trainerStart({
     anchorFile,
     firstStep
   }
+}
+
+/** Whether one that there is works here shows when it is loaded, in the trainer. */
+function requireEngine(name: string): void {
+  const names: readonly string[] = ['auto', ...ENGINE_NAMES]
+  if (names.includes(name)) return
+  throw new DaemonError('bad_request', `There is no engine ${JSON.stringify(name)}: the engines are ${names.join(', ')}`, {
+    hint: '`shoal engines` says which of them work here'
+  })
 }
 
 function seedOf(seed: number, peer: string): number {

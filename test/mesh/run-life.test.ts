@@ -110,6 +110,20 @@ describe('the life of a run', function () {
     assert.equal(await stateOf(await start('b')), undefined)
   })
 
+  it('is refused at once where text or engine is none that there is', async () => {
+    const { control } = await start('d')
+    const { run } = await control.createRun({ spec: { ...SPEC, data: { corpus: 'private' } } })
+    for (const [request, code] of [
+      [{ data: [join(root, 'nothing')] }, 'data_unreadable'],
+      [{ data: [join(root, 'd', 'logs')] }, 'data_missing'],
+      [{ data: ['sotu:1066-1492'] }, 'unknown_era'],
+      [{ data: ['sotu:1790-1860'], engine: 'steam' }, 'bad_request']
+    ] as const) {
+      await assert.rejects(control.joinRun(run, { ...request, data: [...request.data] }), { code })
+    }
+    assert.deepEqual((await control.runs()).runs, [])
+  })
+
   it('has not joined where the disk does not take the membership', async () => {
     const node = await start('c', { openRuns: components => openRunHost({ ...components, store: refusingMemberships(components.store) }) })
     const { run } = await node.control.createRun({ spec: SPEC })
