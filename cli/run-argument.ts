@@ -44,6 +44,6 @@ function meant(runs: Known[], word: string | undefined, { hint }: { hint: string
     runs.map(run => run.name)
   )
   throw new CliError('unknown_run', `this node knows no run called ${word}`, {
-    hint: nearest === undefined ? 'see: shoal run ls' : `did you mean ${nearest}?`
+    hint: nearest === undefined ? 'name a run of another node by its whole id, b...; see: shoal run ls' : `did you mean ${nearest}?`
   })
 }

@@ -46,7 +46,7 @@ function runLines(run: RunStatus): string[] {
   const last = run.lastContribution
   if (last !== null)
     lines.push(
-      `          last contribution: round ${last.round}, ${last.result}${last.weight === null ? '' : `, weight ${last.weight.toFixed(2)}`}`
+      `          last contribution: round ${last.round}, ${last.result}${last.weight === null ? '' : `, ${formatCount(last.weight)} tokens counted`}`
     )
   if (run.trainer.restarts > 0)
     lines.push(`          trainer restarted ${run.trainer.restarts} times: ${run.trainer.reason ?? 'reason unknown'}`)

@@ -1,7 +1,8 @@
 // The checkpoint that `eval` and `generate` work on: a folder that was named, or a run's newest anchor, exported for the while.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { CliError } from '../errors.ts'
 import { theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 
@@ -17,7 +18,11 @@ export async function withCheckpoint<Value>(
   { from, run: word, round }: CheckpointFlags,
   work: (directory: string) => Promise<Value>
 ): Promise<Value> {
-  if (from !== undefined) return await work(resolve(from))
+  if (from !== undefined) {
+    const info = await stat(from).catch(() => null)
+    if (info?.isDirectory() === false) throw new CliError('file_unreadable', `read a checkpoint in ${from}: it is not a folder`)
+    return await work(resolve(from))
+  }
   const client = await session.control()
   const run = await theRunWithCheckpoints(client, word, session.signal)
   const folder = await mkdtemp(join(tmpdir(), 'shoal-checkpoint-'))

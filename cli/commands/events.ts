@@ -1,9 +1,11 @@
 // `shoal events`: what happened on the node, and with -f what happens.
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { NodeEvent } from '../../protocols/control/index.ts'
 import { action, wasInterrupted } from '../action.ts'
 import { shortId } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
+
+const TYPES: readonly NodeEvent['type'][] = ['phase', 'round', 'peer', 'refused', 'checkpoint', 'trainer', 'health', 'run']
 
 export function registerEvents(program: Command): void {
   program
@@ -12,7 +14,7 @@ export function registerEvents(program: Command): void {
     .option('-f, --follow', 'and what happens from now on')
     .option('--since <id>', 'only events after this id', wholeNumber())
     .option('-n, --limit <count>', 'at most so many of the past', wholeNumber(1))
-    .option('--type <type>', 'only phase, round, peer, refused, checkpoint, trainer, health or run')
+    .addOption(new Option('--type <type>', 'only these').choices(TYPES))
     .action(
       action<{ follow?: boolean; since?: number; limit?: number; type?: string }>(async (session, { follow, since, limit, type }) => {
         const { output, signal } = session

@@ -5,7 +5,7 @@ import type { RunActionDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { readNamed } from '../files.ts'
 import { collected, wholeNumber } from '../option-values.ts'
-import { theRun } from '../run-argument.ts'
+import { theRun, theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 import { runsTable } from '../status-text.ts'
 
@@ -77,8 +77,7 @@ export function registerRun(program: Command): void {
   withJoinOptions(run.command('join').description('take part in a run that this mesh knows').argument('<run>', "the run's id")).action(
     action<JoinFlags>(async ({ output, control, signal }, flags, id) => {
       const client = await control()
-      const known = (await client.runs({ signal })).runs.find(row => row.name === id || row.run === id)
-      tell(output, await client.joinRun(known?.run ?? id!, joinRequest(flags), { signal }))
+      tell(output, await client.joinRun(await theRunWithCheckpoints(client, id, signal), joinRequest(flags), { signal }))
     })
   )
 

@@ -304,7 +304,7 @@ export class ControlClient {
 
   #givenUp(request: string, signal: AbortSignal, cause: unknown): ControlError {
     if (!timedOut(signal)) return new ControlError('aborted', `${request} was given up`, { cause })
-    return new ControlError('timeout', `the time limit passed before the daemon at ${this.api} had answered ${request}`, { cause })
+    return new ControlError('timeout', `the time limit passed during ${request} of the daemon at ${this.api}`, { cause })
   }
 
   #connectionError(error: unknown): ControlError {
