@@ -21,7 +21,6 @@ import {
   type RoundEvent,
   type RoundRecord,
   type RoundsState,
-  type RunRules,
   remembers,
   reopenRounds,
   signRecord,
@@ -42,6 +41,7 @@ import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './led
 import type { Phases } from './phases.ts'
 import { keptRecords } from './restart.ts'
 import type { Retention } from './retention.ts'
+import { rulesOf } from './run-rules.ts'
 
 /** How often the rules are told the time, in ms; finer than any grace, and cheap. */
 const TICK_MS = 200
@@ -920,22 +920,5 @@ function whyNotFetched(error: unknown): ReasonCode {
       return 'bad_body'
     default:
       return 'fetch_timeout'
-  }
-}
-
-/** The part of a manifest that the round rules go by. */
-function rulesOf(run: string, { genesis, admission, strategy }: Manifest): RunRules {
-  const { quorum, deadlineMs, graceMs, fetchTimeoutMs, maxTokensPerRound, keepRounds } = strategy
-  return {
-    run,
-    genesisAnchor: genesis.anchor,
-    genesisPeers: genesis.peers,
-    admission,
-    quorum,
-    deadlineMs,
-    graceMs,
-    fetchTimeoutMs,
-    maxTokensPerRound,
-    keepRounds
   }
 }
