@@ -1,6 +1,5 @@
 // How a node gets to the record that should be its head: envelopes, bodies, anchors, and what is left out until it can be had.
 
-import { chooseHead } from './chain/choice.ts'
 import { ancestorAt, fell, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
 import {
   COMPUTE_TRIES,
@@ -12,11 +11,8 @@ import {
   RECOMPUTE_ROUNDS
 } from './constants.ts'
 import type { RoundCommand } from './events.ts'
+import { chooseTarget } from './following.ts'
 import { addHolder, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
-
-export function mayBeHead(record: TreeRecord): boolean {
-  return record.status === 'valid' && (record.ready || record.passed || !record.leftOut)
-}
 
 /** Does what is needed next to make the target the head: fetch, compute, or take over an anchor when we are far behind. */
 export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand[]): void {
@@ -114,7 +110,7 @@ function isBuried(record: TreeRecord, depth: number): boolean {
 function settleAgain(state: RoundsState, out: RoundCommand[]): void {
   while (state.treeChanged) {
     state.treeChanged = false
-    state.target = chooseHead(state.tree, state.rules.run, mayBeHead)
+    chooseTarget(state, out)
     pursue(state, state.target, out)
   }
 }

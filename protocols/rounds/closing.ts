@@ -24,19 +24,24 @@ export function compareClosers(run: string, round: number, ranked: readonly stri
 }
 
 /**
- * How many nodes a node lets go first: the live ones ahead of it. The dead cost nothing; who does not train lets all live trainers go first, because they expect it.
+ * How many nodes a node lets go first: the live ones ahead of it. The dead cost nothing; who does not train, or is no member, lets all live members that train go first, because they expect it.
  *
  * @param order from `closingOrder`
- * @param live those ahead who would close: null when a peer is not live (or has had its turn), else whether it trains
+ * @param live those ahead who would close: null when a peer is not live (or has had its turn), else whether it is a member that trains
  */
-export function turnsBefore(order: readonly string[], self: string, selfTrains: boolean, live: (peer: string) => boolean | null): number {
+export function turnsBefore(
+  order: readonly string[],
+  self: string,
+  selfFirst: boolean | null,
+  live: (peer: string) => boolean | null
+): number {
   const own = order.indexOf(self)
   let before = 0
   for (const [at, peer] of order.entries()) {
     if (peer === self) continue
-    const trains = live(peer)
-    if (trains === null) continue
-    if (trains === selfTrains ? at < own : trains) before++
+    const first = live(peer)
+    if (first === null) continue
+    if (first === selfFirst ? at < own : first) before++
   }
   return before
 }

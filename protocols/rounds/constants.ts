@@ -36,6 +36,9 @@ export const COMPUTE_SMOOTHING = 0.5
 /** Contributions and bodies of a record path that are asked for ahead of the computation. */
 export const FETCH_AHEAD_RECORDS = 3
 
+/** Closers whose turn is waited for after the deadline before a node follows a record that closed early and is lighter than what it holds. */
+export const CLOSERS_TRIED = 2
+
 /** Live holders that a contribution needs before a closer counts it: two copies in all survive any one death. */
 export const HOLDERS_NEEDED = 2
 

@@ -1,6 +1,6 @@
 // What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
 
-import { askEnvelope, askRecord, leaveOut, mayBeHead } from './catching-up.ts'
+import { askEnvelope, askRecord, leaveOut } from './catching-up.ts'
 import { chooseHead } from './chain/choice.ts'
 import { ancestorAt, fell, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
@@ -20,6 +20,7 @@ import {
   RECENT_ROUNDS
 } from './constants.ts'
 import type { RoundCommand, RoundEvent } from './events.ts'
+import { mayBeHead } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
 import { addHolder, type Open, peersAt, type RoundsState } from './state.ts'

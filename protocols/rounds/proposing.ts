@@ -1,5 +1,5 @@
 // When a node closes the open round, whom it waits for, and when it proposes a rival to a record that left something out.
-import { knownAt, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
+import { knownAt, membersAfter, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
 import { isAdmitted, partOf } from './chain/validity.ts'
 import { closingOrder, distinctAuthors, holdersNeeded, listFor, turnsBefore } from './closing.ts'
 import type { Part, RoundCommand } from './events.ts'
@@ -25,9 +25,11 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
   state.closableSince ??= now
   if (!recentAuthors(head).includes(self) && !list.some(part => part.peer === self)) return
   const order = orderOf(state)
-  // Whoever has closed already, with a record that cannot be had, has had its turn.
-  const had = new Set(head.children.filter(child => child.status === 'invalid' || child.leftOut).map(child => child.closer))
-  const turns = turnsBefore(order, self, state.trains, peer => (had.has(peer) ? null : (state.peers.get(peer)?.trains ?? null)))
+  // Whoever has closed already, with a record that cannot be had or came too early, has had its turn.
+  const had = new Set(
+    head.children.filter(child => child.status === 'invalid' || child.leftOut || child === state.early).map(child => child.closer)
+  )
+  const turns = turnsBefore(order, self, goesFirst(state, head, self), peer => (had.has(peer) ? null : goesFirst(state, head, peer)))
   const dueAt = Math.max(state.closableSince + turns * (rules.graceMs + state.computeMs), state.closeRetryAt)
   if (now < dueAt) {
     wakeAt(state, dueAt)
@@ -61,7 +63,7 @@ function allIn(state: RoundsState, placed: readonly Placed[], given: ReadonlySet
   const { head, now, rules } = state
   const lacking = lackingTrainers(state, head, given)
   // Before round 1 nobody was accepted yet.
-  const members = new Set(recentAuthors(head))
+  const members = membersAfter(head)
   if (head.round === 0 ? lacking.length > 0 : lacking.some(peer => members.has(peer))) {
     state.membersInSince = null
     return false
@@ -81,6 +83,12 @@ function allIn(state: RoundsState, placed: readonly Placed[], given: ReadonlySet
     return false
   }
   return true
+}
+
+/** Whether a live node is of those who go first in the round after `parent`: members that train; null when it is not live. */
+function goesFirst(state: RoundsState, parent: TreeRecord, peer: string): boolean | null {
+  const trains = peer === state.self ? state.trains : state.peers.get(peer)?.trains
+  return trains === undefined ? null : trains && membersAfter(parent).has(peer)
 }
 
 /** Live trainers who may still give to the round after `parent` and are not among those who gave: not the silent, and not who gave something that was refused, because nothing better will come from there. */
@@ -170,8 +178,8 @@ export function missedBy(state: RoundsState, head: TreeRecord): Open[] {
   const { parent } = head
   const { rules, self } = state
   if (self === null || parent === null || parent.adoptedAt === null || head.closer === self || !isAdmitted(rules, self)) return []
-  // The first record for this parent ended the round here, even if another one was preferred later.
-  const endedAt = Math.min(...parent.children.map(child => child.seenAt))
+  // The first record that we followed from this parent ended the round here, even if another one was preferred later.
+  const endedAt = Math.min(...parent.children.map(child => child.endedRoundAt ?? Number.POSITIVE_INFINITY))
   const before = Math.min(parent.adoptedAt + rules.deadlineMs, endedAt - rules.graceMs)
   const inHead = new Set(head.parts.filter(part => part.age === 0).map(part => part.peer))
   const missed: Open[] = []
@@ -190,7 +198,7 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
   const { parent } = head
   if (state.missed.length === 0 || self === null || parent === null) return
   if (head.rivalDone || state.closing !== null || state.sync !== null || state.target !== head) return
-  if (head.children.some(child => child.status === 'valid') || missingParts(state, head).length > 0) return
+  if (head.children.some(child => child.status === 'valid' && child !== state.early) || missingParts(state, head).length > 0) return
   const needed = holdersNeeded(trainersOf(state).length)
   const left: Part[] = []
   for (const open of state.missed) {
@@ -205,7 +213,9 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
     recentAuthors(parent),
     list.map(part => part.peer)
   )
-  const turns = turnsBefore(order, self, state.trains, peer => (peer === head.closer ? null : (state.peers.get(peer)?.trains ?? null)))
+  const turns = turnsBefore(order, self, goesFirst(state, parent, self), peer =>
+    peer === head.closer ? null : goesFirst(state, parent, peer)
+  )
   const dueAt = state.adoptedAt + turns * (rules.graceMs + state.computeMs)
   if (now < dueAt) {
     wakeAt(state, dueAt)

@@ -42,6 +42,10 @@ export const REASONS = {
     content: false,
     sentence: "The record's parts could not be had in time; it is left out of the choice until they can."
   },
+  closed_early: {
+    content: false,
+    sentence: 'The record closed its round before all who train had given; it is followed at the deadline, unless a heavier one comes.'
+  },
   too_many_records: { content: false, sentence: 'Its closer, or all together, have signed more records than this node keeps.' },
   fork_too_old: { content: false, sentence: 'A peer is on a branch that parted from ours longer ago than this node remembers.' },
   // this node

@@ -1,13 +1,14 @@
 // The rules of rounds as one transition: (state, event, now) -> state and commands. The state belongs to the rules and is changed in place.
 // After every event the same few questions are asked again: which record is the head; which should it be, and what is missing for that; may we close; what do others need to hear.
 
-import { askHeads, fetchBodies, mayBeHead, pursue, retryLeftOut } from './catching-up.ts'
+import { askHeads, fetchBodies, pursue, retryLeftOut } from './catching-up.ts'
 import { chooseHead } from './chain/choice.ts'
 import { fateOf } from './chain/fates.ts'
 import { commonAncestor, fell, genesisTree, pathToReady, plant, prune, type TreeRecord } from './chain/record-tree.ts'
 import { checkContribution } from './chain/validity.ts'
 import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS, MAX_ROUNDS_AHEAD } from './constants.ts'
 import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
+import { chooseTarget, mayBeHead, reconsiderEarly } from './following.ts'
 import { drop, examine, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { closeIfDue, missedBy, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
@@ -72,6 +73,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     incomplete: new Set(),
     listedOffChain: 0,
     target: tree.root,
+    early: null,
     orphans: new Map(),
     tooOld: new Set(),
     recordsAsked: new Map(),
@@ -184,13 +186,17 @@ export function viewOf(state: RoundsState): RoundsView {
 
 function settle(state: RoundsState, out: RoundCommand[]): void {
   if (state.sync !== null) syncing(state, out)
+  reconsiderEarly(state)
   // Every turn leaves out or adopts a record that it did not before, so this ends.
   do {
     if (state.treeChanged) {
       state.treeChanged = false
       const head = chooseHead(state.tree, state.rules.run, hasAnchor)
-      state.target = chooseHead(state.tree, state.rules.run, mayBeHead)
-      if (head !== state.head) adopt(state, head, out)
+      chooseTarget(state, out)
+      if (head !== state.head) {
+        adopt(state, head, out)
+        chooseTarget(state, out)
+      }
     }
     pursue(state, state.target, out)
   } while (state.treeChanged)
@@ -222,6 +228,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   state.head = head
   state.adoptedAt = now
   head.adoptedAt = now
+  head.endedRoundAt ??= head.seenAt
   state.missed = missedBy(state, head)
   state.placed = null
   state.holdingChanged = true

@@ -59,6 +59,8 @@ export interface RoundsState {
   /** CIDs that records listed which came since the last adoption, and those off our chain before it. */
   listedOffChain: number
   target: TreeRecord
+  /** The child of the target that the choice prefers and that closed its round too early to be followed yet. */
+  early: TreeRecord | null
   orphans: Map<string, RoundRecord>
   /** Heads and ancestors of branches that parted before our root. */
   tooOld: Set<string>

@@ -1,5 +1,6 @@
 // The rules of rounds, lived through. SHOAL_SIM_SEEDS=5000 lives through that many storms of each kind; SHOAL_SIM_SEED=342 through that one alone.
 import assert from 'node:assert/strict'
+import { closeEarly, type EarlyClosersOptions } from './early-closers.ts'
 import { afterStorm, oddStorm, restartAll, roughStorm } from './storms.ts'
 import { type Phase, type SimNode, World } from './world.ts'
 
@@ -20,6 +21,8 @@ const KEPT_ODD: { [seed: number]: string } = {
   26: 'three nodes stayed behind a short retention',
   38: 'a heavier branch was forgotten because it was shorter',
   94: 'two nodes stayed behind a short retention',
+  2028: 'nobody followed a branch whose first record beyond theirs could not be had',
+  2070: 'nobody followed a branch of two records whose first could not be had',
   3072: 'a node that was behind asked for the envelopes of one record after the other',
   3116: 'contributions to a branch that lost were kept'
 }
@@ -184,6 +187,61 @@ describe('rounds in simulation', function () {
     world.run(300_000)
     assert.ok(world.lowestRound() >= 10, `round ${world.lowestRound()}`)
     assert.deepEqual(world.settle(120_000, 60_000), [])
+  })
+
+  it('a body shown twice stops nobody', () => {
+    const world = new World({ seed: 12, nodes: 4, copiers: [3], stepMs: index => (index === 3 ? 120 : 90) })
+    world.run(120_000)
+    const records = world.nodes[0]!.chain()
+    assert.ok(records.some(({ bodies }) => new Set(bodies).size < bodies.length))
+    assert.ok(world.lowestRound() >= 12, `round ${world.lowestRound()}`)
+    assert.deepEqual(world.settle(30_000, 30_000), [])
+  })
+
+  describe('strangers who close every round at once', () => {
+    /** Some time with them; the honest are all nodes but the last, which speaks for the strangers. */
+    const withEarlyClosers = (nodes: number, options: EarlyClosersOptions = {}): World => {
+      const world = new World({ seed: nodes, nodes: nodes + 1, observers: [nodes], rules: { maxTokensPerRound: 3_200 } })
+      closeEarly(world, world.nodes[nodes]!, options)
+      world.run(200_000)
+      return world
+    }
+    const honestIn = (world: World, honest: readonly SimNode[]): void => {
+      const peers = honest.map(node => node.peer)
+      for (const { round, authors } of honest[0]!.chain()) {
+        assert.deepEqual(
+          peers.filter(peer => !authors.includes(peer)),
+          [],
+          `round ${round} went on without them`
+        )
+      }
+      assert.deepEqual(
+        honest.map(node => node.forks),
+        honest.map(() => 0)
+      )
+      assert.deepEqual(world.problems, [])
+    }
+
+    for (const nodes of [2, 3, 4, 8]) {
+      it(`shut out none of ${nodes}, and cost them a grace a round at most`, () => {
+        const world = withEarlyClosers(nodes)
+        // 7 s of training and exchange, and a grace.
+        assert.ok(world.lowestRound() >= 20, `round ${world.lowestRound()}`)
+        honestIn(world, world.nodes.slice(0, nodes))
+      })
+    }
+
+    it('win nothing by showing a chain', () => {
+      const world = withEarlyClosers(4, { depth: 3 })
+      assert.ok(world.lowestRound() >= 20, `round ${world.lowestRound()}`)
+      honestIn(world, world.nodes.slice(0, 4))
+    })
+
+    it('win nothing with a member who signs for them, as long as most members do not', () => {
+      const world = withEarlyClosers(4, { colluders: [0] })
+      assert.ok(world.lowestRound() >= 20, `round ${world.lowestRound()}`)
+      honestIn(world, world.nodes.slice(1, 4))
+    })
   })
 
   for (const [name, storm, kept] of [

@@ -45,6 +45,8 @@ export interface WorldOptions {
   withholders?: number[]
   /** Indexes of nodes that sign two of everything, show each half of the mesh another one, and name heads that do not exist. */
   liars?: number[]
+  /** Indexes of nodes that show the body of another's contribution as their own. */
+  copiers?: number[]
   /** Named in the manifest; default: nodes 0 to 3. */
   genesis?: number[]
 }
@@ -80,7 +82,7 @@ interface Disk {
   steps: number
 }
 
-const hashOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 20)
+export const hashOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 20)
 export const anchorOf = (parent: string, parts: readonly Part[]): string => `a${hashOf([parent, parts])}`
 
 export class World {
@@ -696,7 +698,7 @@ export class SimNode {
         loss: 2,
         codec: 'f32',
         norm: 1,
-        body: `b${world.time.now}`
+        body: this.#copied(command.head) ?? `b${world.time.now}`
       }
       const cid = `c${hashOf(contribution)}`
       world.madeAt.set(cid, world.time.now)
@@ -718,6 +720,12 @@ export class SimNode {
     })
   }
 
+  /** A copier's choice: the first body that it finds for the same round. */
+  #copied(parent: string): string | null {
+    if (!(this.world.options.copiers?.includes(this.index) ?? false)) return null
+    return [...this.disk.contributions.values()].find(each => each.parent === parent)?.body ?? null
+  }
+
   // ---- what must hold
 
   /** Late work never reopens a round: what we add to a parent's records was made before we first moved on from it. */
@@ -730,6 +738,18 @@ export class SimNode {
       const late = world.madeAt.get(cid)! - movedAt
       if (late > 0 && !listed.has(cid)) world.problem(`${this.index} reopens round ${round} with ${cid}, made ${late} ms after`)
     }
+  }
+
+  /** The records of its chain, the newest first. */
+  chain(): { round: number; authors: string[]; bodies: string[] }[] {
+    const chain: { round: number; authors: string[]; bodies: string[] }[] = []
+    for (let at = this.view().head; at !== 'run'; ) {
+      const { record } = this.disk.records.get(at)!
+      const parts = record.contributions.map(cid => this.disk.contributions.get(cid)!)
+      chain.push({ round: record.round, authors: parts.map(({ peer }) => peer), bodies: parts.map(({ body }) => body) })
+      at = record.parent
+    }
+    return chain
   }
 
   check(): void {

@@ -35,10 +35,14 @@ export interface TreeRecord {
   seenAt: number
   wantedSince: number | null
   adoptedAt: number | null
+  /** ms: from when on it counts as having ended its round here; null while it has not. */
+  endedRoundAt: number | null
   /** Authors accepted in the last k records, the newest first, this one included. */
   recent: readonly (readonly string[])[]
   /** All of them, each once; made when first asked for. */
   authors: readonly string[] | null
+  /** Those of them that are waited for; made when first asked for. */
+  members: ReadonlySet<string> | null
   rivalDone: boolean
   /** Our own record was gossiped. */
   published: boolean
@@ -68,6 +72,19 @@ export function plant(tree: RecordTree, parent: TreeRecord, cid: string, record:
 export function recentAuthors(record: TreeRecord): readonly string[] {
   record.authors ??= [...new Set(record.recent.flat())]
   return record.authors
+}
+
+/**
+ * The authors that the round after this record waits for: those accepted in at least half as many of the last k records as whoever was accepted in most.
+ * An identity that gave once, or a new one every round, holds nobody up.
+ */
+export function membersAfter(record: TreeRecord): ReadonlySet<string> {
+  if (record.members !== null) return record.members
+  const accepted = new Map<string, number>()
+  for (const peer of record.recent.flat()) accepted.set(peer, (accepted.get(peer) ?? 0) + 1)
+  const most = Math.max(...accepted.values())
+  record.members = new Set([...accepted].filter(([, times]) => 2 * times >= most).map(([peer]) => peer))
+  return record.members
 }
 
 /** Had the history up to and with this record accepted the author? */
@@ -181,8 +198,10 @@ function blank(cid: string, round: number, anchor: string, parentCid: string, cl
     seenAt: now,
     wantedSince: null,
     adoptedAt: null,
+    endedRoundAt: null,
     recent: [],
     authors: null,
+    members: null,
     rivalDone: false,
     published: false
   }

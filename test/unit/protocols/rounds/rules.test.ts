@@ -487,6 +487,93 @@ describe('two records for one parent', () => {
   })
 })
 
+describe('a record that closes its round early', () => {
+  /** Strangers' record, as it comes to a node that has heard of the members and holds what the strangers gave. */
+  const early = (self: string): { node: Node; record: RoundRecord; commands: RoundCommand[] } => {
+    const node = new Node(self)
+    node.live(RULES.genesisPeers.filter(peer => peer !== self))
+    node.held(['X', 'Y'])
+    const record = recordOf('X', ['X1', 'Y1'])
+    return { node, record, commands: node.record('early', record) }
+  }
+
+  it('is reported, and followed at the deadline when nobody has anything heavier', () => {
+    const { node, record, commands } = early(FIRST)
+    assert.deepEqual(
+      of(commands, 'report').map(({ code, subject }) => [code, subject]),
+      [['closed_early', 'early']]
+    )
+    assert.deepEqual(of([...commands, ...node.at(19_999)], 'compute'), [])
+    assert.equal(of(node.at(20_000), 'compute').length, 1)
+    assert.equal(of(node.computed('early', record), 'adopt').length, 1)
+  })
+
+  it('keeps nobody from closing the round with all that was given', () => {
+    const { node } = early(FIRST)
+    node.held([SECOND, THIRD])
+    node.holding(THIRD, 'X1', 'Y1')
+    node.held([FIRST])
+    const [close] = of(node.holding(THIRD, nameOf(FIRST)), 'close')
+    assert.equal(close!.parent, 'run')
+    assert.equal(close!.contributions.length, 5)
+    const ours = recordOf(
+      FIRST,
+      close!.contributions.map(({ cid }) => cid)
+    )
+    node.record('ours', ours)
+    assert.deepEqual(
+      of(node.computed('ours', ours), 'adopt').map(({ cid, fork }) => [cid, fork]),
+      [['ours', false]]
+    )
+  })
+
+  it('gives way after the deadline to what is heavier, and is followed when nobody closes that', () => {
+    const { node } = early(THIRD)
+    node.held([SECOND, THIRD])
+    node.holding(SECOND, nameOf(THIRD))
+    node.tell({ type: 'peerLive', peer: FIRST, head: 'run', round: 0, trains: false })
+    assert.deepEqual(of(node.at(20_000), 'compute'), [])
+    const heavier = recordOf(SECOND, [nameOf(SECOND), nameOf(THIRD)].sort())
+    assert.deepEqual(
+      of(node.record('heavier', heavier), 'compute').map(({ cid }) => cid),
+      ['heavier']
+    )
+    const { node: observer } = early('Z')
+    observer.held([SECOND, THIRD])
+    observer.holding(SECOND, nameOf(THIRD))
+    assert.deepEqual(of(observer.at(25_999), 'compute'), [])
+    assert.equal(of(observer.at(26_000), 'compute').length, 1)
+  })
+
+  it('is followed as soon as most members have moved on to it', () => {
+    const { node } = early(FIRST)
+    const moved = (peer: string): RoundCommand[] => node.tell({ type: 'peerLive', peer, head: 'early', round: 1, trains: true })
+    assert.deepEqual(of([...moved('X'), ...moved('Y'), ...moved(SECOND)], 'compute'), [])
+    assert.equal(of(moved(THIRD), 'compute').length, 1)
+  })
+
+  it('is followed at once when those it lacks are gone', () => {
+    const node = new Node(THIRD)
+    node.live([FIRST, SECOND])
+    node.held([SECOND, THIRD])
+    const record = recordOf(SECOND, [nameOf(SECOND), nameOf(THIRD)].sort())
+    assert.deepEqual(of(node.record('r1', record), 'compute'), [])
+    assert.equal(of(node.tell({ type: 'peerGone', peer: FIRST }), 'compute').length, 1)
+  })
+
+  it('does not excuse what a later closer leaves out', () => {
+    const { node } = early(SECOND)
+    node.now = 1_000
+    node.held(RULES.genesisPeers)
+    node.holding(FIRST, ...ALL)
+    node.now = 20_500
+    const record = recordOf(FIRST, [nameOf(FIRST), nameOf(SECOND)].sort())
+    node.record('r1', record)
+    const commands = [...node.computed('r1', record), ...node.at(24_000)]
+    assert.ok(of(commands, 'report').some(({ code }) => code === 'rival_proposed'))
+  })
+})
+
 describe('a rival', () => {
   /** The second holds all; the first closes without the third. */
   const leftOut = (at: number, third: (node: Node) => void): { node: Node; commands: RoundCommand[] } => {

@@ -1,0 +1,104 @@
+// Which of the chosen records a node follows already. Time decides when it follows one, never which of two it prefers: that is a pure function of the set.
+// A record that closes its round before all have given is early. Followed at once, it would let anyone shut out all others' work by closing first.
+
+import { chooseHead } from './chain/choice.ts'
+import { ancestorAt, commonAncestor, knownAt, membersAfter, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { branchWeight, recordWeight } from './chain/weight.ts'
+import { CLOSERS_TRIED } from './constants.ts'
+import type { RoundCommand } from './events.ts'
+import { closable, freshAuthors, lackingTrainers } from './proposing.ts'
+import { type RoundsState, wakeAt } from './state.ts'
+
+export function mayBeHead(record: TreeRecord): boolean {
+  return record.status === 'valid' && (record.ready || record.passed || !record.leftOut)
+}
+
+/** Sets the record that should become the head: the one that the choice prefers, or its last ancestor before an early one. */
+export function chooseTarget(state: RoundsState, out: RoundCommand[]): void {
+  const { head, tree } = state
+  const before = state.early
+  state.early = null
+  state.target = chooseHead(tree, state.rules.run, mayBeHead)
+  const ancestor = commonAncestor(head, state.target)
+  for (const record of pathDown(ancestor, state.target)) {
+    // A branch that outweighs ours was closed by others while we went our own way. What it has beyond our round is looked at when we are on it.
+    if (record.round > head.round) record.endedRoundAt ??= endOfRound(state, record)
+    else record.endedRoundAt ??= record.seenAt
+    if (record.endedRoundAt !== null) continue
+    if (ancestor !== head) return
+    state.target = record.parent!
+    state.early = record
+    const { cid, closer, round } = record
+    if (record !== before) out.push({ type: 'report', code: 'closed_early', subject: cid, peer: closer, round })
+    return
+  }
+}
+
+/** Time and presence let an early record through too; nothing else of the choice depends on them. */
+export function reconsiderEarly(state: RoundsState): void {
+  const { early } = state
+  if (early === null) return
+  early.endedRoundAt ??= endOfRound(state, early)
+  if (early.endedRoundAt !== null) state.treeChanged = true
+}
+
+/**
+ * When this record ended the round for us (ms), or null while it is early. It ends it at once when every live member who trains is in it, or when most live members have moved on to it;
+ * at our deadline, or when all is in, unless we hold what outweighs it: then somebody closes that, or had the time to.
+ */
+function endOfRound(state: RoundsState, record: TreeRecord): number | null {
+  if (isWhole(state, record) || mostAreAt(state, record)) return record.seenAt
+  const { head, now, rules } = state
+  const { seenAt } = record
+  const isNext = record.parent === head
+  // One further on is looked at again on its parent; but that may be out of reach for good.
+  const deadlineAt = (isNext ? state.adoptedAt : seenAt) + rules.deadlineMs
+  // Deadlines differ by the time that an anchor takes to get around.
+  if (isNext && seenAt >= deadlineAt - rules.graceMs) return seenAt
+  const lastAt = deadlineAt + CLOSERS_TRIED * (rules.graceMs + state.computeMs)
+  if (now < lastAt && !(isNext && isHeaviest(state, record, deadlineAt))) {
+    wakeAt(state, now < deadlineAt ? deadlineAt : lastAt)
+    return null
+  }
+  // What has grown on it in the meantime waited as long.
+  for (const later of subtree(record)) later.endedRoundAt ??= now
+  return now
+}
+
+/** The round is due, and what we would close it with is no heavier. */
+function isHeaviest(state: RoundsState, record: TreeRecord, deadlineAt: number): boolean {
+  const list = closable(state)
+  if (list === null) return state.now >= deadlineAt
+  const isKnown = (peer: string): boolean => knownAt(state.tree, state.head, peer)
+  return recordWeight(list, isKnown) <= branchWeight(record, isKnown, mayBeHead)
+}
+
+function isWhole(state: RoundsState, record: TreeRecord): boolean {
+  const members = membersAfter(record.parent!)
+  return !lackingTrainers(state, record.parent!, freshAuthors(record.parts)).some(
+    // Back from a gap, we have given nothing that it could have.
+    peer => members.has(peer) && (peer !== state.self || state.sync === null)
+  )
+}
+
+function mostAreAt(state: RoundsState, record: TreeRecord): boolean {
+  const there = new Set<string>()
+  for (const [peer, live] of state.peers) {
+    const head = state.tree.byCid.get(live.head)
+    if (head !== undefined && ancestorAt(head, record.round) === record) there.add(peer)
+  }
+  if (there.size === 0) return false
+  let votes = 0
+  for (const peer of membersAfter(record.parent!)) {
+    if (there.has(peer)) votes++
+    else if (peer === state.self || (state.peers.has(peer) && !state.silent.has(peer))) votes--
+  }
+  return votes > 0
+}
+
+/** The records below `ancestor` down to this one, oldest first. */
+function pathDown(ancestor: TreeRecord, record: TreeRecord): TreeRecord[] {
+  const path: TreeRecord[] = []
+  for (let at = record; at !== ancestor; at = at.parent!) path.push(at)
+  return path.reverse()
+}
