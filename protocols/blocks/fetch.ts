@@ -51,7 +51,7 @@ interface Place {
   sinceMs: number
   /** Null while the stream is opened. */
   stream: HolderStream | null
-  /** Whose place it takes as soon as its stream is open. */
+  /** Whose blocks it is to ask for next, in that one's stead. */
   instead: string | undefined
   /** Fires when another has taken the place. */
   replacing: AbortController
@@ -68,6 +68,8 @@ export class Fetch {
   readonly #broken = new Map<string, number>()
   readonly #workers = new Set<Promise<void>>()
   readonly #places = new Map<string, Place>()
+  /** Holders that had another's place, or lost theirs. */
+  readonly #tried = new Set<string>()
   readonly #ending = new AbortController()
   #waiting: (() => void)[] = []
   #failure: unknown
@@ -114,8 +116,7 @@ export class Fetch {
     const fresh = this.#components.standings.sorted(free.filter(peer => this.#stateOf(peer) === 'idle'))
     const replaced = free.filter(peer => this.#stateOf(peer) !== 'idle')
     for (const peer of [...fresh, ...replaced].slice(0, Math.max(0, MAX_HOLDERS - this.#workers.size))) this.#start(peer)
-    const untried = fresh.find(peer => this.#stateOf(peer) === 'idle' && this.#components.standings.of(peer) !== 'slow')
-    if (untried !== undefined) this.#replaceSlowest(untried)
+    this.#replaceSlowest(fresh.find(peer => this.#stateOf(peer) === 'idle' && this.#components.standings.of(peer) !== 'slow'))
     return free.length < willing.length
   }
 
@@ -138,20 +139,37 @@ export class Fetch {
   }
 
   /**
-   * Lets an untried holder have the place of the slowest of those who have given no whole answer for a while, one at a time. Nobody is untried twice, so
-   * that where the link is slow, and all are, the fetch soon stops changing and goes on.
+   * Lets an untried holder, one that waits for a place or has one and nothing to do, succeed the slowest of those who have given no whole answer for a
+   * while. One after the other, not waiting for one that is long to open its stream; nobody is untried twice, so that where the link is slow, and all are, the fetch soon stops changing and goes on.
    */
-  #replaceSlowest(untried: string): void {
-    if ([...this.#places.values()].some(({ instead, stream }) => instead !== undefined && stream === null)) return
+  #replaceSlowest(waiting: string | undefined): void {
+    const succeeding = [...this.#places.values()].filter(({ instead }) => instead !== undefined)
+    if (succeeding.some(({ sinceMs }) => performance.now() - sinceMs < IMPATIENCE_MS)) return
     const slow = [...this.#places.entries()]
       .map(([peer, place]) => ({ peer, bytesPerSecond: this.#paceOf(place) }))
-      .filter(({ bytesPerSecond }) => bytesPerSecond < KEEP_BYTES_PER_SECOND)
+      .filter(({ peer, bytesPerSecond }) => bytesPerSecond < KEEP_BYTES_PER_SECOND && succeeding.every(({ instead }) => instead !== peer))
       .sort((a, b) => a.bytesPerSecond - b.bytesPerSecond)[0]
-    if (slow !== undefined) this.#start(untried, slow.peer)
+    if (slow === undefined) return
+    const untried = waiting ?? [...this.#places.keys()].find(peer => this.#isUntried(peer))
+    if (untried === undefined) return
+    this.#tried.add(untried)
+    const place = this.#places.get(untried)
+    if (place === undefined) this.#start(untried, slow.peer)
+    else {
+      place.instead = slow.peer
+      this.wake()
+    }
   }
 
-  /** The new one is here: what the other owes is free to be asked for anew, before anybody else asks. */
-  #succeed(peer: string): void {
+  /** True for a holder at work that nothing was left for, so that it could not show how fast it is. */
+  #isUntried(peer: string): boolean {
+    const stream = this.#places.get(peer)?.stream ?? null
+    return stream !== null && stream.owed.length === 0 && stream.answerMs === null && !this.#tried.has(peer)
+  }
+
+  /** Its successor is about to ask: what it owes is free, before anybody else asks. */
+  #showOut(peer: string): void {
+    this.#tried.add(peer)
     const place = this.#places.get(peer)
     if (place === undefined || place.replacing.signal.aborted) return
     this.#wants.release(peer)
@@ -174,7 +192,6 @@ export class Fetch {
       const opened = await this.#components.open(peer, patience.options)
       stream = opened
       place.stream = opened
-      if (place.instead !== undefined) this.#succeed(place.instead)
       patience.listen({ heardBytes: () => opened.heardBytes, enoughBytes: (MIN_BYTES_PER_SECOND * this.#settings.stallMs) / 1000 })
       await this.#drain(peer, stream, patience)
       if (stream.clean) this.#components.release(peer, stream)
@@ -227,6 +244,11 @@ export class Fetch {
 
   /** More to ask for, when the holder owes less than half of what it may. */
   #choose(peer: string, stream: HolderStream, idleMs: number): string[] {
+    const place = this.#places.get(peer)
+    if (place?.instead !== undefined) {
+      this.#showOut(place.instead)
+      place.instead = undefined
+    }
     const allowance = this.#wants.allowance(this.#workers.size)
     if (stream.owed.length > allowance / 2) return []
     const room = allowance - stream.owed.length

@@ -1,7 +1,7 @@
 // One timer for one peer: how long it may say nothing, or next to nothing. Kept by hand because a signal for every frame would cost more than the frame.
 
-/** Looks in one limit. */
-const LOOKS = 10
+/** Looks in one limit; it is they that are counted. */
+const LOOKS = 20
 
 export interface Hearing {
   /** Bytes heard from the peer so far. */
@@ -17,8 +17,7 @@ export class Patience {
   readonly #outer: AbortSignal | undefined
   readonly #onOuter = () => this.#aborting.abort(this.#outer?.reason)
   #timer: NodeJS.Timeout | undefined
-  #lookedMs = 0
-  #spentMs = 0
+  #looks = 0
   #bytesBefore = 0
   #hearing: Hearing | undefined
   /** True when it ran out. */
@@ -45,7 +44,7 @@ export class Patience {
 
   /** Starts counting anew. */
   renew(): void {
-    this.#spentMs = 0
+    this.#looks = 0
     this.#bytesBefore = this.#hearing?.heardBytes() ?? 0
     this.resume()
   }
@@ -53,19 +52,21 @@ export class Patience {
   /** Goes on counting where it rested. */
   resume(): void {
     this.rest()
-    this.#lookedMs = performance.now()
     this.#timer = setTimeout(() => this.#look(), this.#lookMs)
   }
 
-  /** A look that comes late says that this process stood still; what the peer sent meanwhile lies unread, so that time is not the peer's. */
+  /**
+   * A look that comes late says that this process stood still, or hardly gets its turn: what the peer sent lies unread, and on a machine that busy the peer
+   * may wait for its turn as well. So a late look counts no more than another.
+   */
   #look(): void {
-    this.#spentMs += Math.min(performance.now() - this.#lookedMs, 2 * this.#lookMs)
+    this.#looks += 1
     const heardBytes = this.#hearing?.heardBytes() ?? 0
     if (this.#hearing !== undefined && heardBytes - this.#bytesBefore >= this.#hearing.enoughBytes) {
-      this.#spentMs = 0
+      this.#looks = 0
       this.#bytesBefore = heardBytes
     }
-    if (this.#spentMs < this.#limitMs) {
+    if (this.#looks < LOOKS) {
       this.resume()
       return
     }
