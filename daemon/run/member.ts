@@ -414,9 +414,11 @@ export class RunMember {
    * At most once a minute, whatever chains a peer may show.
    */
   async #startOver(head: string, peer: string | undefined): Promise<void> {
-    const now = performance.now()
-    if (now - this.#startedOverAtMs < START_OVER_MS) return
-    this.#startedOverAtMs = now
+    const waitMs = this.#startedOverAtMs + START_OVER_MS - performance.now()
+    if (waitMs > 0) await delay(waitMs, undefined, { signal: this.#stopping.signal })
+    // What seemed too old may only have been far ahead of us, and known by now.
+    if (remembers(this.#rounds, head)) return
+    this.#startedOverAtMs = performance.now()
     const past = await keptRecords(this.#c)
     const ours = new Set(past.records.map(({ cid }) => cid))
     const theirs = await fetchChain(head, cid => ours.has(cid), this.#chains(), this.#fetchOptions(peer === undefined ? [] : [peer]))
