@@ -2,9 +2,9 @@
 // Biases on the matrices and a head tied to the embedding are settings; the normalisations keep their biases in every variant.
 
 import { type TensorMap, tf } from '../engines/tensorflow.ts'
-import { TrainingError } from '../errors.ts'
+import { headStage } from './head.ts'
 import type { ParameterSpec, Stage } from './model.ts'
-import { causalAttention, dense, embedding, gelu, layerNorm, linear } from './operations.ts'
+import { causalAttention, dense, embedding, gelu, layerNorm } from './operations.ts'
 import { checkDivides, checkEpsilon, checkSizes, INITIAL_STD, matrix, residualStd, vector } from './parameters.ts'
 
 export interface Gpt2Config {
@@ -28,6 +28,7 @@ export const GPT2_LAYER_NORM_EPSILON = 1e-5
 export const TOKEN_EMBEDDING = 'transformer.wte.weight'
 export const POSITION_EMBEDDING = 'transformer.wpe.weight'
 export const HEAD = 'lm_head.weight'
+const LAST_NORM = 'transformer.ln_f'
 
 /** The stages `embedding`, `block.0` ... and `head`. */
 export function createGpt2(config: Gpt2Config): Stage[] {
@@ -36,7 +37,19 @@ export function createGpt2(config: Gpt2Config): Stage[] {
   checkEpsilon(config, 'layerNormEpsilon')
   const stages = [embeddingStage(config)]
   for (let layer = 0; layer < config.layers; layer++) stages.push(blockStage(config, layer))
-  stages.push(headStage(config))
+  const { vocabulary, width, tiedEmbeddings } = config
+  const epsilon = config.layerNormEpsilon ?? GPT2_LAYER_NORM_EPSILON
+  stages.push(
+    headStage({
+      vocabulary,
+      width,
+      tiedEmbeddings,
+      embedding: TOKEN_EMBEDDING,
+      head: HEAD,
+      normalisation: normalisation(LAST_NORM, width),
+      normalise: (parameters, rows) => normalise(parameters, LAST_NORM, rows, epsilon)
+    })
+  )
   return stages
 }
 
@@ -86,24 +99,6 @@ function blockStage(config: Gpt2Config, layer: number): Stage {
       hidden = tf.add(hidden, apply('attn.c_proj', attended))
       hidden = tf.add(hidden, apply('mlp.c_proj', gelu(apply('mlp.c_fc', normalise(parameters, at('ln_2'), hidden, epsilon)))))
       return tf.reshape(hidden, [batch, length, width])
-    }
-  }
-}
-
-function headStage(config: Gpt2Config): Stage {
-  const { width, vocabulary, tiedEmbeddings } = config
-  const epsilon = config.layerNormEpsilon ?? GPT2_LAYER_NORM_EPSILON
-  return {
-    name: 'head',
-    parameters: [...normalisation('transformer.ln_f', width), ...(tiedEmbeddings ? [] : [matrix(HEAD, [vocabulary, width])])],
-    borrows: tiedEmbeddings ? [TOKEN_EMBEDDING] : [],
-    forward(parameters, x, shared) {
-      const [batch, length] = x.shape as [number, number, number]
-      const weights = tiedEmbeddings ? shared?.[TOKEN_EMBEDDING] : parameters[HEAD]
-      if (!weights)
-        throw new TrainingError('bad_parameters', `Cannot compute the head: ${tiedEmbeddings ? TOKEN_EMBEDDING : HEAD} is missing`)
-      const rows = normalise(parameters, 'transformer.ln_f', tf.reshape(x, [batch * length, width]), epsilon)
-      return tf.reshape(linear(rows, weights), [batch, length, vocabulary])
     }
   }
 }

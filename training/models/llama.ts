@@ -3,6 +3,7 @@
 
 import { tf } from '../engines/tensorflow.ts'
 import { TrainingError } from '../errors.ts'
+import { headStage } from './head.ts'
 import type { Stage } from './model.ts'
 import { causalAttention, embedding, linear, rmsNorm, rotary, swiglu } from './operations.ts'
 import { checkDivides, checkEpsilon, checkSizes, matrix, residualStd, vector } from './parameters.ts'
@@ -33,6 +34,7 @@ export const LLAMA_ROPE_THETA = 10_000
 
 export const LLAMA_EMBEDDING = 'model.embed_tokens.weight'
 export const LLAMA_HEAD = 'lm_head.weight'
+const LAST_NORM = 'model.norm.weight'
 
 /** The stages `embedding`, `block.0` ... and `head`. */
 export function createLlama(config: LlamaConfig): Stage[] {
@@ -53,7 +55,19 @@ export function createLlama(config: LlamaConfig): Stage[] {
     throw new TrainingError('bad_model_config', `Cannot create a model with ropeTheta ${ropeTheta}: it must lie between 1 and 1e12`)
   const stages = [embeddingStage(config)]
   for (let layer = 0; layer < config.layers; layer++) stages.push(blockStage(config, layer))
-  stages.push(headStage(config))
+  const { vocabulary, tiedEmbeddings } = config
+  const epsilon = config.rmsNormEpsilon ?? LLAMA_RMS_NORM_EPSILON
+  stages.push(
+    headStage({
+      vocabulary,
+      width,
+      tiedEmbeddings,
+      embedding: LLAMA_EMBEDDING,
+      head: LLAMA_HEAD,
+      normalisation: [vector(LAST_NORM, width, 'ones')],
+      normalise: (parameters, rows) => rmsNorm(rows, parameters[LAST_NORM]!, epsilon)
+    })
+  )
   return stages
 }
 
@@ -105,24 +119,6 @@ function blockStage(config: LlamaConfig, layer: number): Stage {
       const gated = rmsNorm(rows, parameters[at('post_attention_layernorm')]!, epsilon)
       rows = tf.add(rows, apply('mlp.down_proj', swiglu(apply('mlp.gate_proj', gated), apply('mlp.up_proj', gated))))
       return tf.reshape(rows, [batch, length, width])
-    }
-  }
-}
-
-function headStage(config: LlamaConfig): Stage {
-  const { width, vocabulary, tiedEmbeddings } = config
-  const epsilon = config.rmsNormEpsilon ?? LLAMA_RMS_NORM_EPSILON
-  return {
-    name: 'head',
-    parameters: [vector('model.norm.weight', width, 'ones'), ...(tiedEmbeddings ? [] : [matrix(LLAMA_HEAD, [vocabulary, width])])],
-    borrows: tiedEmbeddings ? [LLAMA_EMBEDDING] : [],
-    forward(parameters, x, shared) {
-      const [batch, length] = x.shape as [number, number, number]
-      const weights = tiedEmbeddings ? shared?.[LLAMA_EMBEDDING] : parameters[LLAMA_HEAD]
-      if (!weights)
-        throw new TrainingError('bad_parameters', `Cannot compute the head: ${tiedEmbeddings ? LLAMA_EMBEDDING : LLAMA_HEAD} is missing`)
-      const rows = rmsNorm(tf.reshape(x, [batch * length, width]), parameters['model.norm.weight']!, epsilon)
-      return tf.reshape(linear(rows, weights), [batch, length, vocabulary])
     }
   }
 }
