@@ -5,17 +5,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { connectControl, type DaemonFile, locateDaemon } from '../../protocols/control/index.ts'
+import { MAIN, SMALL_RUN } from './small-run.ts'
 import { until } from './until.ts'
-
-const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js')
-const MANIFEST = `
-name: small
-model: { family: gpt2, layers: 1, width: 32, heads: 2, context: 32, biases: false }
-tokenizer: { kind: bytes }
-data: { corpus: private }
-strategy: { innerSteps: 20, deadlineMs: 8000, graceMs: 1000, fetchTimeoutMs: 4000 }
-optimizer: { name: adamw, learningRate: 5e-3, batch: 4 }
-`
 
 describe('shoal mesh run, killed', function () {
   this.timeout(120_000)
@@ -31,7 +22,7 @@ describe('shoal mesh run, killed', function () {
   })
 
   it('leaves no daemon and no trainer behind', async () => {
-    writeFileSync(join(folder, 'run.yaml'), MANIFEST)
+    writeFileSync(join(folder, 'run.yaml'), SMALL_RUN)
     writeFileSync(join(folder, 'scenario.yaml'), '{ nodes: 2, run: run.yaml, rounds: 100000 }')
     const args = [MAIN, 'mesh', 'run', join(folder, 'scenario.yaml')]
     const runner = spawn(process.execPath, args, { env: { ...process.env, TMPDIR: folder }, stdio: 'ignore' })

@@ -5,16 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Report } from '../../cli/mesh/report.ts'
-
-const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js')
-const MANIFEST = `
-name: small
-model: { family: gpt2, layers: 1, width: 32, heads: 2, context: 32, biases: false }
-tokenizer: { kind: bytes }
-data: { corpus: private }
-strategy: { innerSteps: 20, deadlineMs: 8000, graceMs: 1000, fetchTimeoutMs: 4000 }
-optimizer: { name: adamw, learningRate: 5e-3, batch: 4 }
-`
+import { MAIN, SMALL_RUN } from './small-run.ts'
 
 describe('shoal mesh run', function () {
   this.timeout(240_000)
@@ -22,7 +13,7 @@ describe('shoal mesh run', function () {
   beforeEach(() => {
     // Every home lies under it, so that a process left behind can be told by its command line.
     folder = mkdtempSync(join(tmpdir(), 'shoal-mesh-test-'))
-    writeFileSync(join(folder, 'run.yaml'), MANIFEST)
+    writeFileSync(join(folder, 'run.yaml'), SMALL_RUN)
   })
   afterEach(() => {
     const left = processesUnder(folder)

@@ -4,9 +4,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { MAIN } from './small-run.ts'
 import { until } from './until.ts'
-
-const MAIN = join(import.meta.dirname, '..', '..', 'cli', 'main.js')
 
 describe('shoal mesh up, killed', function () {
   this.timeout(120_000)
