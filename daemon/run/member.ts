@@ -103,8 +103,8 @@ export class RunMember {
   /** Settles when the next anchor is on disk. */
   #computed = Promise.withResolvers<void>()
   #head: Head
-  /** The record whose anchor the trainer's base is; null while there is no ready trainer. */
-  #trainerRecord: string | null = null
+  /** The record whose anchor the trainer's base is, and its round, null where that is not known; all null while there is no ready trainer. */
+  #trainerAt: { record: string; round: number | null } | null = null
   /** The head moved to another branch since the trainer last adopted. */
   #forked = false
   #trainerWork: Promise<void> = Promise.resolve()
@@ -664,7 +664,8 @@ export class RunMember {
       // Steps may have come in meanwhile.
       this.#tokens += reported + ready.tokensSinceSnapshot - before
     })
-    this.#trainerRecord = ready.record ?? this.#c.run
+    const record = ready.record ?? this.#c.run
+    this.#trainerAt = { record, round: record === this.#head.record ? this.#head.round : null }
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,
@@ -680,7 +681,7 @@ export class RunMember {
   }
 
   #trainerDied(reason: string, restarts: number, restartInMs: number): void {
-    this.#trainerRecord = null
+    this.#trainerAt = null
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,
@@ -760,12 +761,12 @@ export class RunMember {
   }
 
   async #bringToHead(): Promise<void> {
-    while (this.#trainer?.ready && this.#trainerRecord !== this.#head.record) {
+    while (this.#trainer?.ready && this.#trainerAt?.record !== this.#head.record) {
       const head = this.#head
       const file = await this.#anchorFile(head)
       await this.#c.phases.enter('adopting', head.round)
       await this.#trainer.adopt(file, head.record, this.#forked ? 'keep' : 'shift')
-      this.#trainerRecord = head.record
+      this.#trainerAt = { record: head.record, round: head.round }
       this.#forked = false
       this.#pump()
     }
@@ -814,7 +815,7 @@ export class RunMember {
   /** After anything happened: whether a contribution could be made now, and what others should know. */
   #pump(): void {
     if (this.#stopping.signal.aborted) return
-    this.#paced({ type: 'ready', ready: this.#mayTrain() && this.#trainerRecord === this.#head.record })
+    this.#paced({ type: 'ready', ready: this.#mayTrain() && this.#trainerAt?.record === this.#head.record })
     this.#tell()
   }
 
@@ -823,7 +824,7 @@ export class RunMember {
   }
 
   async #contribute(round: number, parent: string): Promise<void> {
-    if (!this.#trainer?.ready || this.#trainerRecord !== parent || this.#head.record !== parent) {
+    if (!this.#trainer?.ready || this.#trainerAt?.record !== parent || this.#head.record !== parent) {
       this.#paced({ type: 'contributeFailed', retryMs: TICK_MS })
       return
     }
@@ -860,8 +861,17 @@ export class RunMember {
   #state(): MemberFacts['state'] {
     if (this.#paused !== null) return 'paused'
     if (this.#trainer === null) return 'observing'
-    if (!this.#trainer.ready || this.#trainerRecord !== this.#head.record) return 'syncing'
+    if (!this.#trainer.ready || !this.#keepsUp()) return 'syncing'
     return this.#waits ? 'waiting' : 'training'
+  }
+
+  /**
+   * The trainer is on the head or on the record before it: every member is for a moment of every round, and is expected to contribute all the same.
+   * If it said anything else, others would count a whole mesh that adopts as one that nobody trains in.
+   */
+  #keepsUp(): boolean {
+    const round = this.#trainerAt?.round ?? null
+    return round !== null && this.#head.round - round <= 1
   }
 
   #waitingFor(rules: string | null): string | null {
@@ -905,7 +915,7 @@ const ANCHOR_PATIENCE = 6
 /** Between two looks at a chain that parted too long ago, in ms: each reads the whole history. */
 const START_OVER_MS = 60_000
 
-/** Whether a node in this state is expected to contribute to the round: syncing ones will, once they are there. */
+/** Whether a node in this state is expected to contribute to the round. Syncing ones are not: they have some way to go before they can. */
 export function trains(state: string): boolean {
   return state === 'training' || state === 'waiting'
 }

@@ -110,6 +110,25 @@ describe('the life of a run', function () {
     assert.equal(await stateOf(await start('b')), undefined)
   })
 
+  it('lacks nobody while its members only adopt', async () => {
+    const author = await start('author')
+    const { run } = await author.control.createRun({ spec: { ...SPEC, strategy: { innerSteps: 5, quorum: 2 } } })
+    const other = await start('other', {}, { bootstrap: author.daemon.ready.addresses })
+    await until(async () => (await other.control.peers()).peers.length > 0)
+    for (const { control } of [author, other]) await control.joinRun(run, {})
+    const nodes = [author, other]
+    const roundsOf = async ({ control }: Node) => (await control.runs()).runs[0]?.round ?? 0
+    await until(async () => (await Promise.all(nodes.map(roundsOf))).every(round => round >= 4))
+    // Until round 1 they are still starting.
+    for (const { control } of nodes) {
+      const waits = (await control.eventList({ limit: 1_000 })).events.filter(event => event.code === 'waiting_for_quorum')
+      assert.deepEqual(
+        waits.filter(({ round }) => round! > 1).map(({ round, message }) => `${message} in round ${round}`),
+        []
+      )
+    }
+  })
+
   it('is refused at once where text or engine is none that there is', async () => {
     const { control } = await start('d')
     const { run } = await control.createRun({ spec: { ...SPEC, data: { corpus: 'private' } } })
