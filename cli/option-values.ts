@@ -48,6 +48,14 @@ export function setting(text: string, before: Record<string, unknown> | undefine
   return { ...before, [text.slice(0, split)]: jsonOrText(text.slice(split + 1)) }
 }
 
+/** `NODE=ENGINE`; several make one mapping. The scenario's reader says whether there can be such a node. */
+export function engineOfNode(text: string, before: Record<string, string> | undefined): Record<string, string> {
+  const [node, engine, ...rest] = text.split('=')
+  if (!node || !engine || rest.length > 0)
+    throw new CliError('bad_argument', `read the engine "${text}": want NODE=ENGINE`, { hint: 'for example 2=wasm' })
+  return { ...before, [node]: engine }
+}
+
 function jsonOrText(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { failureOf } from '../errors.ts'
 import { readNamed } from '../files.ts'
-import { collected, commaList, setting, wholeNumber } from '../option-values.ts'
+import { collected, commaList, engineOfNode, setting, wholeNumber } from '../option-values.ts'
 import type { Session } from '../session.ts'
 
 interface RunFlags {
@@ -16,6 +16,7 @@ interface RunFlags {
   report?: string
   run?: string
   set?: Record<string, unknown>
+  engine?: Record<string, string>
   keep?: boolean
   threads: number
   daemonFlag?: string[]
@@ -36,6 +37,7 @@ export function registerMesh(program: Command): void {
     .option('--report <file>', 'write the report here, whatever happens')
     .option('--run <manifest>', 'demo, or the path of a manifest')
     .option('--set <key=value>', 'replace a setting of the manifest, such as optimizer.learningRate=3e-3; again for more', setting)
+    .option('--engine <node=engine>', 'what a node computes with, such as 2=wasm; again for more', engineOfNode)
     .option('--threads <count>', "threads of each node's trainer", wholeNumber(1, 1024), 1)
     .option('--keep', "leave the nodes' homes and output")
     .option('--daemon-flag <flag>', 'one more flag for every daemon; again for more', collected)
@@ -100,7 +102,12 @@ async function runScenario(session: Session, flags: RunFlags, file: string | und
     ])
   // The process's own clock: a command begins when its process does, not when its modules are loaded.
   const seconds = (): number => performance.now() / 1000
-  const given = { ...flags, ...(session.timeoutMs === undefined ? {} : { timeoutMs: session.timeoutMs }) }
+  const { engine: engines, ...others } = flags
+  const given = {
+    ...others,
+    ...(engines === undefined ? {} : { engines }),
+    ...(session.timeoutMs === undefined ? {} : { timeoutMs: session.timeoutMs })
+  }
   try {
     const scenario =
       file === undefined

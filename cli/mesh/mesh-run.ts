@@ -271,6 +271,8 @@ class MeshStage {
         spec,
         ...(this.#spec.baseDir === undefined ? {} : { baseDir: this.#spec.baseDir }),
         dataOf,
+        // A lone node is what it is compared with: it gets the engine that the machine would choose.
+        ...(alone ? {} : { engineOf: (index: number) => this.#options.scenario.engines[index] }),
         ...(this.#options.threads === undefined ? {} : { threads: this.#options.threads })
       }
     )

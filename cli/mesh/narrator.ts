@@ -99,7 +99,7 @@ export class Narrator {
     this.line('the final anchor, as each node holds it:')
     for (const state of states) {
       const note = state.life === 'alive' ? '' : ` (${state.life})`
-      this.line(`         node ${state.index}  round ${state.round}  ${state.anchor ?? 'none'}${note}`)
+      this.line(`         node ${state.index}  round ${state.round}  ${state.anchor ?? 'none'}  ${state.engine ?? ''}${note}`.trimEnd())
     }
   }
 }

@@ -21,6 +21,8 @@ export interface ReportNode {
   anchor: string | null
   /** Tokens trained on. */
   tokens: number
+  /** What its trainer last computed with, null where none did. */
+  engine: string | null
   /** Payload on the wire. */
   bytesSent: number
   bytesReceived: number

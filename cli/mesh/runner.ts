@@ -22,6 +22,8 @@ export interface NodeState {
   head: string | null
   anchor: string | null
   tokens: number
+  /** What its trainer last computed with. */
+  engine: string | null
   /** The last status, for the live table. */
   status: StatusDocument | null
   phase: string | null
@@ -64,6 +66,8 @@ export interface MeshRunnerOptions {
   baseDir?: string
   /** Corpora that a node joins with, undefined where the run brings its own. */
   dataOf(index: number): string[] | undefined
+  /** What a node computes with, undefined for the daemon's own choice. */
+  engineOf?(index: number): string | undefined
   /** Threads for each node's trainer, undefined for the daemon's own choice. */
   threads?: number
 }
@@ -199,6 +203,7 @@ export class MeshRunner {
       round: state.round,
       anchor: state.anchor,
       tokens: state.tokens,
+      engine: state.engine,
       bytesSent: state.before.sent + state.traffic.sent,
       bytesReceived: state.before.received + state.traffic.received
     }))
@@ -273,8 +278,10 @@ export class MeshRunner {
   async #join(state: NodeState, node: MeshNode, signal: AbortSignal): Promise<void> {
     const run = await this.#condition.until(() => this.run ?? undefined, { signal })
     const data = this.#options.dataOf(state.index)
+    const engine = this.#options.engineOf?.(state.index)
     const request = {
       ...(data === undefined ? {} : { data }),
+      ...(engine === undefined ? {} : { engine }),
       ...(this.#options.threads === undefined ? {} : { threads: this.#options.threads })
     }
     for (;;) {
@@ -360,6 +367,7 @@ export class MeshRunner {
     state.head = run.head
     state.anchor = run.anchor
     state.tokens = Math.max(state.tokens, run.tokens)
+    state.engine = run.engine ?? state.engine
     state.waitingFor = run.waitingFor
     this.#adopted(state, run.round)
   }
@@ -513,6 +521,7 @@ function newState(index: number): NodeState {
     head: null,
     anchor: null,
     tokens: 0,
+    engine: null,
     status: null,
     phase: null,
     held: null,

@@ -51,6 +51,8 @@ export interface Scenario {
   baselineRates: number[] | null
   /** Settings of the manifest to replace, by dotted path. */
   set: Record<string, unknown>
+  /** What a node computes with, by node index; the daemon's choice where none is named. */
+  engines: Record<number, string>
   steps: Step[]
   expect: Expectation[]
 }
@@ -66,6 +68,8 @@ export interface ScenarioFlags {
   baselineRates?: unknown[]
   run?: string
   set?: Record<string, unknown>
+  /** By node index; each replaces the file's for that node. */
+  engines?: Record<string, string>
 }
 
 /** More daemons than this on one machine is a typing error rather than a wish. */
@@ -77,7 +81,7 @@ const MAX_RATES = 8
 /** The manifest's own limit: a rate that it refuses must not come to light when the mesh has trained already. */
 const MAX_RATE = 10
 
-const KEYS = ['nodes', 'run', 'rounds', 'timeout', 'seed', 'baseline', 'baselineRates', 'set', 'steps', 'expect']
+const KEYS = ['nodes', 'run', 'rounds', 'timeout', 'seed', 'baseline', 'baselineRates', 'set', 'engines', 'steps', 'expect']
 const EXPECTATIONS: Record<Expectation['name'], (argument: unknown, path: string, fail: Fail) => Expectation> = {
   equalAnchors: (argument, path, fail) =>
     argument === undefined ? { name: 'equalAnchors' } : fail(path, 'is given a value', 'equalAnchors takes none'),
@@ -158,12 +162,16 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
   if (typeof set !== 'object' || Array.isArray(set))
     fail('set', 'is not a mapping', 'want settings by dotted path, as { optimizer.learningRate: 3e-3 }')
 
+  const engines = { ...readEngines(map.engines, 'engines', fail), ...readEngines(flags.engines, '--engine', fail) }
   const steps = list(map.steps, 'steps', fail).map((step, index) => readStep(step, `steps[${index}]`, fail))
   const expect = list(map.expect, 'expect', fail).map((entry, index) => readExpectation(entry, `expect[${index}]`, fail))
   if (!baseline) {
     const lone = expect.findIndex(entry => entry.name === 'meshBelowAlone')
     if (lone !== -1) fail(`expect[${lone}]`, 'needs the lone nodes', 'add baseline: true, or --baseline')
   }
+  const joined = new Set(steps.filter(step => step.do === 'join').map(({ node }) => node))
+  const stranger = Object.keys(engines).find(node => Number(node) > nodes && !joined.has(Number(node)))
+  if (stranger !== undefined) fail(`engines.${stranger}`, 'names a node that never starts', `nodes is ${nodes}`)
   checkSteps(steps, nodes, flags.rounds === undefined ? rounds : Number.POSITIVE_INFINITY, fail)
   return {
     nodes,
@@ -174,6 +182,7 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
     baseline: baseline as boolean,
     baselineRates,
     set: { ...(set as Record<string, unknown>), ...flags.set },
+    engines,
     // A step after a last round that only a flag brought forward is not an error of the file: it is left out.
     steps: steps.filter(step => step.at.kind === 'waiting' || step.at.round <= rounds),
     expect
@@ -199,6 +208,20 @@ function readRates(value: unknown, path: string, fail: Fail): number[] | null {
     if (rates.indexOf(rate) !== index) fail(path, `has the rate ${rate} twice`, want)
   }
   return rates as number[]
+}
+
+/** Whether there is such an engine the node says that is to use it. */
+function readEngines(value: unknown, path: string, fail: Fail): Record<number, string> {
+  if (value === undefined || value === null) return {}
+  if (typeof value !== 'object' || Array.isArray(value)) fail(path, 'is not a mapping', 'want engines by node, as { 2: wasm }')
+  const engines: Record<number, string> = {}
+  for (const [node, engine] of Object.entries(value as object)) {
+    const index = integer(Number(node), `${path}.${node}`, 1, MAX_NODES, (at, _, want) => fail(at, 'is no node', want))
+    if (typeof engine !== 'string' || engine === '')
+      fail(`${path}.${node}`, `is ${JSON.stringify(engine)}`, 'want the name of an engine, as wasm')
+    engines[index] = engine as string
+  }
+  return engines
 }
 
 function readStep(value: unknown, path: string, fail: Fail): Step {

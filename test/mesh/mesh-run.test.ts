@@ -66,6 +66,19 @@ expect: [equalAnchors, { heldOutBelow: 6 }]
     for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) assert.ok(existsSync(join(report.checkpoint!, file)), file)
   })
 
+  it('ends with one anchor, to the bit, where unlike engines train', async () => {
+    const scenario = '{ nodes: 2, run: run.yaml, rounds: 3, engines: { 1: traced, 2: js }, timeout: 2m, expect: [equalAnchors] }'
+    const { status, report, output } = await mesh(scenario, ['--engine', '2=wasm'])
+    assert.equal(status, 0, output)
+    assert.deepEqual(
+      report.nodes.map(({ engine }) => engine),
+      ['traced', 'wasm']
+    )
+    assert.equal(new Set(report.nodes.map(node => node.anchor)).size, 1)
+    // Quorum 2: what both measured is in every anchor.
+    assert.ok(report.rounds.length >= 3 && report.rounds.every(({ contributors }) => contributors.length === 2))
+  })
+
   it('ends with 4 and a report when its time is over', async () => {
     const { status, report } = await mesh('{ nodes: 2, run: run.yaml, rounds: 100000 }', ['--timeout', '8s'])
     assert.equal(status, 4)

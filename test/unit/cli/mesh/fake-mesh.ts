@@ -70,7 +70,7 @@ export class FakeNode implements MeshNode {
       loss: 2,
       tokens: round * 100,
       tokensPerSecond: null,
-      engine: null,
+      engine: 'js',
       members: [],
       lastContribution: null,
       trainer: { restarts: 0, reason: null }
@@ -89,7 +89,8 @@ export class FakeNode implements MeshNode {
         health: []
       }),
       createRun: async () => this.#called('create', { schema: 1, run: RUN }),
-      joinRun: async (_run: string, request: { data?: string[] }) => this.#called(`join ${request.data?.join()}`, {}),
+      joinRun: async (_run: string, { data, engine }: { data?: string[]; engine?: string }) =>
+        this.#called(`join ${data?.join()}${engine === undefined ? '' : ` on ${engine}`}`, {}),
       pauseRun: async () => this.#called('pause', {}),
       leaveRun: async () => this.#called('leave', {}),
       rounds: async () => ({ schema: 1, run: RUN, rounds: this.rows }),

@@ -21,7 +21,12 @@ describe('MeshRunner', () => {
     news = []
     runner = new MeshRunner(
       { starter, seconds: () => 1.5, news: item => news.push(item) },
-      { scenario: scenarioOf(scenario), spec: {}, dataOf: index => [`data${index}`] }
+      {
+        scenario: scenarioOf(scenario),
+        spec: {},
+        dataOf: index => [`data${index}`],
+        engineOf: index => scenarioOf(scenario).engines[index]
+      }
     )
     return runner
   }
@@ -40,6 +45,15 @@ describe('MeshRunner', () => {
     adoptEverywhere(1)
     await driving
     assert.equal(runner.firstRoundSeconds, 1.5)
+  })
+
+  it('lets a node join with the engine that the scenario names', async () => {
+    const driving = newRunner({ nodes: 2, rounds: 1, engines: { 2: 'wasm' } }).drive({ signal })
+    await until(() => starter.started.length === 2 && starter.started.every(node => node.calls.some(call => call.startsWith('join'))))
+    assert.deepEqual(starter.node(1).calls, ['create', 'join data1'])
+    assert.deepEqual(starter.node(2).calls, ['join data2 on wasm'])
+    adoptEverywhere(1)
+    await driving
   })
 
   it('kills at a round and restarts at a later one, from the same home and without joining again', async () => {
@@ -173,6 +187,7 @@ describe('MeshRunner', () => {
       round: 1,
       anchor: 'banchor1',
       tokens: 100,
+      engine: 'js',
       bytesSent: 10,
       bytesReceived: 10
     })

@@ -36,6 +36,7 @@ describe('parseScenario()', () => {
       baseline: false,
       baselineRates: null,
       set: {},
+      engines: {},
       steps: [
         { at: { kind: 'round', round: 2 }, do: 'kill', node: 3 },
         { at: { kind: 'round', round: 4 }, do: 'restart', node: 3 }
@@ -47,6 +48,13 @@ describe('parseScenario()', () => {
   it('lets flags win over the file', () => {
     const scenario = parseScenario(ISSUE, { nodes: 7, rounds: 12, seed: 3, timeoutMs: 1000, baseline: true })
     assert.deepEqual([scenario.nodes, scenario.rounds, scenario.seed, scenario.timeoutMs, scenario.baseline], [7, 12, 3, 1000, true])
+  })
+
+  it('takes the engine of a node, the flag before the file', () => {
+    const scenario = parseScenario('engines: { 2: wasm, 3: js }', { engines: { '3': 'traced', '4': 'wasm' } })
+    assert.deepEqual(scenario.engines, { 2: 'wasm', 3: 'traced', 4: 'wasm' })
+    const joins = 'engines: { 5: wasm }\nsteps:\n  - { at: { round: 1 }, do: join, node: 5 }'
+    assert.deepEqual(parseScenario(joins).engines, { 5: 'wasm' })
   })
 
   it('takes rates as a baseline, those of the flag before those of the file', () => {
@@ -114,6 +122,10 @@ steps:
       ['steps:\n  - { at: { phase: closng, round: 1 }, do: kill, node: 1 }', /did you mean closing\?/],
       ['steps:\n  - { at: { phase: closing }, do: kill, node: 1 }', /at.round is missing/],
       ['steps:\n  - { do: kill, node: 1 }', /steps\[0\].at is missing/],
+      ['engines: wasm', /as \{ 2: wasm \}/],
+      ['engines: { two: wasm }', /engines\.two is no node \| want a whole number from 1 to 256/],
+      ['engines: { 2: 3 }', /x\.yaml:1: engines\.2 is 3 \| want the name of an engine/],
+      ['engines: { 5: wasm }', /engines\.5 names a node that never starts \| nodes is 4/],
       ['expect:\n  - equalAnchor', /did you mean equalAnchors\?/],
       ['expect:\n  - { heldOutBelow: low }', /nats per byte/],
       ['expect:\n  - meshBelowAlone', /baseline/]
