@@ -210,10 +210,11 @@ export const SETTINGS = {
     flag: null
   }),
   holdPhase: setting<string | null>({
-    read: orNull(text(/^[a-z-]{1,32}@\d{1,9}$/)),
-    allowed: 'PHASE@ROUND such as closing@3',
+    read: orNull(text(/^[a-z-]{1,32}@\d{1,9}(:closer)?$/)),
+    allowed: 'PHASE@ROUND such as closing@3, or PHASE@ROUND:closer',
     default: null,
-    reason: 'Stays in this phase for ever, the first time it comes to it from this round on; for tests that kill a node there.',
+    reason:
+      'Stays in this phase for ever, the first time it comes to it from this round on; with :closer only in this round, and only as the first in rank to close it. For tests that kill a node there.',
     flag: null
   })
 }

@@ -32,7 +32,7 @@ export interface MeshNode {
 export interface StartOptions {
   /** Addresses of nodes to find the mesh by. */
   bootstrap: string[]
-  /** `phase@round`: the daemon stays in that phase from that round on until it is killed. */
+  /** `phase@round`: the daemon stays in that phase from that round on until it is killed; `phase@round:closer`: in that round, if it is the first in rank to close it. */
   holdPhase?: string
   /** Told at once of each process that is made for it. */
   onProcess?: (pid: number) => void

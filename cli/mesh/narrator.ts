@@ -82,7 +82,8 @@ export class Narrator {
       join: 'joined as a new node'
     }[step.do]
     const phase = fault.phase === null || step.do === 'restart' || step.do === 'join' ? '' : `, in phase ${fault.phase}`
-    this.line(`node ${step.node}  ${what} at round ${fault.round}${phase}`, seconds)
+    const who = step.node === 'closer' ? `node ${fault.node}, the closer,` : `node ${fault.node} `
+    this.line(`${who} ${what} at round ${fault.round}${phase}`, seconds)
   }
 
   #caughtUp(states: NodeState[]): void {

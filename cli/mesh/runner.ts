@@ -8,7 +8,7 @@ import { RETRY_MS, SETTLE_LIMIT_MS, SETTLE_QUIET_MS, STATUS_LIMIT_MS, STATUS_POL
 import type { MeshNode, NodeStarter } from './mesh-node.ts'
 import { exitedBySelf } from './processes.ts'
 import type { ReportFault, ReportNode, ReportRound } from './report.ts'
-import type { Scenario, Step } from './scenario.ts'
+import { AFTER, type NodeName, type Scenario, type Step } from './scenario.ts'
 
 export type Life = 'starting' | 'alive' | 'stopped' | 'dead' | 'left'
 
@@ -88,6 +88,8 @@ export class MeshRunner {
   /** Payload of all nodes when a round had been adopted by all, by round. */
   readonly #roundBytes = new Map<number, number>()
   #bytesCounted = 0
+  /** Index of the node that held itself as the closer. */
+  #closer: number | null = null
   #shownRound = 0
   #met = false
 
@@ -270,8 +272,9 @@ export class MeshRunner {
   }
 
   #holdFor(index: number): string | undefined {
-    const step = [...this.#pending].find(({ at }) => at.kind === 'phase' && at.node === index)
-    return step?.at.kind === 'phase' ? `${step.at.phase}@${step.at.round}` : undefined
+    const phases = [...this.#pending].flatMap(({ at }) => (at.kind === 'phase' ? [at] : []))
+    const at = phases.find(({ node }) => node === index) ?? phases.find(({ node }) => node === 'closer')
+    return at === undefined ? undefined : `${at.phase}@${at.round}${at.node === 'closer' ? ':closer' : ''}`
   }
 
   /** Joins by the run's id alone: finding it is the node's affair, so that nobody knows it yet is not an error but a reason to ask again. */
@@ -322,6 +325,7 @@ export class MeshRunner {
       state.phase = phase
       if (event.data?.held === true) {
         state.held = { phase, round: event.round ?? 0 }
+        if (event.data.closer === true) this.#foundCloser(state.index)
         this.#condition.changed()
       }
     } else if (event.type === 'round') {
@@ -331,6 +335,12 @@ export class MeshRunner {
       this.#showRounds()
       this.#condition.changed()
     }
+  }
+
+  #foundCloser(index: number): void {
+    this.#closer ??= index
+    // Held for ever and taken for alive, the other would spoil whatever is to be shown.
+    if (this.#closer !== index) this.#fail(new CliError('step_failed', `nodes ${this.#closer} and ${index} both held as the closer`))
   }
 
   #adopted(state: NodeState, round: number): void {
@@ -437,12 +447,12 @@ export class MeshRunner {
   }
 
   #nextStep(): Step | 'end' | undefined {
-    const busy = new Set<number>()
+    const busy = new Set<NodeName>()
     let isHeldUp = false
     for (const step of this.#pending) {
       if (!busy.has(step.node) && this.#isReached(step)) {
         // A node that is still starting must be there before anything more is done to it.
-        if (this.states.find(state => state.index === step.node)?.life !== 'starting') return step
+        if (this.#stateOf(step.node)?.life !== 'starting') return step
         isHeldUp = true
       }
       busy.add(step.node)
@@ -452,18 +462,26 @@ export class MeshRunner {
 
   #isReached({ at }: Step): boolean {
     if (at.kind === 'round') return this.round >= at.round
-    const state = this.states.find(known => known.index === at.node)
+    const state = this.#stateOf(at.node)
     if (state === undefined) return false
     if (at.kind === 'waiting') return state.life === 'alive' && state.waitingFor !== null && WAITS_FOR_OTHERS.test(state.waitingFor)
     return state.held !== null && state.held.phase === at.phase && state.held.round >= at.round
   }
 
+  #stateOf(node: NodeName): NodeState | undefined {
+    const index = node === 'closer' ? this.#closer : node
+    return this.states.find(state => state.index === index)
+  }
+
   async #do(step: Step, signal: AbortSignal): Promise<void> {
-    const state = step.do === 'join' ? undefined : this.states.find(known => known.index === step.node)
-    if (step.do !== 'join' && state?.node == null) throw new CliError('step_failed', `${step.do} node ${step.node}: it is not there`)
+    const state = this.#stateOf(step.node)
+    const life = state?.life ?? 'absent'
+    // The closer may turn out to be a node that other steps name by its index.
+    if (!AFTER[step.do].from.some(from => from === life)) throw new CliError('step_failed', `${step.do} node ${step.node}: it is ${life}`)
+    const index = state?.index ?? Number(step.node)
     // Read before it dies: afterwards nobody can tell.
     if (state?.life === 'alive') await this.#readStatus(state, signal).catch(() => undefined)
-    const fault: ReportFault = { do: step.do, node: step.node, phase: state?.held?.phase ?? state?.phase ?? null, round: this.round }
+    const fault: ReportFault = { do: step.do, node: index, phase: state?.held?.phase ?? state?.phase ?? null, round: this.round }
     this.faults.push(fault)
     const node = state?.node
     const tell = (): void =>
@@ -471,7 +489,7 @@ export class MeshRunner {
         kind: 'step',
         step,
         fault,
-        state: this.states.find(known => known.index === step.node)!,
+        state: this.#stateOf(index)!,
         seconds: this.#components.seconds()
       })
     switch (step.do) {
@@ -497,7 +515,7 @@ export class MeshRunner {
       case 'restart':
       case 'join':
         // Not waited for: the steps of other nodes go on meanwhile.
-        void this.#start(step.node, signal)
+        void this.#start(index, signal)
           .then(tell)
           .catch(error => this.#fail(error))
         return

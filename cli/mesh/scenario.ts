@@ -10,20 +10,23 @@ import { nearestName } from '../nearest.ts'
 export const ACTIONS = ['kill', 'stop', 'continue', 'restart', 'leave', 'join'] as const
 export type Action = (typeof ACTIONS)[number]
 
+/** An index, from 1; or the first in rank to close the round in which the scenario looks for it, and from then on that node. */
+export type NodeName = number | typeof CLOSER
+const CLOSER = 'closer'
+
 /** When a step is due. */
 export type Trigger =
   /** Any live node has adopted this record. */
   | { kind: 'round'; round: number }
-  /** `node` is in `phase` for the first time from `round` on; it is held there. */
-  | { kind: 'phase'; phase: Phase; round: number; node: number }
+  /** `node` is in `phase` for the first time from `round` on, the closer in `round` itself; it is held there. */
+  | { kind: 'phase'; phase: Phase; round: number; node: NodeName }
   /** `node` says that its run waits for something. */
   | { kind: 'waiting'; node: number }
 
 export interface Step {
   at: Trigger
   do: Action
-  /** Node index, from 1. */
-  node: number
+  node: NodeName
 }
 
 export type Expectation =
@@ -227,11 +230,11 @@ function readEngines(value: unknown, path: string, fail: Fail): Record<number, s
 function readStep(value: unknown, path: string, fail: Fail): Step {
   const map = mapping(value, path, ['at', 'do', 'node'], fail)
   const action = oneOf(map.do, `${path}.do`, ACTIONS, fail)
-  const node = integer(map.node, `${path}.node`, 1, MAX_NODES, fail)
+  const node = nodeName(map.node, `${path}.node`, fail)
   return { at: readTrigger(map.at, `${path}.at`, node, fail), do: action, node }
 }
 
-function readTrigger(value: unknown, path: string, node: number, fail: Fail): Trigger {
+function readTrigger(value: unknown, path: string, node: NodeName, fail: Fail): Trigger {
   const map = mapping(value, path, ['round', 'phase', 'node', 'waiting'], fail)
   if (map.waiting !== undefined) {
     if (map.round !== undefined || map.phase !== undefined) fail(path, 'has waiting beside round or phase', 'give one of them')
@@ -243,7 +246,12 @@ function readTrigger(value: unknown, path: string, node: number, fail: Fail): Tr
     return { kind: 'round', round }
   }
   const phase = oneOf(map.phase, `${path}.phase`, PHASES, fail)
-  return { kind: 'phase', phase, round, node: map.node === undefined ? node : integer(map.node, `${path}.node`, 1, MAX_NODES, fail) }
+  return { kind: 'phase', phase, round, node: map.node === undefined ? node : nodeName(map.node, `${path}.node`, fail) }
+}
+
+function nodeName(value: unknown, path: string, fail: Fail): NodeName {
+  if (typeof value === 'string') return oneOf<typeof CLOSER>(value, path, [CLOSER], fail)
+  return integer(value, path, 1, MAX_NODES, fail)
 }
 
 function readExpectation(value: unknown, path: string, fail: Fail): Expectation {
@@ -257,7 +265,8 @@ function readExpectation(value: unknown, path: string, fail: Fail): Expectation 
 }
 
 type Life = 'absent' | 'alive' | 'stopped' | 'dead' | 'left'
-const AFTER: Record<Action, { from: Life[]; to: Life }> = {
+/** In which state an action finds its node, and leaves it. */
+export const AFTER: Record<Action, { from: Life[]; to: Life }> = {
   kill: { from: ['alive', 'stopped'], to: 'dead' },
   stop: { from: ['alive'], to: 'stopped' },
   continue: { from: ['stopped'], to: 'alive' },
@@ -268,10 +277,18 @@ const AFTER: Record<Action, { from: Life[]; to: Life }> = {
 
 /** Steps of one node happen in the order of the file, so what each finds is known beforehand. */
 function checkSteps(steps: Step[], nodes: number, rounds: number, fail: Fail): void {
-  const life = new Map<number, Life>()
-  const lifeOf = (node: number): Life => life.get(node) ?? (node <= nodes ? 'alive' : 'absent')
+  const life = new Map<NodeName, Life>()
+  const lifeOf = (node: NodeName): Life => life.get(node) ?? (node === CLOSER || node <= nodes ? 'alive' : 'absent')
+  let isCloserFound = false
   for (const [index, step] of steps.entries()) {
     const path = `steps[${index}]`
+    if (step.at.kind === 'phase' && step.at.node === CLOSER) {
+      if (isCloserFound)
+        fail(`${path}.at`, 'looks for the closer again', 'one step finds the closer; node: closer in later ones is the same node')
+      isCloserFound = true
+    } else if (step.node === CLOSER && !isCloserFound) {
+      fail(`${path}.node`, 'is closer, and no step has found it by then', 'want at: { phase: P, round: R, node: closer } first')
+    }
     const before = lifeOf(step.node)
     const { from, to } = AFTER[step.do]
     if (!from.includes(before)) {

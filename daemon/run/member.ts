@@ -3,11 +3,13 @@
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Phase } from '../../protocols/control/constants.ts'
 import type { RunStatus } from '../../protocols/control/messages.ts'
 import {
   advance,
   advancePace,
   type Contribution,
+  closerOf,
   createPace,
   createRounds,
   openContribution,
@@ -334,6 +336,10 @@ export class RunMember {
     }
   }
 
+  #enter(phase: Phase, round: number): Promise<void> {
+    return this.#c.phases.enter(phase, round, () => closerOf(this.#rounds, round) === this.#c.self)
+  }
+
   /** Runs beside everything else; with a name, once at a time. */
   #background(name: string | null, task: () => Promise<void>): void {
     if (name !== null) {
@@ -370,7 +376,7 @@ export class RunMember {
     const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
     this.#dispatch({ type: 'contribution', cid, contribution })
     if (!body) return
-    await this.#c.phases.enter('fetching', contribution.round)
+    await this.#enter('fetching', contribution.round)
     this.#c.retention.came(contribution.body, contribution.round)
     await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
     const refusal = await this.#refusalOf(contribution)
@@ -472,8 +478,8 @@ export class RunMember {
 
   async #close({ round, parent, parentAnchor, contributions }: Extract<RoundCommand, { type: 'close' }>): Promise<void> {
     try {
-      await this.#c.phases.enter('closing', round)
-      const anchor = await this.#nextAnchor(parentAnchor, contributions)
+      await this.#enter('closing', round)
+      const anchor = await this.#nextAnchor(round, parentAnchor, contributions)
       const record: RoundRecord = {
         run: this.#c.run,
         round,
@@ -500,8 +506,7 @@ export class RunMember {
 
   async #compute({ cid, record, parentAnchor, contributions }: Extract<RoundCommand, { type: 'compute' }>): Promise<void> {
     try {
-      await this.#c.phases.enter('computing', record.round)
-      const anchor = await this.#nextAnchor(parentAnchor, contributions)
+      const anchor = await this.#nextAnchor(record.round, parentAnchor, contributions)
       this.#c.retention.came(anchor, record.round)
       this.#dispatch({ type: 'recordComputed', cid, anchor })
     } catch (error) {
@@ -510,7 +515,7 @@ export class RunMember {
     }
   }
 
-  async #nextAnchor(parentAnchor: string, parts: Part[]): Promise<string> {
+  async #nextAnchor(round: number, parentAnchor: string, parts: Part[]): Promise<string> {
     const options = this.#fetchOptions()
     const contributions = await Promise.all(
       parts.map(async ({ cid, age, tokens }) => {
@@ -519,6 +524,7 @@ export class RunMember {
         return { body: contribution.body, codec: contribution.codec, tokens, age }
       })
     )
+    await this.#enter('computing', round)
     const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy.outer })
     return anchor
   }
@@ -539,7 +545,7 @@ export class RunMember {
     if (bytes === undefined) return
     const { record } = await openRecord(bytes)
     await this.#c.gossip.publishRecord(bytes)
-    await this.#c.phases.enter('published', record.round)
+    await this.#enter('published', record.round)
   }
 
   async #syncHeads(): Promise<void> {
@@ -557,7 +563,7 @@ export class RunMember {
   // ---- adopting
 
   async #adopt({ cid, round, anchor, fork, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
-    await this.#c.phases.enter('storing', round)
+    await this.#enter('storing', round)
     const head = { record: cid, round, anchor }
     const rounds = await this.#untilDone(`adopting round ${round}`, async () => {
       const since = await this.#roundsSince(ancestor.cid, cid)
@@ -698,7 +704,7 @@ export class RunMember {
     this.#tokens += step.tokens
     this.#rate = [...this.#rate.filter(({ atMs }) => now - atMs < RATE_WINDOW_MS), { atMs: now, tokens: step.tokens }]
     this.#paced({ type: 'steps', steps: step.stepsSinceSnapshot })
-    if (step.stepsSinceSnapshot === 1) void this.#c.phases.enter('training', this.#head.round + 1)
+    if (step.stepsSinceSnapshot === 1) void this.#enter('training', this.#head.round + 1)
     this.#pump()
   }
 
@@ -764,7 +770,7 @@ export class RunMember {
     while (this.#trainer?.ready && this.#trainerAt?.record !== this.#head.record) {
       const head = this.#head
       const file = await this.#anchorFile(head)
-      await this.#c.phases.enter('adopting', head.round)
+      await this.#enter('adopting', head.round)
       await this.#trainer.adopt(file, head.record, this.#forked ? 'keep' : 'shift')
       this.#trainerAt = { record: head.record, round: head.round }
       this.#forked = false
@@ -831,7 +837,7 @@ export class RunMember {
     let own: OwnContribution | null = null
     const sinceMs = performance.now()
     try {
-      await this.#c.phases.enter('encoding', round)
+      await this.#enter('encoding', round)
       const snapshot = await this.#trainer.snapshot(round)
       // At once: the next report of the trainer counts from this snapshot, and may come while the disk is being written.
       this.#paced({ type: 'steps', steps: 0 })
@@ -844,11 +850,11 @@ export class RunMember {
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
       this.#lastContribution = { round, cid, result: 'pending', weight: null }
-      await this.#c.phases.enter('stored', round)
+      await this.#enter('stored', round)
       this.#dispatch({ type: 'contribution', cid, contribution })
       this.#dispatch({ type: 'contributionHeld', cid })
       await this.#c.gossip.publishContribution(bytes)
-      await this.#c.phases.enter('announced', round)
+      await this.#enter('announced', round)
     } catch (error) {
       // What was measured goes back into the local model, and into the next contribution.
       if (own !== null) this.#restoring.push(own)

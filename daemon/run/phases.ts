@@ -4,29 +4,42 @@ import type { EventLog } from '../events.ts'
 
 /**
  * Tells the phases of one run. `hold` is `phase@round`, such as `closing@3`: the node stays in that phase the first time it comes to it from that round on,
- * since which node closes a round is not known beforehand.
+ * since which node closes a round is not known beforehand. With `phase@round:closer` it does so in that round only, and only as the first in rank to close it: then every node of a
+ * mesh can be told the same, and one of them stays.
  */
 export class Phases {
   readonly #events: EventLog
   readonly #run: string
-  readonly #hold: { phase: string; round: number } | null
+  readonly #hold: { phase: string; round: number; closer: boolean } | null
   readonly #told = new Set<string>()
 
   constructor(events: EventLog, run: string, hold: string | null) {
     this.#events = events
     this.#run = run
-    const [phase, round] = hold?.split('@') ?? []
-    this.#hold = phase === undefined ? null : { phase, round: Number(round) }
+    const [phase, round, closer] = hold?.split(/[@:]/) ?? []
+    this.#hold = phase === undefined ? null : { phase, round: Number(round), closer: closer === 'closer' }
   }
 
-  /** Tells that the node has come to `phase` of `round` (each once); never returns where the tester asked to hold there. */
-  async enter(phase: Phase, round: number): Promise<void> {
-    const name = `${phase}@${round}`
-    const held = this.#hold !== null && phase === this.#hold.phase && round >= this.#hold.round
+  /**
+   * Tells that the node has come to `phase` of `round` (each once); never returns where the tester asked to hold there.
+   *
+   * @param isCloser whether this node is the first in rank to close that round, as far as it can know by now
+   */
+  async enter(phase: Phase, round: number, isCloser: () => boolean): Promise<void> {
+    const held = this.#isHeld(phase, round, isCloser)
+    // Who closes may be known only when the phase is come to for another contribution.
+    const name = `${phase}@${round} ${held}`
     if (!this.#told.has(name)) {
       this.#told.add(name)
-      this.#events.emit({ type: 'phase', run: this.#run, round, code: phase, message: `${phase} of round ${round}`, data: { phase, held } })
+      const data = { phase, held, ...(held && this.#hold?.closer ? { closer: true } : {}) }
+      this.#events.emit({ type: 'phase', run: this.#run, round, code: phase, message: `${phase} of round ${round}`, data })
     }
     if (held) await new Promise<never>(() => {})
+  }
+
+  #isHeld(phase: Phase, round: number, isCloser: () => boolean): boolean {
+    const hold = this.#hold
+    if (hold === null || phase !== hold.phase) return false
+    return hold.closer ? round === hold.round && isCloser() : round >= hold.round
   }
 }

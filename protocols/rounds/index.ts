@@ -16,6 +16,7 @@ export {
   signRecord
 } from './messages.ts'
 export { advancePace, createPace, type PaceCommand, type PaceEvent, type PaceRules, type PaceStart, type PaceState } from './pace.ts'
+export { closerOf } from './proposing.ts'
 export { isReasonCode, REASONS, type ReasonCode } from './reasons.ts'
 export { advance, createRounds, type RoundsStart, type RoundsView, reopenRounds, viewOf } from './rules.ts'
 export { type RoundsState, remembers } from './state.ts'

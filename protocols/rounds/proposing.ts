@@ -1,5 +1,5 @@
 // When a node closes the open round, whom it waits for, and when it proposes a rival to a record that left something out.
-import { knownAt, membersAfter, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
+import { ancestorAt, knownAt, membersAfter, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
 import { isAdmitted, partOf } from './chain/validity.ts'
 import { closingOrder, distinctAuthors, holdersNeeded, listFor, turnsBefore } from './closing.ts'
 import type { Part, RoundCommand } from './events.ts'
@@ -56,6 +56,15 @@ export function orderOf(state: RoundsState): string[] {
     .filter(({ age }) => age === 0)
     .map(({ open }) => open.contribution.peer)
   return closingOrder(state.rules.run, state.head.round + 1, recentAuthors(state.head), others)
+}
+
+/**
+ * Who is the first to close a round of the branch that we are on or moving to, or the round after it. By rank alone, not by who is live: so all who know the record before it name the same one.
+ * Null where we do not.
+ */
+export function closerOf(state: RoundsState, round: number): string | null {
+  const parent = ancestorAt(state.target, round - 1)
+  return parent === null ? null : (closingOrder(state.rules.run, round, recentAuthors(parent), [])[0] ?? null)
 }
 
 /** Is everything here that is worth waiting for? Live trainers' contributions, and announced ones of authors we know that may still come. Strangers, who cost nothing to make, are waited for a grace. */

@@ -107,6 +107,51 @@ describe('MeshRunner', () => {
     await driving
   })
 
+  it('aims at whichever node holds itself as the closer, and does later steps to that node', async () => {
+    const steps = [
+      { at: { phase: 'closing', round: 2 }, do: 'kill', node: 'closer' },
+      { at: { round: 3 }, do: 'restart', node: 'closer' }
+    ]
+    const driving = newRunner({ nodes: 3, rounds: 3, steps }).drive({ signal })
+    await until(() => starter.started.length === 3 && runner.states.every(state => state.life === 'alive'))
+    for (const node of starter.started) assert.equal(node.options.holdPhase, 'closing@2:closer')
+    adoptEverywhere(1)
+    starter.node(1).emit({ type: 'phase', round: 2, data: { phase: 'closing', held: false } })
+    starter.node(3).emit({ type: 'phase', round: 2, data: { phase: 'closing', held: true, closer: true } })
+    await until(() => starter.node(3).signals.length > 0)
+    starter.node(1).adopt(3)
+    await until(() => starter.lives(3).length === 2)
+    assert.equal(starter.node(3).options.holdPhase, undefined)
+    await driving
+    assert.deepEqual(
+      runner.faults.map(({ do: what, node, phase }) => [what, node, phase]),
+      [
+        ['kill', 3, 'closing'],
+        ['restart', 3, 'closing']
+      ]
+    )
+    assert.deepEqual([starter.node(1).signals, starter.node(2).signals], [[], []])
+  })
+
+  it('fails where two nodes hold as the closer, or a step finds its node in a state that it cannot have', async () => {
+    const steps = [
+      { at: { phase: 'closing', round: 2 }, do: 'kill', node: 'closer' },
+      { at: { round: 2 }, do: 'kill', node: 2 }
+    ]
+    const held = { type: 'phase', round: 2, data: { phase: 'closing', held: true, closer: true } } as const
+    const both = newRunner({ nodes: 2, rounds: 3, steps }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    for (const node of starter.started) node.emit(held)
+    await assert.rejects(both, { code: 'step_failed', message: /both held as the closer/ })
+    runner.close()
+    const twice = newRunner({ nodes: 2, rounds: 3, steps }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    starter.node(2).emit(held)
+    await until(() => starter.node(2).signals.length > 0)
+    starter.node(1).adopt(2)
+    await assert.rejects(twice, { code: 'step_failed', message: 'kill node 2: it is dead' })
+  })
+
   it('does a step when a node says that it waits', async () => {
     const steps = [
       { at: { round: 1 }, do: 'kill', node: 2 },

@@ -103,6 +103,18 @@ steps:
     )
   })
 
+  it('reads steps on the closer of a round, and on that node afterwards', () => {
+    const { steps } = parseScenario(`
+steps:
+  - { at: { phase: closing, round: 3 }, do: kill, node: closer }
+  - { at: { round: 5 }, do: restart, node: closer }
+`)
+    assert.deepEqual(steps, [
+      { at: { kind: 'phase', phase: 'closing', round: 3, node: 'closer' }, do: 'kill', node: 'closer' },
+      { at: { kind: 'round', round: 5 }, do: 'restart', node: 'closer' }
+    ])
+  })
+
   it('refuses unknown keys with their line and the nearest name', () => {
     assert.equal(refusal('nodes: 3\nround: 5'), 'read x.yaml:2: round is not a known key | did you mean rounds?')
     assert.match(
@@ -140,6 +152,13 @@ steps:
       ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: restart, node: 1 }', /restart needs a node that is dead/],
       ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: join, node: 2 }', /join takes a new index, above 2/],
       ['nodes: 2\nsteps:\n  - { at: { round: 1 }, do: continue, node: 2 }', /continue needs a node that is stopped/],
+      ['steps:\n  - { at: { round: 1 }, do: kill, node: closer }', /no step has found it by then \| want at: \{ phase: P/],
+      ['steps:\n  - { at: { phase: closing, round: 1 }, do: join, node: closer }', /that node is alive by then/],
+      ['steps:\n  - { at: { phase: closing, round: 1 }, do: kill, node: closest }', /did you mean closer\?/],
+      [
+        'steps:\n  - { at: { phase: closing, round: 1 }, do: stop, node: closer }\n  - { at: { phase: closing, round: 2 }, do: kill, node: closer }',
+        /looks for the closer again/
+      ],
       ['rounds: 3\nsteps:\n  - { at: { round: 4 }, do: kill, node: 2 }', /after the last round/]
     ] as [string, RegExp][]) {
       assert.match(refusal(text), wanted)

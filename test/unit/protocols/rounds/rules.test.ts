@@ -3,6 +3,7 @@ import { closingOrder } from '../../../../protocols/rounds/closing.ts'
 import {
   advance,
   type Contribution,
+  closerOf,
   createRounds,
   type RoundCommand,
   type RoundEvent,
@@ -122,6 +123,20 @@ describe('closing a round', () => {
     const [adopt] = of(done, 'adopt')
     assert.deepEqual(adopt!.own, [{ cid: nameOf(FIRST), fate: 'included' }])
     assert.deepEqual([adopt!.previous, adopt!.fork, node.view.round], ['run', false, 1])
+  })
+
+  it('is expected of the first in rank, live or not, by all who know the record before', () => {
+    const node = new Node(THIRD)
+    assert.deepEqual([closerOf(node.state, 1), closerOf(node.state, 2)], [FIRST, null])
+    node.live([SECOND])
+    assert.equal(closerOf(node.state, 1), FIRST, 'if it dies, nobody else becomes the one')
+    node.held(RULES.genesisPeers)
+    const record = recordOf(SECOND, ALL)
+    node.record('r1', record)
+    const [next] = closingOrder('run', 2, RULES.genesisPeers, [])
+    assert.equal(closerOf(node.state, 2), next, 'as soon as it is on the way to that record')
+    node.computed('r1', record)
+    assert.deepEqual([closerOf(node.state, 1), closerOf(node.state, 2), closerOf(node.state, 3)], [FIRST, next, null])
   })
 
   it('is for each further rank a grace later, counting live nodes only', () => {
