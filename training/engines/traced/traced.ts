@@ -2,25 +2,15 @@
 // graph reads where they lie; the optimizer goes over them in one pass, which costs less than its dozen operations as nodes of the graph.
 import { performance } from 'node:perf_hooks'
 import { TrainingError } from '../../errors.ts'
-import { type Model, matchParameters, modelLogits, type NamedTensor } from '../../models/model.ts'
-import { crossEntropy } from '../../models/operations.ts'
+import { type Model, matchParameters, type NamedTensor } from '../../models/model.ts'
 import { adamwInPlace, adamwScalars } from '../../optimizers/adamw.ts'
 import { clipFactor, sumOfSquares } from '../../optimizers/clipping.ts'
 import { checkForwardOptions, checkMicrobatches, checkTokens, checkTrainingOptions } from '../batch.ts'
 import { CompiledSet } from '../compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineOptions, ForwardOptions, TokenBatch, TrainingOptions } from '../engine.ts'
 import { matchMoments } from '../moments.ts'
-import { type TensorMap, tf } from '../tensorflow.ts'
-import './kernels.ts'
+import { type ForwardKind, GRADIENT, INPUTS, LOSS, RESULT, TARGETS, traceForward, traceGradients } from './programs.ts'
 import { type Binding, bind, outputOf, Session } from './session.ts'
-import { type TracedInput, trace } from './tracer.ts'
-
-// Names of graph values; a parameter goes by its own name, which never looks like these.
-const INPUTS = '#inputs'
-const TARGETS = '#targets'
-const LOSS = '#loss'
-const RESULT = '#result'
-const GRADIENT = '#gradient/'
 
 export function openTracedEngine({ threads }: EngineOptions): Engine {
   const compiled = new CompiledSet()
@@ -37,31 +27,6 @@ export function openTracedEngine({ threads }: EngineOptions): Engine {
       return compiled.track(new TracedForward(model, { ...options, threads }))
     },
     dispose: () => compiled.dispose()
-  }
-}
-
-/** The graph (inputs, targets, parameters) -> (mean loss, gradient of each parameter). */
-function traceGradients(model: Model, options: TrainingOptions): Uint8Array {
-  const names = model.parameters.map(({ name }) => name)
-  const program = (given: TensorMap): TensorMap => {
-    const lossOf = (...parameters: tf.Tensor[]) => {
-      const named = Object.fromEntries(names.map((name, i) => [name, parameters[i]!]))
-      const logits = modelLogits(model, named, given[INPUTS]!)
-      return tf.mean(
-        crossEntropy(tf.reshape(logits, [options.batch * options.context, model.config.vocabulary]), given[TARGETS]!)
-      ) as tf.Scalar
-    }
-    const { value, grads } = tf.valueAndGrads(lossOf)(names.map(name => given[name]!))
-    return { [LOSS]: value, ...Object.fromEntries(names.map((name, i) => [GRADIENT + name, grads[i]!])) }
-  }
-  return trace(graphInputs(model, options, true), program).bytes
-}
-
-function graphInputs(model: Model, { batch, context }: ForwardOptions, targets: boolean): Record<string, TracedInput> {
-  return {
-    [INPUTS]: { shape: [batch, context], type: 'int32' },
-    ...(targets ? { [TARGETS]: { shape: [batch * context], type: 'int32' as const } } : {}),
-    ...Object.fromEntries(model.parameters.map(({ name, shape }) => [name, { shape, type: 'float32' as const }]))
   }
 }
 
@@ -220,7 +185,7 @@ class TracedForward implements CompiledForward {
   readonly #model: Model
   readonly #options: ForwardOptions & { threads: number }
   /** Compiled when first asked for: a caller wants one of the two as a rule. */
-  #sessions: Partial<Record<'logits' | 'losses', Promise<Session>>> | null = {}
+  #sessions: Partial<Record<ForwardKind, Promise<Session>>> | null = {}
   #parameters: HostTensors | null = null
 
   constructor(model: Model, options: ForwardOptions & { threads: number }) {
@@ -244,26 +209,16 @@ class TracedForward implements CompiledForward {
     return this.#compute('losses', inputs, { [TARGETS]: bind(targets, [batch * context]) }, [batch * context])
   }
 
-  async #compute(kind: 'logits' | 'losses', inputs: Int32Array, extra: Record<string, Binding>, shape: number[]): Promise<Float32Array> {
+  async #compute(kind: ForwardKind, inputs: Int32Array, extra: Record<string, Binding>, shape: number[]): Promise<Float32Array> {
     const { batch, context } = this.#options
     checkTokens(inputs, this.#options, this.#model.config.vocabulary, 'inputs')
     if (!this.#sessions) throw new TrainingError('engine_disposed', 'Cannot compute: the engine was disposed')
     if (!this.#parameters) throw new TrainingError('not_loaded', 'Cannot compute: no parameters were loaded')
-    this.#sessions[kind] ??= Session.open(this.#trace(kind), this.#options)
+    this.#sessions[kind] ??= Session.open(traceForward(kind, this.#model, this.#options), this.#options)
     const session = await this.#sessions[kind]
     const result = outputOf(shape)
     await session.run({ [INPUTS]: bind(inputs, [batch, context]), ...extra, ...this.#parameters.bindings }, { [RESULT]: result.binding })
     return result.values
-  }
-
-  #trace(kind: 'logits' | 'losses'): Uint8Array {
-    const { batch, context } = this.#options
-    const program = (given: TensorMap): TensorMap => {
-      const logits = modelLogits(this.#model, given, given[INPUTS]!)
-      if (kind === 'logits') return { [RESULT]: logits }
-      return { [RESULT]: crossEntropy(tf.reshape(logits, [batch * context, this.#model.config.vocabulary]), given[TARGETS]!) }
-    }
-    return trace(graphInputs(this.#model, this.#options, kind === 'losses'), program).bytes
   }
 
   async dispose(): Promise<void> {
