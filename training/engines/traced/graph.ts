@@ -6,6 +6,8 @@ import { elementCount } from '../../models/model.ts'
 const { onnx } = onnxProto
 
 export type ElementType = 'float32' | 'int32' | 'int64' | 'bool'
+/** onnxruntime's execution providers: a graph is written in the operators that its provider has. */
+export type Provider = 'cpu' | 'webgpu'
 export type Attribute = number | number[] | string | { float: number }
 
 /** ONNX's numbers for element types (TensorProto.DataType). */
@@ -20,8 +22,9 @@ export function elementTypeNumber(type: ElementType): number {
   return ELEMENT_TYPES[type]
 }
 
-/** Writes one graph. Every value has a static shape. */
+/** Writes one graph. Every value has a static shape, but for inputs and outputs that are declared with none: they take tensors of any shape. */
 export class GraphWriter {
+  readonly provider: Provider
   readonly #nodes: Onnx.INodeProto[] = []
   readonly #initializers: Onnx.ITensorProto[] = []
   readonly #inputs: Onnx.IValueInfoProto[] = []
@@ -29,16 +32,20 @@ export class GraphWriter {
   readonly #constants = new Map<string, string>()
   #count = 0
 
+  constructor(provider: Provider = 'cpu') {
+    this.provider = provider
+  }
+
   get nodeCount(): number {
     return this.#nodes.length
   }
 
-  input(name: string, shape: readonly number[], type: ElementType): void {
+  input(name: string, shape: readonly number[] | null, type: ElementType): void {
     this.#inputs.push(valueInfo(name, shape, type))
   }
 
   /** Makes a value of the graph an output under a name of its own. */
-  output(name: string, value: string, shape: readonly number[], type: ElementType): void {
+  output(name: string, value: string, shape: readonly number[] | null, type: ElementType): void {
     this.#nodes.push({ opType: 'Identity', input: [value], output: [name], name: `out${this.#outputs.length}` })
     this.#outputs.push(valueInfo(name, shape, type))
   }
@@ -95,8 +102,9 @@ function attribute(name: string, value: Attribute): Onnx.IAttributeProto {
   return { name, type: types.FLOAT, f: value.float }
 }
 
-function valueInfo(name: string, shape: readonly number[], type: ElementType): Onnx.IValueInfoProto {
-  return { name, type: { tensorType: { elemType: ELEMENT_TYPES[type], shape: { dim: shape.map(size => ({ dimValue: size })) } } } }
+function valueInfo(name: string, shape: readonly number[] | null, type: ElementType): Onnx.IValueInfoProto {
+  const dimensions = shape && { dim: shape.map(size => ({ dimValue: size })) }
+  return { name, type: { tensorType: { elemType: ELEMENT_TYPES[type], ...(dimensions ? { shape: dimensions } : {}) } } }
 }
 
 /** Little-endian, as every machine that Node runs on is. */

@@ -145,8 +145,19 @@ translate(tf.BatchMatMul, ({ a, b }: Inputs, { transposeA, transposeB }: { trans
   const batch = tf.broadcast_util.assertAndGetBroadcastShape(a!.shape.slice(0, -2), b!.shape.slice(0, -2))
   const shape = [...batch, rows, columns]
   if (!transposeA && !transposeB) return node('MatMul', [a!, b!], shape)
+  // WebGPU has no FusedMatMul.
+  if (graph().provider === 'webgpu')
+    return node('MatMul', [transposeA ? matrixTransposed(a!) : a!, transposeB ? matrixTransposed(b!) : b!], shape)
   return node('FusedMatMul', [a!, b!], shape, 'float32', { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 }, [], CONTRIB_DOMAIN)
 })
+
+function matrixTransposed(x: tf.TensorInfo): tf.TensorInfo {
+  const rank = x.shape.length
+  const axes = x.shape.map((_, axis) => axis)
+  const perm = [...axes.slice(0, -2), rank - 1, rank - 2]
+  const shape = perm.map(axis => x.shape[axis]!)
+  return node('Transpose', [x], shape, x.dtype, { perm })
+}
 
 // The operations of models/operations.ts that have one node here.
 translate(FUSED.layerNorm, ({ x, scale, shift }: Inputs, { epsilon }: { epsilon: number }) => {
@@ -156,6 +167,13 @@ translate(FUSED.layerNorm, ({ x, scale, shift }: Inputs, { epsilon }: { epsilon:
   return [traced(value!, x!.shape), traced(mean!, row), traced(inverse!, row)]
 })
 translate(FUSED.rmsNorm, ({ x, scale }: Inputs, { epsilon }: { epsilon: number }) => {
+  if (graph().provider === 'webgpu') {
+    // Its SimplifiedLayerNormalization leaves the second output unwritten.
+    const square = alongRow('ReduceMean', node('Mul', [x!, x!], x!.shape))
+    const shifted = node('Add', [square, constant(epsilon, [], 'float32')], square.shape)
+    const inverse = node('Reciprocal', [node('Sqrt', [shifted], square.shape)], square.shape)
+    return [node('Mul', [node('Mul', [x!, inverse], x!.shape), scale!], x!.shape), inverse]
+  }
   const [value, inverse] = graph().node(
     'SimplifiedLayerNormalization',
     [x!, scale!].map(graphValue),
@@ -164,7 +182,13 @@ translate(FUSED.rmsNorm, ({ x, scale }: Inputs, { epsilon }: { epsilon: number }
   )
   return [traced(value!, x!.shape), traced(inverse!, [...x!.shape.slice(0, -1), 1])]
 })
-translate(FUSED.logSoftmax, ({ x }: Inputs) => node('LogSoftmax', [x!], x!.shape, 'float32', { axis: -1 }))
+translate(FUSED.logSoftmax, ({ x }: Inputs) => {
+  if (graph().provider !== 'webgpu') return node('LogSoftmax', [x!], x!.shape, 'float32', { axis: -1 })
+  // It has no LogSoftmax.
+  const shifted = node('Sub', [x!, alongRow('ReduceMax', x!)], x!.shape)
+  const sum = alongRow('ReduceSum', node('Exp', [shifted], x!.shape))
+  return node('Sub', [shifted, node('Log', [sum], sum.shape)], x!.shape)
+})
 translate(FUSED.pick, ({ x, indices }: Inputs) => {
   const rows = indices!.shape[0]!
   const picked = node('GatherElements', [x!, column(indices!)], [rows, 1], 'float32', { axis: 1 })
@@ -182,6 +206,11 @@ translate(FUSED.sumRows, ({ updates, indices }: Inputs, { size }: { size: number
   const wide = node('Expand', [column(indices!)], [rows, width], 'int32', {}, [graph().integers([rows, width])])
   return node('ScatterElements', [zeros, wide, updates!], shape, 'float32', { axis: 0, reduction: 'add' })
 })
+
+/** A reduction over the last axis, which stays as one of size 1. */
+function alongRow(operator: string, x: tf.TensorInfo): tf.TensorInfo {
+  return node(operator, [x], [...x.shape.slice(0, -1), 1], 'float32', { keepdims: 1 }, [graph().integers([-1])])
+}
 
 function column(indices: tf.TensorInfo): tf.TensorInfo {
   const shape = [indices.shape[0]!, 1]

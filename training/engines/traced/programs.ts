@@ -3,6 +3,7 @@ import { type Model, modelLogits } from '../../models/model.ts'
 import { crossEntropy } from '../../models/operations.ts'
 import type { ForwardOptions } from '../engine.ts'
 import { type TensorMap, tf } from '../tensorflow.ts'
+import type { Provider } from './graph.ts'
 import './kernels.ts'
 import { type TracedInput, trace } from './tracer.ts'
 
@@ -16,7 +17,7 @@ export const GRADIENT = '#gradient/'
 export type ForwardKind = 'logits' | 'losses'
 
 /** The graph (inputs, targets, parameters) -> (mean loss, gradient of each parameter). */
-export function traceGradients(model: Model, options: ForwardOptions): Uint8Array {
+export function traceGradients(model: Model, options: ForwardOptions, provider?: Provider): Uint8Array {
   const names = model.parameters.map(({ name }) => name)
   const program = (given: TensorMap): TensorMap => {
     const lossOf = (...parameters: tf.Tensor[]) => {
@@ -29,18 +30,18 @@ export function traceGradients(model: Model, options: ForwardOptions): Uint8Arra
     const { value, grads } = tf.valueAndGrads(lossOf)(names.map(name => given[name]!))
     return { [LOSS]: value, ...Object.fromEntries(names.map((name, i) => [GRADIENT + name, grads[i]!])) }
   }
-  return trace(graphInputs(model, options, true), program).bytes
+  return trace(graphInputs(model, options, true), program, provider).bytes
 }
 
 /** The graph (inputs, parameters) -> logits, or (inputs, targets, parameters) -> the loss at each position. */
-export function traceForward(kind: ForwardKind, model: Model, options: ForwardOptions): Uint8Array {
+export function traceForward(kind: ForwardKind, model: Model, options: ForwardOptions, provider?: Provider): Uint8Array {
   const program = (given: TensorMap): TensorMap => {
     const logits = modelLogits(model, given, given[INPUTS]!)
     if (kind === 'logits') return { [RESULT]: logits }
     const rows = tf.reshape(logits, [options.batch * options.context, model.config.vocabulary])
     return { [RESULT]: crossEntropy(rows, given[TARGETS]!) }
   }
-  return trace(graphInputs(model, options, kind === 'losses'), program).bytes
+  return trace(graphInputs(model, options, kind === 'losses'), program, provider).bytes
 }
 
 function graphInputs(model: Model, { batch, context }: ForwardOptions, targets: boolean): Record<string, TracedInput> {

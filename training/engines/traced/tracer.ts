@@ -3,7 +3,7 @@
 import { TrainingError } from '../../errors.ts'
 import { elementCount } from '../../models/model.ts'
 import { type TensorMap, tf } from '../tensorflow.ts'
-import { type ElementType, GraphWriter } from './graph.ts'
+import { type ElementType, GraphWriter, type Provider } from './graph.ts'
 
 export const TRACE_BACKEND = 'shoal-trace'
 
@@ -121,7 +121,8 @@ export function elementType(dtype: tf.DataType): ElementType {
 }
 
 export interface TracedInput {
-  shape: number[]
+  /** With 'any' the graph takes a tensor of any shape; the program gets one of [1] and must treat each number alike. */
+  shape: number[] | 'any'
   type: 'float32' | 'int32'
 }
 
@@ -130,27 +131,30 @@ export interface TracedInput {
  *
  * @param inputs the graph's inputs, given to the program as tensors
  * @param program pure tfjs operations; what it returns are the graph's outputs by name
+ * @param provider what the graph will run on @default 'cpu'
  * @throws TrainingError 'untraceable_operation' naming the operation for which there is no translation
  */
 export function trace(
   inputs: Record<string, TracedInput>,
-  program: (inputs: TensorMap) => TensorMap
+  program: (inputs: TensorMap) => TensorMap,
+  provider?: Provider
 ): { bytes: Uint8Array; nodes: number } {
   // None is chosen in a process that has computed nothing yet.
   const previous = (tf.getBackend() as string | undefined) ?? 'cpu'
   // The backend needs no waiting for, so this takes effect before it returns.
   void tf.setBackend(TRACE_BACKEND)
-  const writer = new GraphWriter()
+  const writer = new GraphWriter(provider)
+  const anyShape = Object.values(inputs).some(({ shape }) => shape === 'any')
   backend.graph = writer
   try {
     tf.tidy(() => {
       const given: TensorMap = {}
       for (const [name, { shape, type }] of Object.entries(inputs)) {
-        writer.input(name, shape, type)
-        given[name] = tf.engine().makeTensorFromTensorInfo(traced(name, shape, type))
+        writer.input(name, shape === 'any' ? null : shape, type)
+        given[name] = tf.engine().makeTensorFromTensorInfo(traced(name, shape === 'any' ? [1] : shape, type))
       }
       for (const [name, tensor] of Object.entries(program(given)))
-        writer.output(name, graphValue(tensor), tensor.shape, elementType(tensor.dtype))
+        writer.output(name, graphValue(tensor), anyShape ? null : tensor.shape, elementType(tensor.dtype))
     })
     return { bytes: writer.encode(), nodes: writer.nodeCount }
   } catch (error) {
