@@ -80,10 +80,10 @@ export class OwnContributions {
     return { cid: block.cid, bytes: block.bytes, contribution }
   }
 
-  /** Those whose fate is open, oldest first. */
+  /** Those that are not settled yet, oldest first: their fate is open, or they were lost and are still to be put back. */
   async open(): Promise<OwnContribution[]> {
     const own = await this.#components.ledger.own(OPEN_OWN_MAX)
-    return own.filter(({ fate }) => fate === 'made' || fate === 'offered' || fate === 'late').reverse()
+    return own.filter(({ fate }) => fate === 'made' || fate === 'offered' || fate === 'late' || fate === 'lost').reverse()
   }
 
   /** The signed block of one that was offered; null where the disk has lost it. */

@@ -113,6 +113,7 @@ export class RunMember {
   #adopting: Promise<void> = Promise.resolve()
   #restoring: OwnContribution[] = []
   #ticker: NodeJS.Timeout | null = null
+  #catchUpRetry: NodeJS.Timeout | null = null
   #step: TrainerStep | null = null
   #ready: TrainerReady | null = null
   #tokens = 0
@@ -760,7 +761,10 @@ export class RunMember {
       try {
         await this.#bringToHead()
       } catch (error) {
-        setTimeout(() => this.#catchUp(), RETRY_MS).unref()
+        this.#catchUpRetry ??= setTimeout(() => {
+          this.#catchUpRetry = null
+          this.#catchUp()
+        }, RETRY_MS).unref()
         throw error
       }
     })
@@ -778,10 +782,21 @@ export class RunMember {
     }
     while (this.#trainer?.ready && this.#restoring.length > 0) {
       const own = this.#restoring[0]!
-      await this.#trainer.restore(own.sequence, await this.#own.sentFile(own))
-      await this.#own.mark(own, 'restored')
+      await this.#own.mark(own, (await this.#putBack(own, this.#trainer)) ? 'restored' : 'dropped')
       await this.#own.forgetSentFile(own)
       this.#restoring.shift()
+    }
+  }
+
+  /** False where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */
+  async #putBack(own: OwnContribution, trainer: TrainerSupervisor): Promise<boolean> {
+    try {
+      await trainer.restore(own.sequence, await this.#own.sentFile(own))
+      return true
+    } catch (error) {
+      if (!isCodedError(error) || error.code !== 'block_missing') throw error
+      this.#failed(`putting back the contribution to round ${own.round}`, error)
+      return false
     }
   }
 
