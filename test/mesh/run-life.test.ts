@@ -118,7 +118,7 @@ describe('the life of a run', function () {
     for (const { control } of [author, other]) await control.joinRun(run, {})
     const nodes = [author, other]
     const roundsOf = async ({ control }: Node) => (await control.runs()).runs[0]?.round ?? 0
-    await until(async () => (await Promise.all(nodes.map(roundsOf))).every(round => round >= 4))
+    await until(async () => (await Promise.all(nodes.map(roundsOf))).every(round => round >= 3))
     // Until round 1 they are still starting.
     for (const { control } of nodes) {
       const waits = (await control.eventList({ limit: 1_000 })).events.filter(event => event.code === 'waiting_for_quorum')
