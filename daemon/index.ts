@@ -5,6 +5,7 @@ import './polyfill.ts'
 import { resolve } from 'node:path'
 import type { BenchTrainReport } from '../training/bench.ts'
 import type { Era } from '../training/data/builtin-corpus.ts'
+import type { EngineListing } from '../training/engines/engine.ts'
 import type { Evaluation } from '../training/evaluation.ts'
 import type { BenchRoundOptions, BenchRoundRow } from './bench-round/bench-round.ts'
 import type { BenchTrainFiles } from './bench-train.ts'
@@ -35,7 +36,7 @@ export async function initHome(home: string): Promise<{ peer: string; home: stri
 }
 
 /** What could compute on this machine, fastest first, and why the rest could not. */
-export async function listEngines(): Promise<{ name: string; available: boolean; reason: string | null; install: string | null }[]> {
+export async function listEngines(): Promise<EngineListing[]> {
   const engines = await import('../training/engines/engine.ts')
   return engines.listEngines()
 }

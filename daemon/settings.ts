@@ -153,8 +153,8 @@ export const SETTINGS = {
     flag: 'data'
   }),
   engine: setting({
-    read: choice('auto', 'traced', 'tfjs-node-gpu', 'tfjs-node', 'wasm', 'js'),
-    allowed: 'one of auto, traced, tfjs-node-gpu, tfjs-node, wasm, js',
+    read: choice('auto', 'traced', 'webgpu', 'tfjs-node-gpu', 'tfjs-node', 'wasm', 'js'),
+    allowed: 'one of auto, traced, webgpu, tfjs-node-gpu, tfjs-node, wasm, js',
     default: 'auto',
     reason: 'What computes; auto takes the fastest that is present.',
     flag: 'engine'

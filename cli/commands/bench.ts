@@ -30,7 +30,7 @@ export function registerBench(program: Command): void {
     .option('--steps <count>', 'steps that are timed', wholeNumber(1), 10)
     .option('--warmup <count>', 'steps before them', wholeNumber(0), 2)
     .option('--threads <count>', 'threads of the engine', wholeNumber(1, 1024), 2)
-    .option('--engine <name>', 'traced, tfjs-node-gpu, tfjs-node, wasm, js or auto', 'auto')
+    .option('--engine <name>', 'traced, webgpu, tfjs-node-gpu, tfjs-node, wasm, js or auto', 'auto')
     .action(
       action<TrainFlags>(async ({ output, signal }, { workload, steps, warmup, threads, engine }) => {
         const { benchTrain } = await import('../../daemon/index.ts')

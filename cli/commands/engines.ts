@@ -13,8 +13,14 @@ export function registerEngines(program: Command): void {
         const engines = await listEngines()
         output.answer({ schema: 1, engines }, () =>
           formatTable(
-            ['ENGINE', 'HERE', 'WHY NOT', 'INSTALL WITH'],
-            engines.map(engine => [engine.name, engine.available ? 'yes' : 'no', engine.reason, engine.install])
+            ['ENGINE', 'HERE', 'ON', 'WHY NOT', 'NEEDS'],
+            engines.map(({ name, available, adapter, software, reason, install }) => [
+              name,
+              available ? 'yes' : 'no',
+              software ? `${adapter} (software: only when asked for by name)` : adapter,
+              reason,
+              install
+            ])
           )
         )
       })

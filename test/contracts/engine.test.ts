@@ -10,6 +10,7 @@ import {
   type TokenBatch
 } from '../../training/engines/engine.ts'
 import { tf } from '../../training/engines/tensorflow.ts'
+import { probeWebgpu } from '../../training/engines/webgpu/probe.ts'
 import { initialParameters } from '../../training/models/initial-parameters.ts'
 import { createModel, type Model, type NamedTensor } from '../../training/models/model.ts'
 import {
@@ -22,7 +23,9 @@ import {
   workloadSpecs
 } from '../reference/train-step.ts'
 
-const ENGINES: EngineName[] = ['traced', 'wasm', 'js']
+const webgpu = await probeWebgpu()
+const ENGINES: EngineName[] = ['traced', 'wasm', 'js', ...(webgpu.reason === null ? (['webgpu'] as const) : [])]
+if (webgpu.reason !== null) it.skip(`engine webgpu is not tried: ${webgpu.reason} (README, Tests, says how to try it without a GPU)`)
 const BATCH = 2
 const CONTEXT = 8
 const VOCABULARY = 23
@@ -95,7 +98,9 @@ async function firstMoments(engine: Engine, model: Model, options: Partial<AdamW
 }
 
 for (const name of ENGINES)
-  describe(`engine ${name}`, () => {
+  describe(`engine ${name}`, function () {
+    // A GPU made of software compiles each of its shaders for a second or more.
+    if (name === 'webgpu') this.timeout(300_000)
     let engine: Engine
     before(async () => {
       engine = await openEngine(name, { threads: 2 })

@@ -2,11 +2,12 @@
 import { TrainingError } from '../errors.ts'
 import type { Model, NamedTensor } from '../models/model.ts'
 import type { AdamWOptions } from '../optimizers/adamw.ts'
+import type { WebgpuProbe } from './webgpu/probe.ts'
 
 export type { AdamWOptions } from '../optimizers/adamw.ts'
 
 /** Best first: the order in which `auto` tries them. */
-export const ENGINE_NAMES = ['tfjs-node-gpu', 'traced', 'tfjs-node', 'wasm', 'js'] as const
+export const ENGINE_NAMES = ['tfjs-node-gpu', 'webgpu', 'traced', 'tfjs-node', 'wasm', 'js'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
 
 /** One forward's worth of examples: row-major [batch, context] token ids, targets one token ahead of inputs. */
@@ -74,9 +75,14 @@ export interface EngineListing {
   reason: string | null
   /** What would make it available. */
   install: string | null
+  /** The GPU that it computes on, where that could be learned. */
+  adapter: string | null
+  /** Whether that GPU is a program on the CPU, which `auto` never takes. */
+  software: boolean
 }
 
 const INSTALL: Record<EngineName, string | null> = {
+  webgpu: "the GPU's driver (on Linux its Vulkan driver and libvulkan1)",
   traced: 'npm install onnxruntime-node',
   'tfjs-node-gpu': 'npm install --no-save @tensorflow/tfjs-node-gpu',
   'tfjs-node': 'npm install --no-save @tensorflow/tfjs-node',
@@ -88,15 +94,12 @@ const INSTALL: Record<EngineName, string | null> = {
 export async function listEngines(): Promise<EngineListing[]> {
   const listings: EngineListing[] = []
   // One after the other: tfjs keeps one current backend for the process.
-  for (const name of ENGINE_NAMES) {
-    const reason = await unavailable(name)
-    listings.push({ name, available: reason === null, reason, install: reason === null ? null : INSTALL[name] })
-  }
+  for (const name of ENGINE_NAMES) listings.push(await listingOf(name))
   return listings
 }
 
 /**
- * Opens an engine; `auto` takes the first of {@link ENGINE_NAMES} that works here.
+ * Opens an engine; `auto` takes the first of {@link ENGINE_NAMES} that works here, but no GPU made of software.
  *
  * @throws TrainingError 'unknown_engine', 'engine_unavailable'
  */
@@ -107,7 +110,10 @@ export async function openEngine(name: EngineName | 'auto', options: EngineOptio
       `Cannot open engine ${name} with ${options.threads} threads: threads must be a whole number from 1`
     )
   if (name === 'auto') {
-    for (const candidate of ENGINE_NAMES) if ((await unavailable(candidate)) === null) return open(candidate, options)
+    for (const candidate of ENGINE_NAMES) {
+      const { available, software } = await listingOf(candidate)
+      if (available && !software) return open(candidate, options)
+    }
     throw new TrainingError('engine_unavailable', 'Cannot open any engine')
   }
   if (!ENGINE_NAMES.includes(name))
@@ -124,8 +130,15 @@ export async function openEngine(name: EngineName | 'auto', options: EngineOptio
   return open(name, options)
 }
 
+async function listingOf(name: EngineName): Promise<EngineListing> {
+  const reason = await unavailable(name)
+  const { adapter, software } = name === 'webgpu' ? await probe() : { adapter: null, software: false }
+  return { name, available: reason === null, reason, install: reason === null ? null : INSTALL[name], adapter, software }
+}
+
 async function unavailable(name: EngineName): Promise<string | null> {
   // Imported when asked for: each loads tens of megabytes.
+  if (name === 'webgpu') return (await probe()).reason
   if (name === 'traced')
     return import('./traced/traced.ts').then(
       () => null,
@@ -134,7 +147,12 @@ async function unavailable(name: EngineName): Promise<string | null> {
   return (await import('./tfjs.ts')).tfjsUnavailable(name)
 }
 
+async function probe(): Promise<WebgpuProbe> {
+  return (await import('./webgpu/probe.ts')).probeWebgpu()
+}
+
 async function open(name: EngineName, options: EngineOptions): Promise<Engine> {
+  if (name === 'webgpu') return (await import('./webgpu/webgpu.ts')).openWebgpuEngine()
   if (name === 'traced') return (await import('./traced/traced.ts')).openTracedEngine(options)
   return (await import('./tfjs.ts')).openTfjsEngine(name)
 }

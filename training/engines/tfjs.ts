@@ -11,7 +11,7 @@ import type { CompiledForward, CompiledTraining, Engine, EngineName, ForwardOpti
 import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from './moments.ts'
 import { type TensorMap, tf } from './tensorflow.ts'
 
-export type TfjsEngineName = Exclude<EngineName, 'traced'>
+export type TfjsEngineName = Exclude<EngineName, 'traced' | 'webgpu'>
 
 const BACKENDS: Record<TfjsEngineName, string> = { js: 'cpu', wasm: 'wasm', 'tfjs-node': 'tensorflow', 'tfjs-node-gpu': 'tensorflow' }
 const loaded = new Map<TfjsEngineName, Promise<string | null>>()

@@ -2,7 +2,7 @@
 import { tf } from '../engines/tensorflow.ts'
 
 /** Keeps the division finite where all gradients are zero; PyTorch's clip_grad_norm_ adds the same. */
-const NORM_EPSILON = 1e-6
+export const NORM_EPSILON = 1e-6
 
 /** What gradients of this norm are multiplied by. A norm that is not finite is left alone: the loss has to show it. */
 export function clipFactor(norm: number, clipNorm: number | null): number {

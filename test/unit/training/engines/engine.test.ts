@@ -11,14 +11,14 @@ describe('listEngines()', () => {
     for (const { name, available, reason, install } of listings) {
       assert.equal(available, reason === null)
       if (name === 'js' || name === 'wasm' || name === 'traced') assert.ok(available, `${name}: ${reason}`)
-      else if (!available) assert.match(install ?? '', /npm install/)
+      else if (!available) assert.match(install ?? '', name === 'webgpu' ? /driver/ : /npm install/)
     }
   })
 })
 
 describe('openEngine()', () => {
-  it('takes the best that is present for auto', async () => {
-    const best = (await listEngines()).find(({ available }) => available)!.name
+  it('takes the best that is present for auto, but no GPU made of software', async () => {
+    const best = (await listEngines()).find(({ available, software }) => available && !software)!.name
     const engine = await openEngine('auto', { threads: 1 })
     assert.equal(engine.name, best)
     await engine.dispose()
