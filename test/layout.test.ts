@@ -30,7 +30,7 @@ const sources = ROOMS.filter(room => existsSync(join(ROOT, room))).flatMap(room 
     .map(name => `${room}/${name}`)
 )
 const imports = (path: string): string[] =>
-  [...readFileSync(join(ROOT, path), 'utf8').matchAll(/(?:\bfrom|\bimport\(|^import)\s*'([^']+)'/gm)].map(match => match[1]!)
+  [...readFileSync(join(ROOT, path), 'utf8').matchAll(/(?:\bfrom|\b(?:import|require)\(|^import)\s*'([^']+)'/gm)].map(match => match[1]!)
 const target = (from: string, specifier: string): string => relative(ROOT, resolve(ROOT, dirname(from), specifier))
 
 describe('the layout', () => {

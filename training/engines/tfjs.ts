@@ -9,7 +9,7 @@ import { checkForwardOptions, checkMicrobatches, checkTokens, checkTrainingOptio
 import { CompiledSet } from './compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineName, ForwardOptions, TokenBatch, TrainingOptions } from './engine.ts'
 import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from './moments.ts'
-import { type TensorMap, tf } from './tensorflow.ts'
+import { requireWasmBackend, type TensorMap, tf } from './tensorflow.ts'
 
 export type TfjsEngineName = Exclude<EngineName, 'traced' | 'webgpu'>
 
@@ -31,7 +31,7 @@ export function tfjsUnavailable(name: TfjsEngineName): Promise<string | null> {
 async function load(name: TfjsEngineName): Promise<string | null> {
   if (name === 'js') return (await tf.setBackend('cpu')) ? null : 'the JavaScript backend did not start'
   if (name === 'wasm') {
-    await import('@tensorflow/tfjs-backend-wasm')
+    requireWasmBackend()
     return (await tf.setBackend('wasm')) ? null : 'the wasm backend did not start'
   }
   const other: TfjsEngineName = name === 'tfjs-node' ? 'tfjs-node-gpu' : 'tfjs-node'
