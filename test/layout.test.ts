@@ -31,6 +31,17 @@ const sources = ROOMS.filter(room => existsSync(join(ROOT, room))).flatMap(room 
 )
 const imports = (path: string): string[] =>
   [...readFileSync(join(ROOT, path), 'utf8').matchAll(/(?:\bfrom|\b(?:import|require)\(|^import)\s*'([^']+)'/gm)].map(match => match[1]!)
+/** Packages that load before the first line of a file runs: what its imports reach, types and `import()` aside. */
+function packagesAtStart(entry: string, seen = new Set<string>()): string[] {
+  if (seen.has(entry)) return []
+  seen.add(entry)
+  const code = readFileSync(join(ROOT, entry), 'utf8').replace(/^\s*(\/\/|\/?\*).*$/gm, '')
+  const loads = [...code.matchAll(/^(?:(?:import|export)\s+(?!type\b)[^'";()]*\bfrom|import)\s*'([^']+)'|\brequire\('([^']+)'\)/gm)]
+  return loads.flatMap(([, imported, required]) => {
+    const specifier = imported ?? required!
+    return specifier.startsWith('.') ? packagesAtStart(target(entry, specifier), seen) : [specifier]
+  })
+}
 const target = (from: string, specifier: string): string => relative(ROOT, resolve(ROOT, dirname(from), specifier))
 
 describe('the layout', () => {
@@ -53,6 +64,22 @@ describe('the layout', () => {
         .map(specifier => `${path} -> ${specifier}`)
     )
     assert.deepEqual(wrong, [])
+  })
+
+  it('starts a command with no more than it needs to parse its words', () => {
+    const packages = packagesAtStart('cli/main.ts').filter(name => !name.startsWith('node:'))
+    assert.deepEqual([...new Set(packages)].sort(), ['cli-table3', 'commander'])
+  })
+
+  it('computes nothing in the process of the daemon', () => {
+    const engines = /^(@tensorflow\/|onnxruntime-node|onnx-proto)/
+    assert.deepEqual(
+      ['daemon/run-daemon.ts', 'daemon/arithmetic/arithmetic-worker.ts']
+        .flatMap(entry => packagesAtStart(entry))
+        .filter(name => engines.test(name)),
+      []
+    )
+    assert.ok(packagesAtStart('daemon/trainer/trainer-process.ts').some(name => engines.test(name)))
   })
 
   it('has no file that nobody imports', () => {
