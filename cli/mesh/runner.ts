@@ -551,8 +551,9 @@ function newState(index: number): NodeState {
   }
 }
 
-/** A node that fetched a round afterwards knows no time for it; one that lived through it does. */
+/** A node that fetched a round afterwards knows no time for it, or only how long that took; one that lived through it knows more. */
 function mergedRow(known: RoundRow | undefined, row: RoundRow): RoundRow {
   if (known === undefined || known.record !== row.record) return row
-  return { ...row, seconds: row.seconds ?? known.seconds }
+  const seconds = [row.seconds, known.seconds].filter(time => time !== null)
+  return { ...row, seconds: seconds.length === 0 ? null : Math.max(...seconds) }
 }

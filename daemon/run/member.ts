@@ -26,6 +26,7 @@ import {
   remembers,
   reopenRounds,
   signRecord,
+  targetRound,
   viewOf
 } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
@@ -608,7 +609,8 @@ export class RunMember {
     const rounds: KeptRound[] = []
     for (let cid = tip; cid !== ancestor; cid = rounds[0]!.parent) {
       const { record } = await openRecord(await this.#c.fetcher.block(cid, this.#fetchOptions()))
-      rounds.unshift(await this.#keptRound(cid, record, cid === tip ? seconds : null))
+      // Who catches up on several at once cannot tell how long any of them took.
+      rounds.unshift(await this.#keptRound(cid, record, cid === tip && record.parent === ancestor ? seconds : null))
     }
     return rounds
   }
@@ -886,13 +888,8 @@ export class RunMember {
     return this.#waits ? 'waiting' : 'training'
   }
 
-  /**
-   * The trainer is on the head or on the record before it: every member is for a moment of every round, and is expected to contribute all the same.
-   * If it said anything else, others would count a whole mesh that adopts as one that nobody trains in.
-   */
   #keepsUp(): boolean {
-    const round = this.#trainerAt?.round ?? null
-    return round !== null && this.#head.round - round <= 1
+    return keepsUp(this.#trainerAt?.round ?? null, Math.max(this.#head.round, targetRound(this.#rounds)))
   }
 
   #waitingFor(rules: string | null): string | null {
@@ -939,6 +936,16 @@ const START_OVER_MS = 60_000
 /** Whether a node in this state is expected to contribute to the round. Syncing ones are not: they have some way to go before they can. */
 export function trains(state: string): boolean {
   return state === 'training' || state === 'waiting'
+}
+
+/**
+ * Whether a trainer on the anchor of `round` takes part in the newest round that there is: it is there, or on the record before, as that of every member is for a moment of every round.
+ * If such a one said that it was syncing, others would count a mesh that adopts as one that nobody trains in; if one that comes back said that it trained, they would wait for it in vain.
+ *
+ * @param newest round of the record that this node is on or moves to
+ */
+export function keepsUp(round: number | null, newest: number): boolean {
+  return round !== null && newest - round <= 1
 }
 
 /** What is wrong with the bytes themselves is so for everybody; anything else may be had later. */

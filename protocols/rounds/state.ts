@@ -177,3 +177,8 @@ export function missingParts(state: RoundsState, record: TreeRecord): Part[] {
 export function remembers(state: RoundsState, cid: string): boolean {
   return state.contributions.has(cid) || state.tree.byCid.has(cid) || state.orphans.has(cid)
 }
+
+/** Round of the record that should become the head, as far as its chain is known; of the head itself where nothing is to come. */
+export function targetRound(state: RoundsState): number {
+  return state.target.round
+}

@@ -190,6 +190,16 @@ describe('MeshRunner', () => {
     )
   })
 
+  it('reports how long a round took those who lived through it, not those who caught up on it', async () => {
+    const driving = newRunner({ nodes: 3, rounds: 1 }).drive({ signal })
+    await until(() => starter.started.length === 3 && runner.states.every(state => state.life === 'alive'))
+    adoptEverywhere(1)
+    for (const [index, seconds] of [4, null, 0.5].entries()) Object.assign(starter.node(index + 1).rows[0]!, { seconds })
+    await driving
+    await runner.collect({ signal })
+    assert.equal(runner.reportRounds()[0]!.seconds, 4)
+  })
+
   it('fails when a node ends by itself', async () => {
     const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
     await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))

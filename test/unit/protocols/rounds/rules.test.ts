@@ -11,6 +11,7 @@ import {
   type RoundsStart,
   type RoundsState,
   type RunRules,
+  targetRound,
   viewOf
 } from '../../../../protocols/rounds/index.ts'
 
@@ -708,6 +709,7 @@ describe('createRounds()', () => {
       }
     )
     assert.equal(node.view.moving?.cid, 'r1')
+    assert.equal(targetRound(node.state), 1)
     node.computed('r1', one)
     assert.equal(node.view.head, 'r1')
   })
