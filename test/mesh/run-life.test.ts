@@ -43,8 +43,8 @@ describe('the life of a run', function () {
   }
   type Node = Awaited<ReturnType<typeof start>>
   const stateOf = async ({ control }: Node) => (await control.runs()).runs[0]?.state
-  const until = async (condition: () => Promise<boolean>) => {
-    for (const limit = performance.now() + 30_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
+  const until = async (condition: () => Promise<boolean>, limitMs = 30_000) => {
+    for (const limit = performance.now() + limitMs; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
       assert.ok(performance.now() < limit, `not so in time: ${condition}`)
   }
 
@@ -112,13 +112,15 @@ describe('the life of a run', function () {
 
   it('lacks nobody while its members only adopt', async () => {
     const author = await start('author')
-    const { run } = await author.control.createRun({ spec: { ...SPEC, strategy: { innerSteps: 5, quorum: 2 } } })
+    const { run } = await author.control.createRun({
+      spec: { ...SPEC, strategy: { innerSteps: 5, quorum: 2, deadlineMs: 5_000, graceMs: 1_000 } }
+    })
     const other = await start('other', {}, { bootstrap: author.daemon.ready.addresses })
     await until(async () => (await other.control.peers()).peers.length > 0)
     for (const { control } of [author, other]) await control.joinRun(run, {})
     const nodes = [author, other]
     const roundsOf = async ({ control }: Node) => (await control.runs()).runs[0]?.round ?? 0
-    await until(async () => (await Promise.all(nodes.map(roundsOf))).every(round => round >= 3))
+    await until(async () => (await Promise.all(nodes.map(roundsOf))).every(round => round >= 3), 90_000)
     // Until round 1 they are still starting.
     for (const { control } of nodes) {
       const waits = (await control.eventList({ limit: 1_000 })).events.filter(event => event.code === 'waiting_for_quorum')
