@@ -100,7 +100,7 @@ export function createByteLevelBpe(kind: TokenizerKind, { pieces, merges, added 
 
   const encodePlain = (text: string, into: IdList): void => {
     if (merges.length === 0) {
-      for (const byte of utf8.encode(text)) into.push(byteIds[byte]!)
+      into.append(bytesToIds(utf8.encode(text)))
       return
     }
     for (const word of splitWords(text)) into.append(encodeWord(word))
