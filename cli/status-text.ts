@@ -49,7 +49,11 @@ function runLines(run: RunStatus): string[] {
       `          last contribution: round ${last.round}, ${last.result}${last.weight === null ? '' : `, ${formatCount(last.weight)} tokens counted`}`
     )
   if (run.trainer.restarts > 0)
-    lines.push(`          trainer restarted ${run.trainer.restarts} times: ${run.trainer.reason ?? 'reason unknown'}`)
+    lines.push(
+      `          trainer restarted ${run.trainer.restarts} times: ${run.trainer.code ?? 'reason unknown'}, ${run.trainer.reason ?? ''}`
+    )
+  for (const { engine, code, reason, deaths } of run.trainer.givenUp)
+    lines.push(`          ${engine} given up after ${deaths}: ${code}, ${reason}; shoal run resume tries it again`)
   return lines
 }
 

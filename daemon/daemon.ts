@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 
 import { BlockExchange } from '../protocols/blocks/index.ts'
 import { CONTROL_SCHEMA } from '../protocols/control/constants.ts'
-import type { NodeEvent, ReadyDocument, StatusDocument } from '../protocols/control/messages.ts'
+import type { NodeEvent, ReadyDocument, RunStatus, StatusDocument } from '../protocols/control/messages.ts'
 import { PresenceService } from '../protocols/presence/index.ts'
 import { BLOCK_BYTES_MAX, RESERVED_BYTES } from '../storage/index.ts'
 import { ApiServer, type NodeFace } from './api/server.ts'
@@ -425,6 +425,18 @@ class Parts {
         : null,
       'all clocks agree again'
     )
+    const fallen = runs.filter(run => run.trainer.givenUp.length > 0)
+    this.#health.check(
+      'engine_fallback',
+      fallen.length > 0
+        ? {
+            level: fallen.some(run => run.state === 'paused') ? 'fail' : 'warn',
+            message: fallen.map(fallbackOf).join('; '),
+            fix: 'once the cause is gone: shoal run resume RUN'
+          }
+        : null,
+      'every run computes with the engine that it should'
+    )
     const failed = runs.filter(run => run.state === 'failed')
     this.#health.check(
       'run_failed',
@@ -500,6 +512,11 @@ function levelOf({ type, code, data }: NodeEvent): 'debug' | 'info' | 'warn' {
   if (type === 'phase') return 'debug'
   if (type === 'health') return data?.level === 'ok' ? 'info' : 'warn'
   return type === 'refused' || (type === 'trainer' && code !== undefined) ? 'warn' : 'info'
+}
+
+function fallbackOf({ name, state, engine, trainer: { givenUp } }: RunStatus): string {
+  const reasons = givenUp.map(given => `${given.engine} was given up (${given.code}: ${given.reason})`).join(', ')
+  return `${name}: ${reasons}; ${state === 'paused' ? 'training is paused' : `it computes with ${engine ?? 'another'}`}`
 }
 
 const GONE = {

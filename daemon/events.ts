@@ -125,7 +125,7 @@ export class EventLog {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Every kept event about a peer, run, round (`7` or `RUN/7`) or CID, oldest first; a prefix of 8 characters is enough for ids. */
+  /** Every kept event about a peer, run, round (`7` or `RUN/7`), CID, engine or reason code, oldest first; a prefix of 8 characters is enough for ids. */
   async why(subject: string): Promise<NodeEvent[]> {
     await this.flush()
     const about = matcher(subject)
@@ -202,7 +202,7 @@ function matcher(subject: string): (event: NodeEvent) => boolean {
     const [, run, number] = round
     return event => event.round === Number(number) && (run === undefined || named(event.run, run))
   }
-  return event => named(event.run, subject) || named(event.peer, subject) || mentions(event.data, subject)
+  return event => event.code === subject || named(event.run, subject) || named(event.peer, subject) || mentions(event.data, subject)
 }
 
 function mentions(value: unknown, subject: string, depth = 0): boolean {

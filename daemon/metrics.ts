@@ -25,7 +25,8 @@ export class Metrics {
     const events = counter('events_total', 'Events by type.', ['type'])
     const refused = counter('refused_total', 'Refusals and failures by reason code.', ['code'])
     const rounds = counter('rounds_total', 'Rounds adopted by this node.')
-    const restarts = counter('trainer_restarts_total', 'Trainer processes that died and were started again.')
+    const restarts = counter('trainer_restarts_total', 'Trainer processes that ended without being asked, by reason code.', ['code'])
+    const fallbacks = counter('engine_fallbacks_total', 'Engines that were given up for another.', ['from', 'to'])
     const roundSeconds = new Histogram({
       name: `${PREFIX}round_seconds`,
       help: 'From the adoption of one round to that of the next.',
@@ -35,7 +36,8 @@ export class Metrics {
     this.#stop = components.events.subscribe(event => {
       events.inc({ type: event.type })
       if (event.type === 'refused') refused.inc({ code: event.code ?? 'unknown' })
-      if (event.type === 'trainer' && event.code === 'trainer_died') restarts.inc()
+      if (event.type === 'trainer' && event.data?.restarts !== undefined) restarts.inc({ code: event.code ?? 'unknown' })
+      if (event.code === 'engine_fallback') fallbacks.inc({ from: String(event.data?.from), to: String(event.data?.to) })
       if (event.type === 'round' && isAdoption(event)) {
         rounds.inc()
         const seconds = event.data?.seconds

@@ -1,4 +1,4 @@
-// `shoal why PEER|ROUND|CID`: the chain of events that refused, delayed or dropped it.
+// `shoal why PEER|RUN|ROUND|CID|ENGINE|CODE`: the chain of events that refused, delayed or dropped it.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { eventLine } from './events.ts'
@@ -6,8 +6,8 @@ import { eventLine } from './events.ts'
 export function registerWhy(program: Command): void {
   program
     .command('why')
-    .description('why a peer, a round or a contribution was refused, late or lost')
-    .argument('<subject>', 'a peer id, a round number or a CID')
+    .description('why a peer, a round or a contribution was refused, late or lost, or an engine given up')
+    .argument('<subject>', 'a peer id, a run, a round number, a CID, an engine or a reason code')
     .action(
       action(async ({ output, control, signal }, _options, subject) => {
         const answer = await (await control()).why(subject!, { signal })

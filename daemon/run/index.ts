@@ -320,7 +320,9 @@ class Runs implements RunHost {
   async resume(run: string): Promise<void> {
     await this.#inTurn(run, async () => {
       await this.#setPaused(run, false)
-      this.#known(run).member.resume()
+      const { member } = this.#known(run)
+      member.resume()
+      member.tryEnginesAgain()
     })
   }
 
@@ -793,7 +795,7 @@ function emptyStatus(run: string, { name, state, reason }: { name: string; state
     engine: null,
     members: [],
     lastContribution: null,
-    trainer: { restarts: 0, reason: null }
+    trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
   }
 }
 

@@ -35,8 +35,10 @@ import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
 import { isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
+import type { Death } from '../trainer/deaths.ts'
 import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/messages.ts'
-import { TrainerSupervisor } from '../trainer/supervisor.ts'
+import type { GivenUp } from '../trainer/recovery.ts'
+import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import { type ChainRecord, fetchChain } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
@@ -144,7 +146,7 @@ export class RunMember {
           ready: ready => this.#trainerReady(ready),
           step: step => this.#stepped(step),
           waiting: () => this.#pump(),
-          died: (reason, restarts, restartInMs) => this.#trainerDied(reason, restarts, restartInMs)
+          died: (death, next) => this.#trainerDied(death, next)
         })
       : null
   }
@@ -197,6 +199,11 @@ export class RunMember {
   resume(): void {
     this.#paused = null
     this.#pump()
+  }
+
+  /** The operator's wish that every engine be tried again that was given up. */
+  tryEnginesAgain(): void {
+    this.#background('engines', async () => this.#trainer?.tryAgain())
   }
 
   /** This node's timers stood still: heads are asked for before anything is closed. */
@@ -256,7 +263,7 @@ export class RunMember {
       name: this.#c.manifest.name,
       state: this.#state(),
       waitingFor: waits,
-      reason: this.#paused ?? (this.#trainer !== null && !this.#trainer.ready ? (this.#trainer.reason ?? 'the trainer is starting') : null),
+      reason: this.#paused ?? this.#trainerReason(),
       round: this.#head.round,
       head: this.#head.record,
       anchor: this.#head.anchor,
@@ -267,8 +274,22 @@ export class RunMember {
       engine: this.#ready?.engine ?? null,
       members: [this.#c.self, ...this.#c.livePeers()].sort(),
       lastContribution: this.#lastContribution,
-      trainer: { restarts: this.#trainer?.restarts ?? 0, reason: this.#trainer?.reason ?? null }
+      trainer: {
+        pid: this.#trainer?.pid ?? null,
+        restarts: this.#trainer?.restarts ?? 0,
+        code: this.#trainer?.death?.code ?? null,
+        reason: this.#trainer?.death?.reason ?? null,
+        givenUp: [...(this.#trainer?.givenUp ?? [])]
+      }
     }
+  }
+
+  /** Why there is no trainer that trains. */
+  #trainerReason(): string | null {
+    const trainer = this.#trainer
+    if (trainer === null || trainer.ready) return null
+    if (trainer.paused) return `paused because no engine is left: ${sentenceOf(trainer.givenUp) || trainer.death?.reason}`
+    return trainer.death === null ? 'the trainer is starting' : `${trainer.death.code}: ${trainer.death.reason}`
   }
 
   #tick(): void {
@@ -666,6 +687,7 @@ export class RunMember {
   }
 
   #trainerReady(ready: TrainerReady): void {
+    const before = this.#ready?.engine
     this.#ready = ready
     this.#background(null, async () => {
       const before = this.#tokens
@@ -675,6 +697,16 @@ export class RunMember {
     })
     const record = ready.record ?? this.#c.run
     this.#trainerAt = { record, round: record === this.#head.record ? this.#head.round : null }
+    const givenUp = this.#trainer?.givenUp ?? []
+    const last = givenUp.at(-1)
+    if (last !== undefined && before !== ready.engine)
+      this.#c.events.emit({
+        type: 'trainer',
+        run: this.#c.run,
+        code: 'engine_fallback',
+        message: `training goes on with ${ready.engine} instead of ${last.engine}: ${sentenceOf(givenUp)}`,
+        data: { from: last.engine, to: ready.engine, cause: last.code, reason: last.reason, deaths: last.deaths }
+      })
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,
@@ -689,14 +721,17 @@ export class RunMember {
     this.#catchUp()
   }
 
-  #trainerDied(reason: string, restarts: number, restartInMs: number): void {
+  #trainerDied({ blame: _, ...death }: Death, { restarts, restartInMs, givenUp }: Next): void {
     this.#trainerAt = null
+    const on = death.engine === null ? '' : ` on ${death.engine}`
+    const without = givenUp === null ? '' : ` without ${givenUp.engine}, given up after ${givenUp.deaths}`
+    const then = restartInMs === null ? 'no engine is left, so the run is paused' : `restart ${restarts}${without} in ${restartInMs} ms`
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,
-      code: 'trainer_died',
-      message: `the trainer ended (${reason}); restart ${restarts} in ${restartInMs} ms`,
-      data: { reason, restarts, restartInMs }
+      code: restartInMs === null ? 'no_engine' : death.code,
+      message: `the trainer ended${on} (${death.reason}); ${then}`,
+      data: { ...death, restarts, restartInMs, givenUp: givenUp?.engine ?? null }
     })
     this.#pump()
   }
@@ -882,7 +917,7 @@ export class RunMember {
   }
 
   #state(): MemberFacts['state'] {
-    if (this.#paused !== null) return 'paused'
+    if (this.#paused !== null || this.#trainer?.paused) return 'paused'
     if (this.#trainer === null) return 'observing'
     if (!this.#trainer.ready || !this.#keepsUp()) return 'syncing'
     return this.#waits ? 'waiting' : 'training'
@@ -946,6 +981,12 @@ export function trains(state: string): boolean {
  */
 export function keepsUp(round: number | null, newest: number): boolean {
   return round !== null && newest - round <= 1
+}
+
+function sentenceOf(givenUp: readonly GivenUp[]): string {
+  return givenUp
+    .map(({ engine, code, reason, deaths }) => `${engine} ${code} (${deaths > 1 ? `${deaths} times, ` : ''}${reason})`)
+    .join(', ')
 }
 
 /** What is wrong with the bytes themselves is so for everybody; anything else may be had later. */

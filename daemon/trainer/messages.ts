@@ -10,6 +10,7 @@ export interface TrainerStart {
   corpus: TrainerCorpus
   optimizer: TrainerOptimizer
   seed: number
+  /** `auto`, or the engine to use as long as it is not among those given up. */
   engine: string
   threads: number
   /** The anchor to begin from when no state is on disk. */
@@ -49,7 +50,7 @@ export interface TrainerOptimizer {
 
 /** What the daemon asks. Requests with an `id` are answered by one `done` or `failed`. */
 export type TrainerRequest =
-  | { type: 'start'; start: TrainerStart }
+  | { type: 'start'; start: TrainerStart; without: string[] }
   /** Train on until there are this many inner steps since the last snapshot; as many or fewer than there are means wait. */
   | { type: 'allow'; until: number }
   | { type: 'assign'; contributors: string[] }
@@ -97,6 +98,8 @@ export interface TrainerStep {
 
 /** What the trainer answers and reports. */
 export type TrainerReport =
+  /** It is about to load this engine, or has found none that is left: whatever ends it from here on is told of that one. */
+  | { type: 'engine'; engine: string | null }
   | { type: 'ready'; ready: TrainerReady }
   | { type: 'step'; step: TrainerStep }
   | { type: 'waiting'; step: number }

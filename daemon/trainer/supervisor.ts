@@ -1,12 +1,14 @@
 // Keeps one trainer process alive: starts it, asks it things, restarts it from its last state when it dies, and remembers why it died.
+// When, and with which engines, recovery.ts decides.
 import { type ChildProcess, fork } from 'node:child_process'
+import { performance } from 'node:perf_hooks'
 import { DaemonError, reasonOf } from '../errors.ts'
+import { type Death, deathOf, oomKills } from './deaths.ts'
 import type { SnapshotResult, TrainerReady, TrainerReport, TrainerRequest, TrainerStart, TrainerStep } from './messages.ts'
+import { advanceRecovery, createRecovery, type GivenUp, RECOVERY_RULES, type RecoveryEvent, type RecoveryRules } from './recovery.ts'
 
-/** Waits between restarts, in ms: quick at first, since most deaths are a crash of a driver, then slow, so that a broken machine is not kept busy. */
-const RESTART_WAITS_MS = [500, 2_000, 10_000, 30_000, 60_000]
-/** A trainer that ran this long is taken for healthy again, and the waits start over. */
-const HEALTHY_AFTER_MS = 120_000
+/** How often the recovery rules are told the time, in ms; finer than the shortest wait. */
+const TICK_MS = 250
 /** How long a clean stop may take before the process is killed, in ms. It saves its state first: 2 GB for GPT-2, which a slow disk takes at 50 MB/s. */
 export const TRAINER_STOP_TIMEOUT_MS = 60_000
 /** Last lines of the process's stderr that are kept as the reason of its death. */
@@ -16,8 +18,18 @@ export interface SupervisorEvents {
   ready(ready: TrainerReady): void
   step(step: TrainerStep): void
   waiting(step: number): void
-  /** The process ended without being asked; it will be restarted after `restartInMs`. */
-  died(reason: string, restarts: number, restartInMs: number): void
+  /** The process ended without being asked. */
+  died(death: Death, next: Next): void
+}
+
+/** What happens after a death. */
+export interface Next {
+  /** Deaths so far, this one among them. */
+  restarts: number
+  /** Null: no engine is left, so there is no restart until somebody asks for one. */
+  restartInMs: number | null
+  /** The engine that is not used any more after this. */
+  givenUp: GivenUp | null
 }
 
 type Asked = { resolve: (result: SnapshotResult | null) => void; reject: (error: Error) => void }
@@ -32,6 +44,8 @@ export class TrainerSupervisor {
   readonly #start: () => TrainerStart
   readonly #events: SupervisorEvents
   readonly #asked = new Map<number, Asked>()
+  readonly #recovery: ReturnType<typeof createRecovery>
+  #ticker: NodeJS.Timeout | null = null
   #child: ChildProcess | null = null
   /** Settles when the process is gone, or has failed to come up. */
   #gone: Promise<void> = Promise.resolve()
@@ -39,17 +53,23 @@ export class TrainerSupervisor {
   #until = 0
   #isReady = false
   #stopping = false
+  #closed = false
   #lastWords = ''
-  #startedAt = 0
-  #deaths = 0
-  #restartTimer: NodeJS.Timeout | null = null
+  #fatal: { code: string; message: string } | null = null
+  /** The engine of the present process, null before it has said. */
+  #engine: string | null = null
+  /** Of the silence for which it was killed. */
+  #silentMs: number | null = null
+  #oomKills: number | null = null
   restarts = 0
-  reason: string | null = null
+  /** The newest death. */
+  death: Death | null = null
 
   /** @param start read at each (re)start, so that a restarted trainer begins from the newest anchor file */
-  constructor(start: () => TrainerStart, events: SupervisorEvents) {
+  constructor(start: () => TrainerStart, events: SupervisorEvents, rules: RecoveryRules = RECOVERY_RULES) {
     this.#start = start
     this.#events = events
+    this.#recovery = createRecovery(rules)
   }
 
   get ready(): boolean {
@@ -60,10 +80,35 @@ export class TrainerSupervisor {
     return this.#child?.pid ?? null
   }
 
+  /** Engines that are not used any more until {@link tryAgain}. */
+  get givenUp(): readonly GivenUp[] {
+    return this.#recovery.givenUp
+  }
+
+  /** No engine is left. */
+  get paused(): boolean {
+    return this.#recovery.phase === 'paused'
+  }
+
   start(): void {
     this.#stopping = false
+    this.#ticker ??= setInterval(() => this.#tell({ type: 'tick' }), TICK_MS)
+    this.#tell({ type: 'wanted' })
+  }
+
+  /** Gives the engines that were given up another chance; nothing where there are none. */
+  async tryAgain(): Promise<void> {
+    if (this.givenUp.length === 0 && !this.paused) return
+    await this.#endProcess()
+    if (!this.#closed) this.start()
+  }
+
+  #startProcess(without: string[]): void {
     this.#lastWords = ''
-    this.#startedAt = Date.now()
+    this.#fatal = null
+    this.#engine = null
+    this.#silentMs = null
+    this.#oomKills = oomKills()
     const child = this.#fork()
     if (child === null) return
     this.#child = child
@@ -72,7 +117,8 @@ export class TrainerSupervisor {
     })
     child.on('message', message => this.#heard(message as TrainerReport))
     this.#gone = new Promise(resolve => {
-      child.once('exit', (code, signal) => {
+      // Not 'exit': what the process said last may come after it.
+      child.once('close', (code, signal) => {
         this.#ended(code, signal)
         resolve()
       })
@@ -84,7 +130,7 @@ export class TrainerSupervisor {
         resolve()
       })
     })
-    this.#send({ type: 'start', start: this.#start() })
+    this.#send({ type: 'start', start: this.#start(), without })
     this.#send({ type: 'allow', until: this.#until })
   }
 
@@ -119,8 +165,15 @@ export class TrainerSupervisor {
 
   /** Ends the process after it has saved its state; kills it when it does not end in time. */
   async stop(): Promise<void> {
+    this.#closed = true
+    await this.#endProcess()
+  }
+
+  async #endProcess(): Promise<void> {
     this.#stopping = true
-    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer)
+    if (this.#ticker !== null) clearInterval(this.#ticker)
+    this.#ticker = null
+    this.#tell({ type: 'unwanted' })
     this.#send({ type: 'stop' })
     const killer = setTimeout(() => this.#child?.kill('SIGKILL'), TRAINER_STOP_TIMEOUT_MS)
     await this.#gone
@@ -140,20 +193,44 @@ export class TrainerSupervisor {
   }
 
   #send(request: TrainerRequest): void {
-    // A send to a process that has just died fails by callback; its exit event tells the rest.
+    // A send to a process that has just died fails by callback; its end tells the rest.
     if (this.#child?.connected === true) this.#child.send(request, () => {})
+    this.#tell({ type: 'asked' })
+  }
+
+  /** Tells the recovery rules, and does what they say. */
+  #tell(event: RecoveryEvent): { restartInMs: number | null; givenUp: GivenUp | null } {
+    const next = { restartInMs: null as number | null, givenUp: null as GivenUp | null }
+    for (const command of advanceRecovery(this.#recovery, event, performance.now()).commands) {
+      if (command.type === 'start') this.#startProcess(command.without)
+      else if (command.type === 'restartIn') next.restartInMs = command.ms
+      else if (command.type === 'givenUp') next.givenUp = command.engine
+      else if (command.type === 'kill') {
+        this.#silentMs = command.silentMs
+        this.#child?.kill('SIGKILL')
+      } else command satisfies { type: 'paused' }
+    }
+    return next
   }
 
   #heard(report: TrainerReport): void {
+    if (report.type !== 'waiting' && report.type !== 'step') this.#tell({ type: 'heard' })
     switch (report.type) {
+      case 'engine':
+        this.#engine = report.engine
+        return
       case 'ready':
         this.#isReady = true
+        this.#tell({ type: 'ready' })
         this.#events.ready(report.ready)
         return
       case 'step':
+        this.#tell({ type: 'step', ms: report.step.ms })
         this.#events.step(report.step)
         return
       case 'waiting':
+        // What was asked meanwhile is still to be answered.
+        this.#tell({ type: this.#asked.size === 0 ? 'idle' : 'heard' })
         this.#events.waiting(report.step)
         return
       case 'done':
@@ -165,8 +242,7 @@ export class TrainerSupervisor {
         this.#asked.delete(report.id)
         return
       case 'fatal':
-        // A line of its own: the same words may come by stderr, too.
-        this.#lastWords = `${report.code}: ${report.message}\n`
+        this.#fatal = { code: report.code, message: report.message }
         return
       default:
         report satisfies never
@@ -184,29 +260,25 @@ export class TrainerSupervisor {
     }
   }
 
-  #ended(code: number | null, signal: string | null): void {
+  #ended(exitCode: number | null, signal: string | null): void {
     this.#child = null
     this.#isReady = false
     for (const { reject } of this.#asked.values()) reject(new DaemonError('trainer_gone', 'The trainer ended before it answered'))
     this.#asked.clear()
     if (this.#stopping) return
-    if (Date.now() - this.#startedAt > HEALTHY_AFTER_MS) this.#deaths = 0
-    const waitMs = RESTART_WAITS_MS[Math.min(this.#deaths, RESTART_WAITS_MS.length - 1)]!
-    this.#deaths++
+    const killed = oomKills()
+    const death = deathOf({
+      ...{ exitCode, signal, engine: this.#engine, fatal: this.#fatal, lastWords: this.#lastWords, silentMs: this.#silentMs },
+      oomKilled: killed !== null && this.#oomKills !== null && killed > this.#oomKills
+    })
+    this.death = death
     this.restarts++
-    this.reason = lastLine(this.#lastWords) ?? (signal === null ? `exit code ${code}` : `killed by ${signal}`)
-    this.#events.died(this.reason, this.restarts, waitMs)
-    this.#restartTimer = setTimeout(() => this.start(), waitMs)
+    const next = this.#tell({ type: 'died', death })
+    this.#events.died(death, { restarts: this.restarts, ...next })
   }
 }
 
 /** A full disk keeps its code, since training pauses for it; whatever else a trainer could not do is a failure of the trainer. */
 function failureOf({ code, message }: { code: string; message: string }): DaemonError {
   return code === 'disk_full' ? new DaemonError('disk_full', message) : new DaemonError('trainer_failed', `${code}: ${message}`)
-}
-
-function lastLine(words: string): string | null {
-  const lines = words.trim().split('\n')
-  const error = lines.find(line => /error|fatal|_/i.test(line)) ?? lines.at(-1)
-  return error === undefined || error === '' ? null : error.trim().slice(0, 300)
 }

@@ -6,7 +6,8 @@ import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } fro
 import { type Batches, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import { type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
-import { type CompiledTraining, type EngineName, openEngine } from '../../training/engines/engine.ts'
+import { type CompiledTraining, ENGINE_NAMES, type Engine, type EngineName, openEngine } from '../../training/engines/engine.ts'
+import { TrainingError } from '../../training/errors.ts'
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
 import { Trainer, type TrainerState } from '../../training/trainer.ts'
 import { readCorpora } from '../corpora.ts'
@@ -51,17 +52,13 @@ class TrainerProcess {
   }
 
   /** Takes up the state on disk, or begins at the anchor. */
-  static async open(start: TrainerStart): Promise<TrainerProcess> {
+  static async open(start: TrainerStart, without: readonly string[]): Promise<TrainerProcess> {
     const { optimizer } = start
     const model = createModel(start.model)
-    const engine = await openEngine(start.engine as EngineName | 'auto', { threads: start.threads })
+    const engine = await openOneOf(start, without)
     const { batch, accumulation, beta1, beta2, epsilon, weightDecay, clipNorm } = optimizer
-    const compiled = await engine.compileTraining(model, {
-      batch,
-      context: start.model.context,
-      accumulation,
-      optimizer: { beta1, beta2, epsilon, weightDecay, clipNorm }
-    })
+    const options = { batch, context: start.model.context, accumulation, optimizer: { beta1, beta2, epsilon, weightDecay, clipNorm } }
+    const compiled = await byEngine(() => engine.compileTraining(model, options))
     const tokens = await readTokens(start)
     const batches = createBatches({ tokens, batch, context: start.model.context, seed: start.seed, ...assignmentOf(start) })
     const state = await readState(start.directory)
@@ -99,7 +96,7 @@ class TrainerProcess {
   }
 
   async step(): Promise<TrainerReport> {
-    const report = await this.#trainer.step()
+    const report = await byEngine(() => this.#trainer.step())
     const { stepsSinceSnapshot, tokensSinceSnapshot } = this.#trainer
     return { type: 'step', step: { ...report, stepsSinceSnapshot, tokensSinceSnapshot, epoch: this.#batches.position().epoch } }
   }
@@ -152,19 +149,45 @@ class TrainerProcess {
   }
 }
 
+/** The engine that is asked for, else the best one that works here and was not given up. */
+async function openOneOf({ engine, threads }: TrainerStart, without: readonly string[]): Promise<Engine> {
+  const isAsked = engine !== 'auto' && !without.includes(engine)
+  const candidates = isAsked ? [engine as EngineName] : ENGINE_NAMES.filter(name => !without.includes(name))
+  for (const name of candidates) {
+    // Before it is loaded: a driver may end this process by that alone.
+    tell({ type: 'engine', engine: name })
+    try {
+      return await byEngine(() => openEngine(name, { threads }))
+    } catch (error) {
+      if (isAsked || !(error instanceof TrainingError) || error.code !== 'engine_unavailable') throw error
+    }
+  }
+  tell({ type: 'engine', engine: null })
+  throw new TrainingError('engine_unavailable', 'Cannot open any engine that was not given up')
+}
+
+/** What an engine throws without a code of ours, such as a driver's error, is still the engine's failure. */
+async function byEngine<T>(task: () => Promise<T>): Promise<T> {
+  try {
+    return await task()
+  } catch (error) {
+    if (isCodedError(error)) throw error
+    throw new TrainingError('engine_failed', reasonOf(error), { cause: error })
+  }
+}
+
 async function openTrainer(
   start: TrainerStart,
   parts: { compiled: CompiledTraining; batches: Batches },
   state: { facts: StateFacts; tensors: NamedTensor[] } | null
 ): Promise<Trainer> {
   const { learningRate, schedule, warmupSteps, totalSteps, finalFactor, accumulation } = start.optimizer
-  return Trainer.open(
-    { compiled: parts.compiled, data: parts.batches },
+  const from =
     state === null
       ? { parameters: await readTensors(start.anchorFile), step: start.firstStep }
-      : { state: { json: state.facts.trainer, tensors: state.tensors } },
-    { schedule: { kind: schedule, learningRate, warmupSteps, totalSteps, finalFactor }, accumulation }
-  )
+      : { state: { json: state.facts.trainer, tensors: state.tensors } }
+  const options = { schedule: { kind: schedule, learningRate, warmupSteps, totalSteps, finalFactor }, accumulation }
+  return byEngine(() => Trainer.open({ compiled: parts.compiled, data: parts.batches }, from, options))
 }
 
 async function readTokens(start: TrainerStart): Promise<Int32Array> {
@@ -249,7 +272,7 @@ async function main(inbox: Inbox): Promise<void> {
   const first = await inbox.wait()
   if (first.type !== 'start') return
   await mkdir(first.start.directory, { recursive: true })
-  const trainer = await TrainerProcess.open(first.start)
+  const trainer = await TrainerProcess.open(first.start, first.without)
   tell(trainer.ready())
   let until = 0
   let waiting = false
@@ -262,12 +285,17 @@ async function main(inbox: Inbox): Promise<void> {
       tell(await trainer.step())
       // The engine computes without giving way; messages are read in between.
       await new Promise(resolve => setImmediate(resolve))
-    } else if (request.type === 'allow') until = request.until
-    else if (request.type === 'assign') trainer.assign(request.contributors)
-    else if (request.type === 'stop') {
+      continue
+    }
+    if (request.type === 'stop') {
       await trainer.save()
       return
-    } else if (request.type !== 'start') await answer(trainer, request)
+    }
+    if (request.type === 'allow') until = request.until
+    else if (request.type === 'assign') trainer.assign(request.contributors)
+    else if (request.type !== 'start') await answer(trainer, request)
+    // The daemon expects something of a trainer that it has told something; one that has still nothing to do says so again.
+    waiting = false
   }
 }
 

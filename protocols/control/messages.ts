@@ -70,7 +70,20 @@ export interface RunStatus {
   /** Peer ids of live members, this node among them. */
   members: string[]
   lastContribution: { round: number; cid: string; result: ContributionResult; weight: number | null } | null
-  trainer: { restarts: number; reason: string | null }
+  trainer: TrainerStatus
+}
+
+/** How its trainer process fares. */
+export interface TrainerStatus {
+  /** Of its process, null while there is none. */
+  pid: number | null
+  /** Since the daemon started. */
+  restarts: number
+  /** Why it ended last: `engine_crashed`, `engine_out_of_memory`, `engine_hung`, `engine_failed`, or the code of another error. */
+  code: string | null
+  reason: string | null
+  /** Engines that are not used any more, in that order, until the run is resumed or the daemon started again. */
+  givenUp: { engine: string; code: string; reason: string; deaths: number }[]
 }
 
 export type ContributionResult = 'pending' | 'included' | 'late' | 'lost' | 'refused'

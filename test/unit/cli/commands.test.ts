@@ -27,7 +27,7 @@ const RUN_STATUS = {
   engine: 'traced',
   members: ['peer1', 'peer2'],
   lastContribution: { round: 3, cid: 'bc', result: 'included' as const, weight: 0.25 },
-  trainer: { restarts: 0, reason: null }
+  trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
 }
 const PEER = {
   peer: '12D3KooWPeerTwo2222',

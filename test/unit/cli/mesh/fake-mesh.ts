@@ -73,7 +73,7 @@ export class FakeNode implements MeshNode {
       engine: 'js',
       members: [],
       lastContribution: null,
-      trainer: { restarts: 0, reason: null }
+      trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
     }
   }
 

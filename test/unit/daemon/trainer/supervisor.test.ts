@@ -1,9 +1,12 @@
 // A real trainer process under its supervisor, with a model that takes milliseconds.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Death } from '../../../../daemon/trainer/deaths.ts'
 import type { TrainerReady, TrainerStart } from '../../../../daemon/trainer/messages.ts'
-import { TrainerSupervisor } from '../../../../daemon/trainer/supervisor.ts'
+import { RECOVERY_RULES, type RecoveryRules } from '../../../../daemon/trainer/recovery.ts'
+import { type Next, TrainerSupervisor } from '../../../../daemon/trainer/supervisor.ts'
 import { storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
 import { initialParameters } from '../../../../training/models/initial-parameters.ts'
 import { createModel, type ModelConfig } from '../../../../training/models/model.ts'
@@ -21,7 +24,7 @@ const model: ModelConfig = {
 }
 
 describe('TrainerSupervisor', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   const home = temporaryHome()
 
   const start = (): TrainerStart => ({
@@ -40,38 +43,58 @@ describe('TrainerSupervisor', function () {
     firstStep: 7
   })
 
-  async function trainer() {
-    const ready = Promise.withResolvers<TrainerReady>()
-    const deaths: string[] = []
-    const supervisor = new TrainerSupervisor(start, {
-      ready: ready.resolve,
-      step: () => {},
-      waiting: () => {},
-      died: reason => deaths.push(reason)
-    })
-    supervisor.start()
-    return { supervisor, deaths, ready: await ready.promise }
-  }
-
-  it('sets a damaged state aside, says so, goes on from the anchor, and numbers its snapshots on', async () => {
+  async function writeInputs(of = model): Promise<void> {
     writeFileSync(join(home(), 'text.txt'), 'It is a truth universally acknowledged. '.repeat(50))
-    const parameters = initialParameters(createModel(model), 1)
+    const parameters = initialParameters(createModel(of), 1)
     await writeSafetensorsFile(
       start().anchorFile,
       parameters.map(({ name, shape, values }) => storedTensor(name, shape, values))
     )
-    const first = await trainer()
+  }
+
+  /** A supervised trainer with all that it told. */
+  function trainer(changes: Partial<TrainerStart> = {}, rules: Partial<RecoveryRules> = {}) {
+    const deaths: (Death & Next)[] = []
+    const readies: TrainerReady[] = []
+    let steps = 0
+    const supervisor = new TrainerSupervisor(
+      () => ({ ...start(), ...changes }),
+      {
+        ready: ready => readies.push(ready),
+        step: () => steps++,
+        waiting: () => {},
+        died: (death, next) => deaths.push({ ...death, ...next })
+      },
+      { ...RECOVERY_RULES, restartWaitsMs: [50], ...rules }
+    )
+    supervisor.start()
+    return { supervisor, deaths, readies, steps: () => steps }
+  }
+
+  const until = async (condition: () => boolean) => {
+    for (const limit = performance.now() + 50_000; !condition(); await new Promise(resolve => setTimeout(resolve, 5)))
+      assert.ok(performance.now() < limit, `not so in time: ${condition}`)
+  }
+
+  it('sets a damaged state aside, says so, goes on from the anchor, and numbers its snapshots on', async () => {
+    await writeInputs()
+    const first = trainer()
+    await until(() => first.readies.length === 1)
     assert.equal((await first.supervisor.snapshot(1)).sequence, 1)
     await first.supervisor.stop()
     const state = join(home(), 'trainer', 'state.safetensors')
     truncateSync(state, 2000)
 
-    const second = await trainer()
+    const second = trainer()
     try {
-      assert.equal(second.deaths.length, 1)
-      assert.match(second.deaths[0]!, /^trainer_state_damaged: .* is set aside as .*state\.safetensors\.damaged; training goes on/)
+      await until(() => second.readies.length === 1)
+      assert.deepEqual(
+        second.deaths.map(({ code, blame, givenUp }) => ({ code, blame, givenUp })),
+        [{ code: 'trainer_state_damaged', blame: null, givenUp: null }]
+      )
+      assert.match(second.deaths[0]!.reason, / is set aside as .*state\.safetensors\.damaged; training goes on/)
       assert.equal(readFileSync(`${state}.damaged`).length, 2000)
-      assert.deepEqual([second.ready.step, second.ready.snapshot], [7, null])
+      assert.deepEqual([second.readies[0]!.step, second.readies[0]!.snapshot], [7, null])
       assert.equal((await second.supervisor.snapshot(2)).sequence, 2)
     } finally {
       await second.supervisor.stop()
@@ -80,25 +103,129 @@ describe('TrainerSupervisor', function () {
 
   it('tries again where the system has no process to spare, and stops meanwhile', async () => {
     const { execPath } = process
-    const died = Promise.withResolvers<{ reason: string; restartInMs: number }>()
+    const died = Promise.withResolvers<Death & Next>()
     const supervisor = new TrainerSupervisor(start, {
       ready: () => assert.fail('there is no trainer'),
       step: () => {},
       waiting: () => {},
-      died: (reason, _, restartInMs) => died.resolve({ reason, restartInMs })
+      died: (death, next) => died.resolve({ ...death, ...next })
     })
     // As with EAGAIN: the child says that it could not be made, and never exits.
     process.execPath = join(home(), 'no-such-program')
     try {
       supervisor.start()
-      const { reason, restartInMs } = await died.promise
+      const { code, reason, blame, restartInMs } = await died.promise
       assert.match(reason, /ENOENT/)
-      assert.ok(restartInMs > 0)
+      assert.deepEqual([code, blame], ['trainer_failed', null])
+      assert.ok(restartInMs! > 0)
       supervisor.start()
       await supervisor.stop()
       assert.equal(supervisor.pid, null)
     } finally {
       process.execPath = execPath
+    }
+  })
+
+  it('is started again after each SIGKILL from its last state, and falls back at the third', async () => {
+    await writeInputs()
+    const { supervisor, deaths, readies } = trainer({ engine: 'wasm' })
+    try {
+      await until(() => readies.length === 1)
+      await supervisor.snapshot(1)
+      for (const count of [1, 2, 3]) {
+        process.kill(supervisor.pid!, 'SIGKILL')
+        await until(() => readies.length === count + 1)
+      }
+      const on = (engine: string) => ({ code: 'engine_crashed', reason: 'killed by SIGKILL', signal: 'SIGKILL', engine })
+      assert.deepEqual(
+        deaths.map(({ code, reason, signal, engine }) => ({ code, reason, signal, engine })),
+        [on('wasm'), on('wasm'), on('wasm')]
+      )
+      assert.deepEqual(
+        readies.map(({ engine, snapshot }) => [engine, snapshot?.sequence]),
+        [
+          ['wasm', undefined],
+          ['wasm', 1],
+          ['wasm', 1],
+          ['traced', 1]
+        ]
+      )
+      assert.deepEqual(
+        supervisor.givenUp.map(({ engine, deaths }) => [engine, deaths]),
+        [['wasm', 3]]
+      )
+      await supervisor.tryAgain()
+      await until(() => readies.length === 5)
+      assert.equal(readies.at(-1)!.engine, 'wasm')
+      assert.deepEqual(supervisor.givenUp, [])
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('falls back at once where the engine cannot be opened', async () => {
+    await writeInputs()
+    const { supervisor, deaths, readies } = trainer({ engine: 'tfjs-node' })
+    try {
+      await until(() => readies.length === 1)
+      assert.deepEqual(
+        deaths.map(({ code, engine, givenUp }) => [code, engine, givenUp?.engine]),
+        [['engine_unavailable', 'tfjs-node', 'tfjs-node']]
+      )
+      assert.match(deaths[0]!.reason, /the package @tensorflow\/tfjs-node is not installed/)
+      assert.notEqual(readies[0]!.engine, 'tfjs-node')
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('falls back from an engine that runs out of memory', async function () {
+    if (process.platform !== 'linux') this.skip()
+    const larger = { ...model, context: 64, width: 64 }
+    await writeInputs(larger)
+    const optimizer = { ...start().optimizer, batch: 64 }
+    const { supervisor, deaths, readies } = trainer({ engine: 'auto', model: larger, optimizer })
+    try {
+      for (const count of [1, 2, 3]) {
+        await until(() => readies.length === count)
+        assert.equal(readies.at(-1)!.engine, 'traced')
+        // Room for what Node itself may want, but not for a step.
+        const [, kibibytes] = /^VmSize:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${supervisor.pid}/status`, 'utf8'))!
+        execFileSync('prlimit', ['--pid', String(supervisor.pid), `--as=${(Number(kibibytes) + 12 * 1024) * 1024}`])
+        supervisor.allow(count * 100_000)
+        await until(() => deaths.length === count)
+      }
+      assert.deepEqual(
+        deaths.map(({ code, engine, givenUp }) => [code, engine, givenUp?.engine]),
+        [1, 2, 3].map(count => ['engine_out_of_memory', 'traced', count === 3 ? 'traced' : undefined])
+      )
+      await until(() => readies.length === 4)
+      assert.equal(readies.at(-1)!.engine, 'wasm')
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('kills a trainer that has stopped stepping, but not one that has nothing to do', async () => {
+    await writeInputs()
+    const { supervisor, deaths, readies, steps } = trainer({}, { silentMs: 1500, silentSteps: 2 })
+    try {
+      await until(() => readies.length === 1)
+      supervisor.allow(3)
+      await until(() => steps() === 3)
+      await new Promise(resolve => setTimeout(resolve, 2500))
+      assert.equal(deaths.length, 0)
+      supervisor.allow(1_000_000)
+      await until(() => steps() > 3)
+      process.kill(supervisor.pid!, 'SIGSTOP')
+      await until(() => readies.length === 2)
+      assert.deepEqual(
+        deaths.map(({ code, signal }) => [code, signal]),
+        [['engine_hung', 'SIGKILL']]
+      )
+      assert.match(deaths[0]!.reason, /^it said nothing for \d+ s and was killed$/)
+    } finally {
+      await supervisor.stop()
     }
   })
 })
