@@ -18,7 +18,11 @@ export interface BenchTrainFiles {
 const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 const REAL = v.pipe(v.number(), v.finite())
 const DESCRIPTION = v.object({
-  config: v.object({ V: COUNT, T: COUNT, B: COUNT, D: COUNT, L: COUNT, H: COUNT }),
+  // What a model may be is checked where it is made.
+  config: v.union([
+    v.object({ V: COUNT, T: COUNT, B: COUNT, D: COUNT, L: COUNT, H: COUNT }),
+    v.object({ model: v.looseObject({ family: v.string(), context: COUNT }), batch: COUNT })
+  ]),
   specs: v.array(v.pipe(v.array(v.unknown()), v.minLength(2))),
   adamw: v.object({ beta1: REAL, beta2: REAL, weightDecay: REAL })
 })

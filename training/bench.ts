@@ -2,15 +2,30 @@
 import { performance } from 'node:perf_hooks'
 import { type EngineName, openEngine } from './engines/engine.ts'
 import { TrainingError } from './errors.ts'
-import { createModel, elementCount, type NamedTensor } from './models/model.ts'
+import { createModel, elementCount, type Model, type ModelConfig, type NamedTensor } from './models/model.ts'
 import type { AdamWOptions } from './optimizers/adamw.ts'
+
+/** The reference model's sizes: V vocabulary, T context, B batch, D width, L layers, H heads. Its parameters go by short names of their own. */
+export interface ReferenceConfig {
+  V: number
+  T: number
+  B: number
+  D: number
+  L: number
+  H: number
+}
+
+/** Any model of ours, its parameters under the model's own names; `batch` sequences of the model's context. */
+export interface ModelWorkload {
+  model: ModelConfig
+  batch: number
+}
 
 /** A workload as its files say: NAME.json, NAME.params.bin (f32, in the order of specs) and NAME.batch.bin (i32: inputs, then targets). */
 export interface BenchTrainOptions {
   /** The workload's name, for the report. */
   name?: string
-  /** V vocabulary, T context, B batch, D width, L layers, H heads. */
-  config: { V: number; T: number; B: number; D: number; L: number; H: number }
+  config: ReferenceConfig | ModelWorkload
   specs: [name: string, shape: number[], ...rest: unknown[]][]
   adamw: Omit<AdamWOptions, 'clipNorm'> & { learningRate: number; clipNorm?: number | null }
   params: Float32Array
@@ -40,10 +55,13 @@ export interface BenchTrainReport {
  * @throws TrainingError 'bad_workload' and those of {@link openEngine}
  */
 export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrainReport> {
-  const { config: c, adamw, steps, warmup, threads } = options
+  const { adamw, steps, warmup, threads } = options
+  const { model: config, batch } = 'model' in options.config ? options.config : referenceModel(options.config)
+  const model = createModel(config)
+  const { context } = config
   const parameters = workloadParameters(options)
-  const size = c.B * c.T
-  if (options.batch.length !== 2 * size) throw bad(`its batch has ${options.batch.length} numbers, it must have 2 x ${c.B} x ${c.T}`)
+  const size = batch * context
+  if (options.batch.length !== 2 * size) throw bad(`its batch has ${options.batch.length} numbers, it must have 2 x ${batch} x ${context}`)
   for (const [field, value, least] of [
     ['steps', steps, 1],
     ['warmup', warmup, 0]
@@ -51,21 +69,11 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
     if (!Number.isSafeInteger(value) || value < least) throw bad(`${field} is ${value}, it must be a whole number from ${least}`)
   const microbatch = { inputs: options.batch.slice(0, size), targets: options.batch.slice(size) }
 
-  const model = createModel({
-    family: 'gpt2',
-    vocabulary: c.V,
-    context: c.T,
-    width: c.D,
-    layers: c.L,
-    heads: c.H,
-    biases: false,
-    tiedEmbeddings: false
-  })
   const engine = await openEngine(options.engine, { threads })
   try {
     const compiled = await engine.compileTraining(model, {
-      batch: c.B,
-      context: c.T,
+      batch,
+      context,
       accumulation: 1,
       optimizer: {
         beta1: adamw.beta1,
@@ -84,14 +92,13 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
       if (step >= warmup) times.push(performance.now() - start)
     }
     const ms = median(times)
-    const matmuls = 12 * c.L * c.D * c.D + c.D * c.V
     return {
       engine: engine.name,
       name: options.name ?? 'workload',
       threads,
       ms,
       tokensPerSecond: (size / ms) * 1e3,
-      gflops: (size * (6 * matmuls + 12 * c.L * c.T * c.D)) / ms / 1e6,
+      gflops: (size * flopsPerToken(model)) / ms / 1e6,
       rssMB: Math.round(process.resourceUsage().maxRSS / 1024),
       losses,
       compileMs: compiled.compileMs
@@ -101,15 +108,34 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
   }
 }
 
-/** The workload's parameters under the model's names; its head is [width, vocabulary], ours the transpose. */
-function workloadParameters({ config: c, specs, params }: BenchTrainOptions): NamedTensor[] {
+function referenceModel({ V, T, B, D, L, H }: ReferenceConfig): ModelWorkload {
+  const model = { vocabulary: V, context: T, width: D, layers: L, heads: H, biases: false, tiedEmbeddings: false }
+  return { model: { family: 'gpt2', ...model }, batch: B }
+}
+
+/**
+ * Floating-point operations of a training step for each token, as is usual: six for each number of the matrices that rows are multiplied by, and twelve
+ * for each layer, number of the width and position that attention looks at (the half that looks ahead is counted too).
+ */
+function flopsPerToken({ config, stages }: Model): number {
+  const products = stages.slice(1).flatMap(({ parameters }) => parameters.filter(({ shape }) => shape.length === 2))
+  const matrices = products.reduce(
+    (sum, { shape }) => sum + elementCount(shape),
+    config.tiedEmbeddings ? config.vocabulary * config.width : 0
+  )
+  return 6 * matrices + 12 * config.layers * config.context * config.width
+}
+
+/** The workload's parameters under the model's names; the reference's head is [width, vocabulary], ours the transpose. */
+function workloadParameters({ config, specs, params }: BenchTrainOptions): NamedTensor[] {
   const total = specs.reduce((sum, [, shape]) => sum + elementCount(shape), 0)
   if (params.length !== total) throw bad(`its parameters are ${params.length} numbers, its specs say ${total}`)
   let at = 0
   return specs.map(([name, shape]) => {
     const values = params.slice(at, at + elementCount(shape))
     at += values.length
-    if (name === 'head') return { name: 'lm_head.weight', shape: [c.V, c.D], values: transposed(values, c.D, c.V) }
+    if ('model' in config) return { name, shape: [...shape], values }
+    if (name === 'head') return { name: 'lm_head.weight', shape: [config.V, config.D], values: transposed(values, config.D, config.V) }
     return { name: modelName(name), shape: [...shape], values }
   })
 }
