@@ -1,5 +1,5 @@
-// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's order of operations. Two forms of one step:
-// in tfjs operations, to be run eagerly or traced, and as one pass over host arrays, for engines whose gradients arrive there anyway.
+// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's order of operations. The step is written here in
+// tfjs operations, to be run eagerly or traced, and in parameter-arrays.ts as one pass, for engines whose gradients arrive in the host's memory anyway.
 
 import { tf } from '../engines/tensorflow.ts'
 import { TrainingError } from '../errors.ts'
@@ -61,31 +61,4 @@ export function adamwStep(
   const second = tf.add(tf.mul(given.second, options.beta2), tf.mul(tf.square(gradient), 1 - options.beta2))
   const divisor = tf.add(tf.mul(tf.sqrt(second), rootCorrection), options.epsilon)
   return { parameter: tf.sub(tf.mul(parameter, keep), tf.mul(tf.div(first, divisor), rate)), first, second }
-}
-
-/**
- * One parameter's step on host arrays, in place: one pass, each number computed in f64 and rounded once when it is stored.
- *
- * @param scale what the gradient is multiplied by first (clipping, mean over microbatches)
- */
-export function adamwInPlace(
-  parameter: Float32Array,
-  gradient: Float32Array,
-  first: Float32Array,
-  second: Float32Array,
-  scale: number,
-  options: AdamWOptions,
-  { keep, rate, rootCorrection }: AdamWScalars
-): void {
-  const { beta1, beta2, epsilon } = options
-  const rest1 = 1 - beta1
-  const rest2 = 1 - beta2
-  for (let i = 0; i < parameter.length; i++) {
-    const g = gradient[i]! * scale
-    const m = beta1 * first[i]! + rest1 * g
-    const v = beta2 * second[i]! + rest2 * g * g
-    first[i] = m
-    second[i] = v
-    parameter[i] = parameter[i]! * keep - (rate * m) / (Math.sqrt(v) * rootCorrection + epsilon)
-  }
 }

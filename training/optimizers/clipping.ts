@@ -13,17 +13,3 @@ export function clipFactor(norm: number, clipNorm: number | null): number {
 export function globalNorm(gradients: readonly tf.Tensor[]): tf.Tensor {
   return tf.sqrt(tf.addN(gradients.map(gradient => tf.sum(tf.square(gradient)))))
 }
-
-/** The sum of squares of a host array, in f64; four sums at once, because one would wait for each addition. */
-export function sumOfSquares(values: Float32Array): number {
-  let [a, b, c, d] = [0, 0, 0, 0]
-  let i = 0
-  for (; i + 3 < values.length; i += 4) {
-    a += values[i]! * values[i]!
-    b += values[i + 1]! * values[i + 1]!
-    c += values[i + 2]! * values[i + 2]!
-    d += values[i + 3]! * values[i + 3]!
-  }
-  for (; i < values.length; i++) a += values[i]! * values[i]!
-  return a + b + (c + d)
-}

@@ -1,14 +1,15 @@
-// The traced engine: a model's forward and backward recorded once as an ONNX graph and run by onnxruntime. Parameters and moments are plain arrays that the
-// graph reads where they lie; the optimizer goes over them in one pass, which costs less than its dozen operations as nodes of the graph.
+// The traced engine: a model's forward and backward recorded once as an ONNX graph and run by onnxruntime. Parameters are arrays that the graph reads where
+// they lie, and so are the gradients that it writes; the optimizer goes over them in one pass, a tenth of what its dozen operations cost as nodes of the graph.
 import { performance } from 'node:perf_hooks'
 import { TrainingError } from '../../errors.ts'
-import { type Model, matchParameters, type NamedTensor } from '../../models/model.ts'
-import { adamwInPlace, adamwScalars } from '../../optimizers/adamw.ts'
-import { clipFactor, sumOfSquares } from '../../optimizers/clipping.ts'
+import { elementCount, type Model, matchParameters, type NamedTensor } from '../../models/model.ts'
+import { adamwScalars } from '../../optimizers/adamw.ts'
+import { clipFactor } from '../../optimizers/clipping.ts'
+import { allocateParameters, type ParameterArrays } from '../../optimizers/parameter-arrays.ts'
 import { checkForwardOptions, checkMicrobatches, checkTokens, checkTrainingOptions } from '../batch.ts'
 import { CompiledSet } from '../compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineOptions, ForwardOptions, TokenBatch, TrainingOptions } from '../engine.ts'
-import { matchMoments } from '../moments.ts'
+import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from '../moments.ts'
 import { type ForwardKind, GRADIENT, INPUTS, LOSS, RESULT, TARGETS, traceForward, traceGradients } from './programs.ts'
 import { type Binding, bind, outputOf, Session } from './session.ts'
 
@@ -30,44 +31,16 @@ export function openTracedEngine({ threads }: EngineOptions): Engine {
   }
 }
 
-/** Arrays that stay where they are, each with its binding to the graph. */
-class HostTensors {
-  readonly tensors: NamedTensor[]
-  readonly bindings: Record<string, Binding>
-
-  constructor(given: readonly NamedTensor[]) {
-    this.tensors = given.map(({ name, shape, values }) => ({ name, shape: [...shape], values: values.slice() }))
-    this.bindings = Object.fromEntries(this.tensors.map(({ name, shape, values }) => [name, bind(values, shape)]))
-  }
-
-  copies(): NamedTensor[] {
-    return this.tensors.map(({ name, shape, values }) => ({ name, shape: [...shape], values: values.slice() }))
-  }
-
-  overwrite(given: readonly NamedTensor[]): void {
-    for (const [i, { values }] of given.entries()) this.tensors[i]!.values.set(values)
-  }
-}
-
-interface Resident {
-  parameters: HostTensors
-  /** Everything that the graph reads. */
-  inputs: Record<string, Binding>
-  /** m and v of each parameter, in turns. */
-  moments: NamedTensor[]
-  step: number
-}
-
 class TracedTraining implements CompiledTraining {
   readonly compileMs: number
   readonly #model: Model
   readonly #options: TrainingOptions
-  readonly #gradients: { values: Float32Array; binding: Binding }[]
-  readonly #outputs: Record<string, Binding>
+  readonly #tokens: { inputs: Int32Array; targets: Int32Array }
   readonly #loss = outputOf([])
-  readonly #inputs: { tokens: Int32Array; targets: Int32Array; bindings: Record<string, Binding> }
   #session: Session | null
-  #resident: Resident | null = null
+  /** What the graph reads and writes; null before the first load and after the end. */
+  #resident: { arrays: ParameterArrays[]; inputs: Record<string, Binding>; outputs: Record<string, Binding> } | null = null
+  #step = 0
 
   constructor({ model, session }: { model: Model; session: Session }, options: TrainingOptions & { compileMs: number }) {
     this.#model = model
@@ -75,92 +48,89 @@ class TracedTraining implements CompiledTraining {
     this.#options = options
     this.compileMs = options.compileMs
     const { batch, context } = options
-    const tokens = new Int32Array(batch * context)
-    const targets = new Int32Array(batch * context)
-    this.#inputs = { tokens, targets, bindings: { [INPUTS]: bind(tokens, [batch, context]), [TARGETS]: bind(targets, [batch * context]) } }
-    this.#gradients = model.parameters.map(({ shape }) => outputOf(shape))
-    this.#outputs = {
-      [LOSS]: this.#loss.binding,
-      ...Object.fromEntries(model.parameters.map(({ name }, i) => [GRADIENT + name, this.#gradients[i]!.binding]))
-    }
+    this.#tokens = { inputs: new Int32Array(batch * context), targets: new Int32Array(batch * context) }
   }
 
   async load(parameters: NamedTensor[], moments?: NamedTensor[], step = 0): Promise<void> {
     this.#open()
     const specs = this.#model.parameters
-    const tensors = new HostTensors(matchParameters(specs, parameters))
-    this.#resident = {
-      parameters: tensors,
-      inputs: { ...this.#inputs.bindings, ...tensors.bindings },
-      moments: matchMoments(specs, moments).map(tensor => ({ ...tensor, values: tensor.values.slice() })),
-      step
+    const given = matchParameters(specs, parameters)
+    const givenMoments = moments && matchMoments(specs, moments)
+    this.#resident ??= this.#allocate()
+    for (const [i, { parameter, first, second }] of this.#resident.arrays.entries()) {
+      parameter.set(given[i]!.values)
+      if (!givenMoments) for (const moment of [first, second]) moment.fill(0)
+      else for (const [of, moment] of [first, second].entries()) moment.set(givenMoments[2 * i + of]!.values)
+    }
+    this.#step = step
+  }
+
+  #allocate() {
+    const { batch, context, accumulation } = this.#options
+    const specs = this.#model.parameters
+    const arrays = allocateParameters(
+      specs.map(({ shape }) => elementCount(shape)),
+      { sums: accumulation > 1 }
+    )
+    const bindings = (prefix: string, of: 'parameter' | 'gradient') =>
+      Object.fromEntries(specs.map(({ name, shape }, i) => [prefix + name, bind(arrays[i]![of], shape)]))
+    const { inputs, targets } = this.#tokens
+    return {
+      arrays,
+      inputs: { [INPUTS]: bind(inputs, [batch, context]), [TARGETS]: bind(targets, [batch * context]), ...bindings('', 'parameter') },
+      outputs: { [LOSS]: this.#loss.binding, ...bindings(GRADIENT, 'gradient') }
     }
   }
 
   async step(microbatches: TokenBatch[], learningRate: number): Promise<{ loss: number; gradNorm: number | null }> {
     checkMicrobatches(microbatches, this.#options, this.#model.config.vocabulary)
     const session = this.#open()
-    const resident = this.#loaded()
+    const { arrays, inputs, outputs } = this.#loaded()
+    let loss = 0
+    for (const [i, { inputs: tokens, targets }] of microbatches.entries()) {
+      if (i > 0) for (const each of arrays) each.keepGradient(i === 1)
+      this.#tokens.inputs.set(tokens)
+      this.#tokens.targets.set(targets)
+      await session.run(inputs, outputs)
+      loss += this.#loss.values[0]! / microbatches.length
+    }
+    if (microbatches.length > 1) for (const each of arrays) each.addKept()
     const { optimizer } = this.#options
-    const { loss, gradients } = await this.#accumulate(session, resident, microbatches)
     let scale = 1 / microbatches.length
     let gradNorm: number | null = null
     if (optimizer.clipNorm !== null) {
-      gradNorm = scale * Math.sqrt(gradients.reduce((sum, values) => sum + sumOfSquares(values), 0))
+      gradNorm = scale * Math.sqrt(arrays.reduce((sum, each) => sum + each.sumOfSquares(), 0))
       scale *= clipFactor(gradNorm, optimizer.clipNorm)
     }
-    resident.step++
-    const decayed = adamwScalars(optimizer, learningRate, resident.step, true)
-    const plain = adamwScalars(optimizer, learningRate, resident.step, false)
-    for (const [i, { decay }] of this.#model.parameters.entries()) {
-      const [first, second] = [resident.moments[2 * i]!, resident.moments[2 * i + 1]!]
-      adamwInPlace(
-        resident.parameters.tensors[i]!.values,
-        gradients[i]!,
-        first.values,
-        second.values,
-        scale,
-        optimizer,
-        decay ? decayed : plain
-      )
-    }
+    this.#step++
+    for (const [i, { decay }] of this.#model.parameters.entries())
+      arrays[i]!.adamw(scale, optimizer, adamwScalars(optimizer, learningRate, this.#step, decay))
     return { loss, gradNorm }
   }
 
-  /** The mean loss and the sum of the microbatches' gradients. */
-  async #accumulate(
-    session: Session,
-    { inputs: bound }: Resident,
-    microbatches: readonly TokenBatch[]
-  ): Promise<{ loss: number; gradients: Float32Array[] }> {
-    const latest = this.#gradients.map(({ values }) => values)
-    let sums: Float32Array[] | null = null
-    let loss = 0
-    for (const { inputs, targets } of microbatches) {
-      this.#inputs.tokens.set(inputs)
-      this.#inputs.targets.set(targets)
-      await session.run(bound, this.#outputs)
-      loss += this.#loss.values[0]! / microbatches.length
-      if (microbatches.length === 1) continue
-      if (sums) for (const [t, sum] of sums.entries()) addInPlace(sum, latest[t]!)
-      else sums = latest.map(values => values.slice())
-    }
-    return { loss, gradients: sums ?? latest }
-  }
-
   async parameters(): Promise<NamedTensor[]> {
-    this.#open()
-    return this.#loaded().parameters.copies()
+    return this.#copies([['', 'parameter']])
   }
 
   async setParameters(parameters: NamedTensor[]): Promise<void> {
     this.#open()
-    this.#loaded().parameters.overwrite(matchParameters(this.#model.parameters, parameters))
+    const { arrays } = this.#loaded()
+    for (const [i, { values }] of matchParameters(this.#model.parameters, parameters).entries()) arrays[i]!.parameter.set(values)
   }
 
   async moments(): Promise<NamedTensor[]> {
+    return this.#copies([
+      [FIRST_MOMENT, 'first'],
+      [SECOND_MOMENT, 'second']
+    ])
+  }
+
+  #copies(which: [prefix: string, of: 'parameter' | 'first' | 'second'][]): NamedTensor[] {
     this.#open()
-    return this.#loaded().moments.map(tensor => ({ ...tensor, values: tensor.values.slice() }))
+    const { arrays } = this.#loaded()
+    return this.#model.parameters.flatMap(({ name, shape }, i) =>
+      which.map(([prefix, of]) => ({ name: prefix + name, shape: [...shape], values: arrays[i]![of].slice() }))
+    )
   }
 
   async dispose(): Promise<void> {
@@ -175,7 +145,7 @@ class TracedTraining implements CompiledTraining {
     return this.#session
   }
 
-  #loaded(): Resident {
+  #loaded() {
     if (!this.#resident) throw new TrainingError('not_loaded', 'Cannot compute: no parameters were loaded')
     return this.#resident
   }
@@ -186,7 +156,7 @@ class TracedForward implements CompiledForward {
   readonly #options: ForwardOptions & { threads: number }
   /** Compiled when first asked for: a caller wants one of the two as a rule. */
   #sessions: Partial<Record<ForwardKind, Promise<Session>>> | null = {}
-  #parameters: HostTensors | null = null
+  #parameters: Record<string, Binding> | null = null
 
   constructor(model: Model, options: ForwardOptions & { threads: number }) {
     this.#model = model
@@ -195,7 +165,9 @@ class TracedForward implements CompiledForward {
 
   async load(parameters: NamedTensor[]): Promise<void> {
     if (!this.#sessions) throw new TrainingError('engine_disposed', 'Cannot compute: the engine was disposed')
-    this.#parameters = new HostTensors(matchParameters(this.#model.parameters, parameters))
+    this.#parameters = Object.fromEntries(
+      matchParameters(this.#model.parameters, parameters).map(({ name, shape, values }) => [name, bind(values.slice(), shape)])
+    )
   }
 
   async logits(inputs: Int32Array): Promise<Float32Array> {
@@ -217,7 +189,7 @@ class TracedForward implements CompiledForward {
     this.#sessions[kind] ??= Session.open(traceForward(kind, this.#model, this.#options), this.#options)
     const session = await this.#sessions[kind]
     const result = outputOf(shape)
-    await session.run({ [INPUTS]: bind(inputs, [batch, context]), ...extra, ...this.#parameters.bindings }, { [RESULT]: result.binding })
+    await session.run({ [INPUTS]: bind(inputs, [batch, context]), ...extra, ...this.#parameters }, { [RESULT]: result.binding })
     return result.values
   }
 
@@ -227,8 +199,4 @@ class TracedForward implements CompiledForward {
     this.#parameters = null
     for (const session of sessions) await (await session).close()
   }
-}
-
-function addInPlace(sum: Float32Array, values: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + values[i]!
 }
