@@ -41,7 +41,8 @@ function runLines(run: RunStatus): string[] {
   if (why.length > 0) lines.push(`          ${why.join('; ')}`)
   if (run.engine !== null) {
     const speed = run.tokensPerSecond === null ? '' : `   ${formatCount(run.tokensPerSecond)} tok/s`
-    lines.push(`compute   ${run.engine}${speed}   ${formatCount(run.tokens)} tokens so far`)
+    const why = run.engineReason === null ? '' : ` (${run.engineReason})`
+    lines.push(`compute   ${run.engine}${why}${speed}   ${formatCount(run.tokens)} tokens so far`)
   }
   const last = run.lastContribution
   if (last !== null)

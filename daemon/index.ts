@@ -5,6 +5,7 @@ import './polyfill.ts'
 import { resolve } from 'node:path'
 import type { BenchTrainReport } from '../training/bench.ts'
 import type { Era } from '../training/data/builtin-corpus.ts'
+import type { MeasuredEngine } from '../training/engines/choose.ts'
 import type { EngineListing } from '../training/engines/engine.ts'
 import type { Evaluation } from '../training/evaluation.ts'
 import type { BenchRoundOptions, BenchRoundRow } from './bench-round/bench-round.ts'
@@ -39,6 +40,12 @@ export async function initHome(home: string): Promise<{ peer: string; home: stri
 export async function listEngines(): Promise<EngineListing[]> {
   const engines = await import('../training/engines/engine.ts')
   return engines.listEngines()
+}
+
+/** Times a small training step on every engine that works here, plain JavaScript only where nothing else does; the fastest is first. */
+export async function measureEngines(): Promise<MeasuredEngine[]> {
+  const [{ measureHere }, { availableParallelism }] = await Promise.all([import('../training/engines/choose.ts'), import('node:os')])
+  return measureHere(availableParallelism())
 }
 
 /** Times the compiled training step on a reference workload's files. */

@@ -156,7 +156,7 @@ export const SETTINGS = {
     read: choice('auto', 'traced', 'webgpu', 'tfjs-node-gpu', 'tfjs-node', 'wasm', 'js'),
     allowed: 'one of auto, traced, webgpu, tfjs-node-gpu, tfjs-node, wasm, js',
     default: 'auto',
-    reason: 'What computes; auto takes the fastest that is present.',
+    reason: 'What computes; auto takes the fastest that works here, by measuring where that could be several.',
     flag: 'engine'
   }),
   threads: setting({

@@ -7,16 +7,20 @@ export function registerEngines(program: Command): void {
   program
     .command('engines')
     .description('what can compute on this machine, fastest first')
+    .option('--measure', 'time a small training step on each, for about ten seconds')
     .action(
-      action(async ({ output }) => {
-        const { listEngines } = await import('../../daemon/index.ts')
-        const engines = await listEngines()
+      action<{ measure?: boolean }>(async ({ output }, { measure }) => {
+        const { listEngines, measureEngines } = await import('../../daemon/index.ts')
+        const listed = await listEngines()
+        const measured = measure === true ? await measureEngines() : []
+        const engines = listed.map(engine => ({ ...engine, stepMs: measured.find(row => row.engine === engine.name)?.stepMs ?? null }))
         output.answer({ schema: 1, engines }, () =>
           formatTable(
-            ['ENGINE', 'HERE', 'ON', 'WHY NOT', 'NEEDS'],
-            engines.map(({ name, available, adapter, software, reason, install }) => [
+            ['ENGINE', 'HERE', ...(measure === true ? ['STEP'] : []), 'ON', 'WHY NOT', 'NEEDS'],
+            engines.map(({ name, available, stepMs, adapter, software, reason, install }) => [
               name,
               available ? 'yes' : 'no',
+              ...(measure === true ? [stepMs === null ? null : `${Number(stepMs.toPrecision(3))} ms`] : []),
               software ? `${adapter} (software: only when asked for by name)` : adapter,
               reason,
               install

@@ -793,6 +793,7 @@ function emptyStatus(run: string, { name, state, reason }: { name: string; state
     tokens: 0,
     tokensPerSecond: null,
     engine: null,
+    engineReason: null,
     members: [],
     lastContribution: null,
     trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }

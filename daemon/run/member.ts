@@ -272,6 +272,7 @@ export class RunMember {
       tokens: this.#tokens,
       tokensPerSecond: this.#tokensPerSecond(),
       engine: this.#ready?.engine ?? null,
+      engineReason: this.#ready?.why ?? null,
       members: [this.#c.self, ...this.#c.livePeers()].sort(),
       lastContribution: this.#lastContribution,
       trainer: {
@@ -710,7 +711,7 @@ export class RunMember {
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,
-      message: `trainer ready on ${ready.engine} after ${Math.round(ready.compileMs)} ms of compiling, at step ${ready.step}`,
+      message: `trainer ready on ${ready.engine} (${ready.why}) after ${Math.round(ready.compileMs)} ms of compiling, at step ${ready.step}`,
       data: { ...ready }
     })
     // A deadline that ran while the trainer was being made would have it contribute its very first step.

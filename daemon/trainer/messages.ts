@@ -73,6 +73,8 @@ export interface SnapshotResult {
 
 export interface TrainerReady {
   engine: string
+  /** Why that one, in words. */
+  why: string
   compileMs: number
   step: number
   stepsSinceSnapshot: number

@@ -6,12 +6,12 @@ import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } fro
 import { type Batches, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import { type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
-import { type CompiledTraining, ENGINE_NAMES, type Engine, type EngineName, openEngine } from '../../training/engines/engine.ts'
-import { TrainingError } from '../../training/errors.ts'
+import type { CompiledTraining, TrainingOptions } from '../../training/engines/engine.ts'
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
 import { Trainer, type TrainerState } from '../../training/trainer.ts'
 import { readCorpora } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { byEngine, openChosen } from './chosen-engine.ts'
 import type { SnapshotResult, TrainerReport, TrainerRequest, TrainerStart } from './messages.ts'
 
 /** What a state file says beside its tensors. */
@@ -25,6 +25,13 @@ interface StateFacts {
   restored: number[]
 }
 
+interface OpenedEngine {
+  name: string
+  why: string
+  compileMs: number
+  corpusTokens: number
+}
+
 const STATE_FILE = 'state.safetensors'
 const RESTORED_KEPT = 64
 
@@ -32,14 +39,14 @@ class TrainerProcess {
   readonly #directory: string
   readonly #trainer: Trainer
   readonly #batches: Batches
-  readonly #engine: { name: string; compileMs: number; corpusTokens: number }
+  readonly #engine: OpenedEngine
   #snapshot: SnapshotResult | null
   #record: string | null
   #restored: number[]
 
   private constructor(
     directory: string,
-    parts: { trainer: Trainer; batches: Batches; engine: { name: string; compileMs: number; corpusTokens: number } },
+    parts: { trainer: Trainer; batches: Batches; engine: OpenedEngine },
     facts: Omit<StateFacts, 'trainer'>
   ) {
     this.#directory = directory
@@ -55,9 +62,14 @@ class TrainerProcess {
   static async open(start: TrainerStart, without: readonly string[]): Promise<TrainerProcess> {
     const { optimizer } = start
     const model = createModel(start.model)
-    const engine = await openOneOf(start, without)
     const { batch, accumulation, beta1, beta2, epsilon, weightDecay, clipNorm } = optimizer
-    const options = { batch, context: start.model.context, accumulation, optimizer: { beta1, beta2, epsilon, weightDecay, clipNorm } }
+    const options: TrainingOptions = {
+      ...{ batch, context: start.model.context, accumulation },
+      optimizer: { beta1, beta2, epsilon, weightDecay, clipNorm }
+    }
+    // Before each is loaded: a driver may end this process by that alone.
+    const onTry = (engine: string | null) => tell({ type: 'engine', engine })
+    const { engine, why } = await openChosen(start, { model, options, threads: start.threads }, { without, onTry })
     const compiled = await byEngine(() => engine.compileTraining(model, options))
     const tokens = await readTokens(start)
     const batches = createBatches({ tokens, batch, context: start.model.context, seed: start.seed, ...assignmentOf(start) })
@@ -65,7 +77,7 @@ class TrainerProcess {
     const trainer = await openTrainer(start, { compiled, batches }, state)
     return new TrainerProcess(
       start.directory,
-      { trainer, batches, engine: { name: engine.name, compileMs: compiled.compileMs, corpusTokens: tokens.length } },
+      { trainer, batches, engine: { name: engine.name, why, compileMs: compiled.compileMs, corpusTokens: tokens.length } },
       state?.facts ?? { snapshot: null, record: null, restored: [] }
     )
   }
@@ -79,11 +91,12 @@ class TrainerProcess {
   }
 
   ready(): TrainerReport {
-    const { name: engine, compileMs, corpusTokens } = this.#engine
+    const { name: engine, why, compileMs, corpusTokens } = this.#engine
     return {
       type: 'ready',
       ready: {
         engine,
+        why,
         compileMs,
         corpusTokens,
         step: this.#trainer.steps,
@@ -146,33 +159,6 @@ class TrainerProcess {
     const { json, tensors } = await this.#trainer.state()
     const facts: StateFacts = { trainer: json, snapshot: this.#snapshot, record: this.#record, restored: this.#restored }
     await writeTensors(join(this.#directory, STATE_FILE), tensors, { shoal: JSON.stringify(facts) })
-  }
-}
-
-/** The engine that is asked for, else the best one that works here and was not given up. */
-async function openOneOf({ engine, threads }: TrainerStart, without: readonly string[]): Promise<Engine> {
-  const isAsked = engine !== 'auto' && !without.includes(engine)
-  const candidates = isAsked ? [engine as EngineName] : ENGINE_NAMES.filter(name => !without.includes(name))
-  for (const name of candidates) {
-    // Before it is loaded: a driver may end this process by that alone.
-    tell({ type: 'engine', engine: name })
-    try {
-      return await byEngine(() => openEngine(name, { threads }))
-    } catch (error) {
-      if (isAsked || !(error instanceof TrainingError) || error.code !== 'engine_unavailable') throw error
-    }
-  }
-  tell({ type: 'engine', engine: null })
-  throw new TrainingError('engine_unavailable', 'Cannot open any engine that was not given up')
-}
-
-/** What an engine throws without a code of ours, such as a driver's error, is still the engine's failure. */
-async function byEngine<T>(task: () => Promise<T>): Promise<T> {
-  try {
-    return await task()
-  } catch (error) {
-    if (isCodedError(error)) throw error
-    throw new TrainingError('engine_failed', reasonOf(error), { cause: error })
   }
 }
 

@@ -67,6 +67,8 @@ export interface RunStatus {
   tokens: number
   tokensPerSecond: number | null
   engine: string | null
+  /** Why it computes with that one, such as by how much it is faster than the others here. */
+  engineReason: string | null
   /** Peer ids of live members, this node among them. */
   members: string[]
   lastContribution: { round: number; cid: string; result: ContributionResult; weight: number | null } | null

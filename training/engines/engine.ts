@@ -94,7 +94,7 @@ const INSTALL: Record<EngineName, string | null> = {
 export async function listEngines(): Promise<EngineListing[]> {
   const listings: EngineListing[] = []
   // One after the other: tfjs keeps one current backend for the process.
-  for (const name of ENGINE_NAMES) listings.push(await listingOf(name))
+  for (const name of ENGINE_NAMES) listings.push(await describeEngine(name))
   return listings
 }
 
@@ -111,7 +111,7 @@ export async function openEngine(name: EngineName | 'auto', options: EngineOptio
     )
   if (name === 'auto') {
     for (const candidate of ENGINE_NAMES) {
-      const { available, software } = await listingOf(candidate)
+      const { available, software } = await describeEngine(candidate)
       if (available && !software) return open(candidate, options)
     }
     throw new TrainingError('engine_unavailable', 'Cannot open any engine')
@@ -130,7 +130,8 @@ export async function openEngine(name: EngineName | 'auto', options: EngineOptio
   return open(name, options)
 }
 
-async function listingOf(name: EngineName): Promise<EngineListing> {
+/** Whether it works on this machine: it is loaded to find out. */
+export async function describeEngine(name: EngineName): Promise<EngineListing> {
   const reason = await unavailable(name)
   const { adapter, software } = name === 'webgpu' ? await probe() : { adapter: null, software: false }
   return { name, available: reason === null, reason, install: reason === null ? null : INSTALL[name], adapter, software }

@@ -25,6 +25,7 @@ const RUN_STATUS = {
   tokens: 153_600,
   tokensPerSecond: 4200,
   engine: 'traced',
+  engineReason: null,
   members: ['peer1', 'peer2'],
   lastContribution: { round: 3, cid: 'bc', result: 'included' as const, weight: 0.25 },
   trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }

@@ -71,6 +71,7 @@ export class FakeNode implements MeshNode {
       tokens: round * 100,
       tokensPerSecond: null,
       engine: 'js',
+      engineReason: null,
       members: [],
       lastContribution: null,
       trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
