@@ -165,8 +165,17 @@ for (const name of ENGINES)
       for (const seed of [1, 2, 3]) await compiled.step([batchOf(seed)], 1e-2)
       const other = await engine.compileTraining(model, { batch: BATCH, context: CONTEXT, accumulation: 1, optimizer })
       await other.load(await compiled.parameters(), await compiled.moments(), 3)
-      assert.deepEqual(await other.step([batchOf(4)], 1e-2), await compiled.step([batchOf(4)], 1e-2))
-      assert.deepEqual(await other.parameters(), await compiled.parameters())
+      const [got, want] = [await other.step([batchOf(4)], 1e-2), await compiled.step([batchOf(4)], 1e-2)]
+      if (name !== 'webgpu') {
+        assert.deepEqual(got, want)
+        assert.deepEqual(await other.parameters(), await compiled.parameters())
+        return
+      }
+      // A GPU adds where indices repeat, and in some products, in the order in which its threads arrive.
+      assertClose([got.loss], [want.loss], 1e-4)
+      const parameters = await compiled.parameters()
+      for (const [t, { name: parameter, values }] of (await other.parameters()).entries())
+        assertClose(values, parameters[t]!.values, 1e-3, parameter)
     })
 
     it('takes and gives copies', async () => {
