@@ -163,6 +163,32 @@ describe('TrainerSupervisor', function () {
     }
   })
 
+  it('rests when no engine is left, until it is asked to try again', async () => {
+    await writeInputs()
+    const { supervisor, deaths, readies } = trainer({}, { crashesMax: 1 })
+    try {
+      for (const count of [1, 2, 3]) {
+        await until(() => readies.length === count)
+        process.kill(supervisor.pid!, 'SIGKILL')
+      }
+      await until(() => supervisor.paused)
+      assert.deepEqual(
+        deaths.map(({ code, engine, restartInMs }) => [code, engine, restartInMs]),
+        [
+          ['engine_crashed', 'js', 50],
+          ['engine_crashed', 'traced', 50],
+          ['engine_crashed', 'wasm', 50],
+          ['engine_unavailable', null, null]
+        ]
+      )
+      await supervisor.tryAgain()
+      await until(() => readies.length === 4)
+      assert.deepEqual([readies.at(-1)!.engine, supervisor.paused], ['js', false])
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
   it('falls back at once where the engine cannot be opened', async () => {
     await writeInputs()
     const { supervisor, deaths, readies } = trainer({ engine: 'tfjs-node' })
