@@ -1,4 +1,5 @@
 // An ONNX graph while it is written: values by name, nodes in order of computing, and at the end the bytes of a model.
+import { createHash } from 'node:crypto'
 // The package is CommonJS of a form in which Node finds no named exports.
 import onnxProto, { type onnx as Onnx } from 'onnx-proto'
 import { elementCount } from '../../models/model.ts'
@@ -50,14 +51,15 @@ export class GraphWriter {
     this.#outputs.push(valueInfo(name, shape, type))
   }
 
-  /** A constant's name; equal small constants share one. */
+  /** A constant's name; equal constants share one. */
   constant(values: ArrayLike<number>, shape: readonly number[], type: ElementType): string {
-    const key = values.length <= 8 ? `${type}[${shape}]${Array.from(values, value => (Object.is(value, -0) ? '-0' : value))}` : null
-    const known = key === null ? undefined : this.#constants.get(key)
+    const rawData = rawBytes(values, elementCount(shape), type)
+    const key = `${type}[${shape}]${createHash('sha256').update(rawData).digest('hex')}`
+    const known = this.#constants.get(key)
     if (known) return known
     const name = `#c${this.#count++}`
-    this.#initializers.push({ name, dims: [...shape], dataType: ELEMENT_TYPES[type], rawData: rawBytes(values, elementCount(shape), type) })
-    if (key !== null) this.#constants.set(key, name)
+    this.#initializers.push({ name, dims: [...shape], dataType: ELEMENT_TYPES[type], rawData })
+    this.#constants.set(key, name)
     return name
   }
 

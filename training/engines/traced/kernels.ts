@@ -182,6 +182,7 @@ translate(FUSED.rmsNorm, ({ x, scale }: Inputs, { epsilon }: { epsilon: number }
   )
   return [traced(value!, x!.shape), traced(inverse!, [...x!.shape.slice(0, -1), 1])]
 })
+translate(FUSED.gelu, ({ x }: Inputs) => node('FastGelu', [x!], x!.shape, 'float32', {}, [], CONTRIB_DOMAIN))
 translate(FUSED.logSoftmax, ({ x }: Inputs) => {
   if (graph().provider !== 'webgpu') return node('LogSoftmax', [x!], x!.shape, 'float32', { axis: -1 })
   // It has no LogSoftmax.
@@ -198,9 +199,22 @@ translate(FUSED.minusOneHot, ({ x, indices }: Inputs) => {
   const ones = constant(-1, [indices!.shape[0]!, 1], 'float32')
   return node('ScatterElements', [x!, column(indices!), ones], x!.shape, 'float32', { axis: 1, reduction: 'add' })
 })
+/** Tables of up to this many rows are summed into by a product with ones and zeros: scattering takes one number after another. */
+const FEW_ROWS = 2048
 translate(FUSED.sumRows, ({ updates, indices }: Inputs, { size }: { size: number }) => {
   const [rows, width] = updates!.shape as [number, number]
   const shape = [size, width]
+  if (size <= FEW_ROWS) {
+    const places = node('Reshape', [indices!], [1, rows], 'int32', {}, [graph().integers([1, rows])])
+    const range = tf.engine().makeTensor(
+      Int32Array.from({ length: size }, (_, i) => i),
+      [size, 1],
+      'int32'
+    )
+    const same = node('Equal', [range, places], [size, rows], 'bool')
+    const chosen = node('Cast', [same], [size, rows], 'float32', { to: elementTypeNumber('float32') })
+    return node('MatMul', [chosen, updates!], shape)
+  }
   // Not ScatterND: with several threads it loses sums where indices repeat. Made by a node and not a constant, so that the sums can be made in its place.
   const zeros = traced(graph().node('ConstantOfShape', [graph().integers(shape)])[0]!, shape)
   const wide = node('Expand', [column(indices!)], [rows, width], 'int32', {}, [graph().integers([rows, width])])

@@ -3,6 +3,7 @@ import { tf } from '../../../../../training/engines/tensorflow.ts'
 import '../../../../../training/engines/traced/kernels.ts'
 import { bind, outputOf, Session } from '../../../../../training/engines/traced/session.ts'
 import { trace } from '../../../../../training/engines/traced/tracer.ts'
+import { embedding } from '../../../../../training/models/operations.ts'
 
 describe('trace()', () => {
   before(() => tf.setBackend('cpu'))
@@ -34,6 +35,30 @@ describe('trace()', () => {
     assert.deepEqual([...outputs.turned.values], [1, 4, 1, 1, 2, 5, 1, 1, 3, 6, 1, 1])
     assert.deepEqual([...outputs.parts.values], [4, 7, 10, 10])
     await session.close()
+  })
+
+  it('sums the gradients of tokens that come often, into small tables and large ones', async () => {
+    for (const size of [9, 3000]) {
+      const program = (table: tf.Tensor, tokens: tf.Tensor) => tf.grad(x => tf.sum(tf.square(embedding(x, tokens))))(table)
+      const { bytes } = trace(
+        { table: { shape: [size, 3], type: 'float32' }, tokens: { shape: [2, 5], type: 'int32' } },
+        ({ table, tokens }) => ({ gradient: program(table!, tokens!) })
+      )
+      const session = await Session.open(bytes, { threads: 2 })
+      const table = Float32Array.from({ length: 3 * size }, (_, i) => Math.sin(i))
+      const tokens = Int32Array.from([8, 1, 8, 0, 8, 1, 3, size - 1, 8, 2])
+      const gradient = outputOf([size, 3])
+      await session.run({ table: bind(table, [size, 3]), tokens: bind(tokens, [2, 5]) }, { gradient: gradient.binding })
+      const want = program(tf.tensor2d(table, [size, 3]), tf.tensor2d(tokens, [2, 5], 'int32')).dataSync()
+      for (const [i, value] of want.entries()) assert.ok(Math.abs(gradient.values[i]! - value) < 1e-5)
+      await session.close()
+    }
+  })
+
+  it('keeps equal constants once', () => {
+    const mask = () => tf.tensor1d(Float32Array.from({ length: 1000 }, (_, i) => i))
+    const { bytes } = trace({ x: { shape: [1000], type: 'float32' } }, ({ x }) => ({ y: tf.add(tf.mul(x!, mask()), mask()) }))
+    assert.ok(bytes.length < 5000, `${bytes.length} bytes`)
   })
 
   it('names the operation that has no translation, and leaves tfjs as it was', () => {
