@@ -4,7 +4,7 @@
 import { type TensorMap, tf } from '../engines/tensorflow.ts'
 import { headStage } from './head.ts'
 import type { ParameterSpec, Stage } from './model.ts'
-import { causalAttention, dense, embedding, gelu, layerNorm } from './operations.ts'
+import { causalAttention, dense, embedding, gelu, hiddenPieces, layerNorm } from './operations.ts'
 import { checkDivides, checkEpsilon, checkSizes, INITIAL_STD, matrix, residualStd, vector } from './parameters.ts'
 
 export interface Gpt2Config {
@@ -97,7 +97,12 @@ function blockStage(config: Gpt2Config, layer: number): Stage {
       const [queries, keys, values] = tf.split(projected, 3, 1) as [tf.Tensor, tf.Tensor, tf.Tensor]
       const attended = causalAttention({ queries, keys, values }, { batch, length, heads })
       hidden = tf.add(hidden, apply('attn.c_proj', attended))
-      hidden = tf.add(hidden, apply('mlp.c_proj', gelu(apply('mlp.c_fc', normalise(parameters, at('ln_2'), hidden, epsilon)))))
+      const normalised = normalise(parameters, at('ln_2'), hidden, epsilon)
+      const outOf = hiddenPieces(parameters[at('mlp.c_proj.weight')]!, 0)
+      const biasesIn = biases ? hiddenPieces(parameters[at('mlp.c_fc.bias')]!, 0) : []
+      for (const [i, into] of hiddenPieces(parameters[at('mlp.c_fc.weight')]!, 1).entries())
+        hidden = tf.add(hidden, dense(gelu(dense(normalised, into, biasesIn[i])), outOf[i]!))
+      if (biases) hidden = tf.add(hidden, parameters[at('mlp.c_proj.bias')]!)
       return tf.reshape(hidden, [batch, length, width])
     }
   }

@@ -6,6 +6,7 @@ import {
   crossEntropy,
   embedding,
   gelu,
+  hiddenPieces,
   layerNorm,
   rmsNorm,
   rotary,
@@ -86,6 +87,37 @@ describe('operations', () => {
     const shared: Operation = (queries, keys, values) =>
       causalAttention({ queries: queries!, keys: keys!, values: values! }, { ...shape, keyValueHeads: 2 })
     assertSame(shared, copied, [numbers([6, 8], 1), numbers([6, 4], 2), numbers([6, 4], 3)])
+  })
+
+  it('causalAttention() is softmax over no later position, with its three gradients, in blocks of unlike lengths too', () => {
+    const [batch, heads, size] = [2, 2, 2]
+    for (const length of [3, 128, 300]) {
+      const ahead = tf.linalg.bandPart(tf.ones([length, length]), -1, 0)
+      const plain: Operation = (...given) => {
+        const [q, k, v] = given.map(x => tf.transpose(tf.reshape(x, [batch, length, heads, size]), [0, 2, 1, 3])) as [
+          tf.Tensor,
+          tf.Tensor,
+          tf.Tensor
+        ]
+        const scores = tf.add(tf.div(tf.matMul(q, k, false, true), Math.sqrt(size)), tf.mul(tf.sub(1, ahead), -1e9))
+        return tf.reshape(tf.transpose(tf.matMul(tf.softmax(scores), v), [0, 2, 1, 3]), [batch * length, heads * size])
+      }
+      const shape = [batch * length, heads * size]
+      assertSame(
+        (queries, keys, values) => causalAttention({ queries: queries!, keys: keys!, values: values! }, { batch, length, heads }),
+        plain,
+        [numbers(shape, 1), numbers(shape, 2), numbers(shape, 3)]
+      )
+    }
+  })
+
+  it('hiddenPieces() cuts weights into pieces that make up the whole', () => {
+    for (const width of [7, 512, 513, 2048]) {
+      const weights = numbers([2, width], 1)
+      const pieces = hiddenPieces(weights, 1)
+      assert.equal(pieces.length, Math.ceil(width / 512))
+      assert.deepEqual([...tf.concat(pieces, 1).dataSync()], [...weights.dataSync()])
+    }
   })
 
   it('crossEntropy() is the negative log likelihood, with its gradient', () => {
