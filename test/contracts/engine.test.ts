@@ -221,20 +221,64 @@ for (const name of ENGINES)
       assert.notDeepEqual(first.subarray(before), second.subarray(before))
     })
 
+    for (const [kind, variant] of VARIANTS)
+      it(`decoding gives the forward's logits at each place, however the text begins, ${kind}`, async () => {
+        const { inputs } = batchOf(2, CONTEXT)
+        const forward = await engine.compileForward(variant, { batch: 1, context: CONTEXT })
+        await forward.load(parametersOf(variant))
+        const logits = await forward.logits(inputs)
+        const wanted = (token: number) => logits.subarray(token * VOCABULARY, (token + 1) * VOCABULARY)
+        for (const context of [CONTEXT, CONTEXT - 2]) {
+          const decoding = await engine.compileDecoding(variant, { context })
+          await decoding.load(parametersOf(variant))
+          // What an earlier text left must not be seen by a later one.
+          for (const begun of [1, context, 3, 0]) {
+            if (begun === 0) await decoding.load(parametersOf(variant))
+            else assertClose(await decoding.begin(inputs.slice(0, begun)), wanted(begun - 1), 1e-4, `begin(${begun})`)
+            for (let token = begun; token < context; token++)
+              assertClose(await decoding.next(inputs[token]!), wanted(token), 1e-4, `begin(${begun}), next ${token}`)
+          }
+          await decoding.dispose()
+        }
+        await forward.dispose()
+      })
+
+    it('decoding refuses what it cannot take, with a code, and goes on', async () => {
+      const decoding = await engine.compileDecoding(model, { context: 3 })
+      await assert.rejects(decoding.begin(Int32Array.of(1)), { code: 'not_loaded' })
+      await assert.rejects(decoding.next(1), { code: 'not_loaded' })
+      await decoding.load(parametersOf(model))
+      await assert.rejects(decoding.begin(Int32Array.of()), { code: 'bad_batch' })
+      await assert.rejects(decoding.begin(Int32Array.of(1, 2, 3, 4)), { code: 'bad_batch', message: /4 tokens after 0/ })
+      const want = await decoding.begin(Int32Array.of(1, 2, 3))
+      await assert.rejects(decoding.next(4), { code: 'bad_batch', message: /1 tokens after 3/ })
+      await decoding.begin(Int32Array.of(1, 2))
+      await assert.rejects(decoding.next(VOCABULARY), { code: 'bad_batch', message: /token 23 at place 0/ })
+      assertClose(await decoding.next(3), want, 1e-4)
+      await decoding.dispose()
+      await assert.rejects(decoding.begin(Int32Array.of(1)), { code: 'engine_disposed' })
+      await assert.rejects(engine.compileDecoding(model, { context: CONTEXT + 1 }), { code: 'bad_batch' })
+    })
+
     it('leaks no tensor', async () => {
       const start = tf.memory().numTensors
       const compiled = await compile(2, BATCH, { clipNorm: 1 })
       const forward = await engine.compileForward(model, { batch: BATCH, context: CONTEXT })
       await forward.load(parametersOf(model))
+      const decoding = await engine.compileDecoding(model, { context: CONTEXT })
+      await decoding.load(parametersOf(model))
+      await decoding.begin(Int32Array.of(1))
       const { inputs, targets } = batchOf(1)
       const resident = tf.memory().numTensors
       for (let i = 0; i < 3; i++) {
         await compiled.step([batchOf(1), batchOf(2)], 1e-3)
         await compiled.setParameters(await compiled.parameters())
         await forward.losses(inputs, targets)
+        await decoding.next(i)
       }
       assert.equal(tf.memory().numTensors, resident)
       await compiled.dispose()
+      await decoding.dispose()
       await forward.dispose()
       assert.equal(tf.memory().numTensors, start)
     })

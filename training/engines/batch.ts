@@ -21,6 +21,20 @@ export function checkTokens(tokens: Int32Array, { batch, context }: ForwardOptio
   }
 }
 
+/**
+ * What a text may begin with, or go on with after `position` tokens.
+ *
+ * @throws TrainingError 'bad_batch'
+ */
+export function checkText(tokens: Int32Array, model: Model, { position, context }: { position: number; context: number }): void {
+  if (tokens.length < 1 || position + tokens.length > context)
+    throw new TrainingError(
+      'bad_batch',
+      `Cannot go on with ${tokens.length} tokens after ${position}: it must be at least one, and the text is compiled for ${context}`
+    )
+  checkTokens(tokens, { batch: 1, context: tokens.length }, model.config.vocabulary, 'the text')
+}
+
 /** @throws TrainingError 'bad_batch' */
 export function checkMicrobatches(microbatches: readonly TokenBatch[], options: TrainingOptions, vocabulary: number): void {
   if (microbatches.length !== options.accumulation)

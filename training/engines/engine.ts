@@ -49,6 +49,20 @@ export interface CompiledForward {
   dispose(): Promise<void>
 }
 
+/**
+ * Goes on with one text. What its tokens leave in attention is kept, so that one more costs the work of one. Refuses as {@link CompiledTraining} does, and
+ * with 'bad_batch' what has no room in the context. Calls do not overlap.
+ */
+export interface CompiledDecoding {
+  /** The parameters, and no text. */
+  load(parameters: NamedTensor[]): Promise<void>
+  /** Begins another text with these tokens, at least one: the logits of what follows, [vocabulary]. */
+  begin(tokens: Int32Array): Promise<Float32Array>
+  /** One token more, the first where none was begun with: the logits of what follows it, [vocabulary]. */
+  next(token: number): Promise<Float32Array>
+  dispose(): Promise<void>
+}
+
 /** Shapes that a forward is compiled for; context may be shorter than the model's. */
 export interface ForwardOptions {
   batch: number
@@ -59,6 +73,8 @@ export interface Engine {
   name: EngineName
   compileTraining(model: Model, options: TrainingOptions): Promise<CompiledTraining>
   compileForward(model: Model, options: ForwardOptions): Promise<CompiledForward>
+  /** @param options `context` is the longest text, at most the model's */
+  compileDecoding(model: Model, options: { context: number }): Promise<CompiledDecoding>
   /** Disposes what it compiled too. */
   dispose(): Promise<void>
 }

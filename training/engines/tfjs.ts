@@ -1,6 +1,5 @@
 // Eager engines: the same model program run operation by operation on a tfjs backend. Plain JavaScript and wasm come with the project;
 // tfjs-node and tfjs-node-gpu are used where an operator has installed them, and are never a dependency (their install scripts download outside the registry).
-import { TrainingError } from '../errors.ts'
 import { elementCount, type Model, matchParameters, modelLogits, type NamedTensor } from '../models/model.ts'
 import { crossEntropy } from '../models/operations.ts'
 import { adamwScalars, adamwStep } from '../optimizers/adamw.ts'
@@ -10,6 +9,8 @@ import { CompiledSet } from './compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineName, ForwardOptions, TokenBatch, TrainingOptions } from './engine.ts'
 import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from './moments.ts'
 import { requireWasmBackend, type TensorMap, tf } from './tensorflow.ts'
+import { TfjsDecoding } from './tfjs-decoding.ts'
+import { Residents, tidy } from './tfjs-residents.ts'
 
 export type TfjsEngineName = Exclude<EngineName, 'traced' | 'webgpu'>
 
@@ -64,6 +65,10 @@ export function openTfjsEngine(name: TfjsEngineName): Engine {
       checkForwardOptions(model, options)
       return compiled.track(new TfjsForward({ backend, model }, options))
     },
+    async compileDecoding(model, { context }) {
+      checkForwardOptions(model, { batch: 1, context })
+      return compiled.track(new TfjsDecoding({ backend, model }, context))
+    },
     dispose: () => compiled.dispose()
   }
 }
@@ -71,55 +76,6 @@ export function openTfjsEngine(name: TfjsEngineName): Engine {
 interface Components {
   backend: string
   model: Model
-}
-
-/** Tensors that live on one backend; everything on it happens in synchronous sections, so two engines of one process do not meet. */
-class Residents {
-  readonly #backend: string
-  #tensors: TensorMap | null = null
-  #disposed = false
-
-  constructor(backend: string) {
-    this.#backend = backend
-  }
-
-  section<T>(body: () => T): T {
-    if (this.#disposed) throw new TrainingError('engine_disposed', 'Cannot compute: the engine was disposed')
-    // The backend is initialised, so this takes effect before it returns; choosing it anew is costly, hence the question.
-    if (tf.getBackend() !== this.#backend) void tf.setBackend(this.#backend)
-    return body()
-  }
-
-  get tensors(): TensorMap {
-    if (!this.#tensors) throw new TrainingError('not_loaded', 'Cannot compute: no parameters were loaded')
-    return this.#tensors
-  }
-
-  /** Takes over the tensors given, kept out of any tidy, and disposes those they replace. */
-  replace(tensors: TensorMap): void {
-    const previous = this.#tensors
-    for (const tensor of Object.values(tensors)) tf.keep(tensor)
-    this.#tensors = { ...previous, ...tensors }
-    for (const name of Object.keys(tensors)) previous?.[name]?.dispose()
-  }
-
-  upload(tensors: readonly NamedTensor[]): void {
-    // Backends may keep the array itself, so each gets one of its own.
-    this.replace(Object.fromEntries(tensors.map(({ name, shape, values }) => [name, tf.tensor(values.slice(), shape, 'float32')])))
-  }
-
-  download(names: readonly string[]): NamedTensor[] {
-    return names.map(name => {
-      const tensor = this.tensors[name]!
-      return { name, shape: [...tensor.shape], values: (tensor.dataSync() as Float32Array).slice() }
-    })
-  }
-
-  dispose(): void {
-    for (const tensor of Object.values(this.#tensors ?? {})) tensor.dispose()
-    this.#tensors = null
-    this.#disposed = true
-  }
 }
 
 class TfjsTraining implements CompiledTraining {
@@ -252,15 +208,6 @@ class TfjsForward implements CompiledForward {
   async dispose(): Promise<void> {
     this.#residents.dispose()
   }
-}
-
-/** tf.tidy for a body that returns plain data. */
-function tidy<T>(body: () => T): T {
-  let result: T
-  tf.tidy(() => {
-    result = body()
-  })
-  return result!
 }
 
 function flatLogits(logits: tf.Tensor): tf.Tensor {

@@ -2,6 +2,7 @@
 // Biases on the matrices and a head tied to the embedding are settings; the normalisations keep their biases in every variant.
 
 import { type TensorMap, tf } from '../engines/tensorflow.ts'
+import { cachedAttention } from './decoding.ts'
 import { headStage } from './head.ts'
 import type { ParameterSpec, Stage } from './model.ts'
 import { causalAttention, dense, embedding, gelu, hiddenPieces, layerNorm } from './operations.ts'
@@ -58,12 +59,13 @@ function embeddingStage({ vocabulary, context, width }: Gpt2Config): Stage {
     name: 'embedding',
     parameters: [matrix(TOKEN_EMBEDDING, [vocabulary, width]), matrix(POSITION_EMBEDDING, [context, width])],
     borrows: [],
-    forward(parameters, tokens) {
+    forward(parameters, tokens, _shared, cache) {
       const [, length] = tokens.shape as [number, number]
       const positions = parameters[POSITION_EMBEDDING]!
+      const rows = () => (length === context ? positions : tf.slice(positions, [0, 0], [length, width]))
       return tf.add(
         embedding(parameters[TOKEN_EMBEDDING]!, tokens),
-        length === context ? positions : tf.slice(positions, [0, 0], [length, width])
+        cache?.position ? tf.gather(positions, cache.position as tf.Tensor1D) : rows()
       )
     }
   }
@@ -88,19 +90,25 @@ function blockStage(config: Gpt2Config, layer: number): Stage {
       ...weights('mlp.c_proj', [4 * width, width], residualStd(layers))
     ],
     borrows: [],
-    forward(parameters, x) {
+    forward(parameters, x, _shared, cache) {
       const [batch, length] = x.shape as [number, number, number]
       const apply = (name: string, input: tf.Tensor) => dense(input, parameters[at(`${name}.weight`)]!, parameters[at(`${name}.bias`)])
       // Rows are [batch * length, width] within the block, so that every matrix product but attention's is one plain two-dimensional one.
       let hidden = tf.reshape(x, [batch * length, width])
       const projected = apply('attn.c_attn', normalise(parameters, at('ln_1'), hidden, epsilon))
       const [queries, keys, values] = tf.split(projected, 3, 1) as [tf.Tensor, tf.Tensor, tf.Tensor]
-      const attended = causalAttention({ queries, keys, values }, { batch, length, heads })
+      const shape = { batch, length, heads }
+      const attended = cache
+        ? cachedAttention({ queries, keys, values }, shape, { cache, layer })
+        : causalAttention({ queries, keys, values }, shape)
       hidden = tf.add(hidden, apply('attn.c_proj', attended))
       const normalised = normalise(parameters, at('ln_2'), hidden, epsilon)
-      const outOf = hiddenPieces(parameters[at('mlp.c_proj.weight')]!, 0)
-      const biasesIn = biases ? hiddenPieces(parameters[at('mlp.c_fc.bias')]!, 0) : []
-      for (const [i, into] of hiddenPieces(parameters[at('mlp.c_fc.weight')]!, 1).entries())
+      // One row alone reads each weight once: cutting would cost more than the products.
+      const pieces = (name: string, axis: number) =>
+        batch * length === 1 ? [parameters[at(name)]!] : hiddenPieces(parameters[at(name)]!, axis)
+      const outOf = pieces('mlp.c_proj.weight', 0)
+      const biasesIn = biases ? pieces('mlp.c_fc.bias', 0) : []
+      for (const [i, into] of pieces('mlp.c_fc.weight', 1).entries())
         hidden = tf.add(hidden, dense(gelu(dense(normalised, into, biasesIn[i])), outOf[i]!))
       if (biases) hidden = tf.add(hidden, parameters[at('mlp.c_proj.bias')]!)
       return tf.reshape(hidden, [batch, length, width])

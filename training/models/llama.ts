@@ -3,6 +3,7 @@
 
 import { tf } from '../engines/tensorflow.ts'
 import { TrainingError } from '../errors.ts'
+import { cachedAttention } from './decoding.ts'
 import { headStage } from './head.ts'
 import type { Stage } from './model.ts'
 import { causalAttention, embedding, linear, rmsNorm, rotary, swiglu } from './operations.ts'
@@ -81,7 +82,7 @@ function embeddingStage({ vocabulary, width }: LlamaConfig): Stage {
 }
 
 function blockStage(config: LlamaConfig, layer: number): Stage {
-  const { width, heads, keyValueHeads, hidden, layers } = config
+  const { context, width, heads, keyValueHeads, hidden, layers } = config
   const epsilon = config.rmsNormEpsilon ?? LLAMA_RMS_NORM_EPSILON
   const theta = config.ropeTheta ?? LLAMA_ROPE_THETA
   const at = (name: string) => `model.layers.${layer}.${name}.weight`
@@ -100,21 +101,21 @@ function blockStage(config: LlamaConfig, layer: number): Stage {
       matrix(at('mlp.down_proj'), [width, hidden], residualStd(layers))
     ],
     borrows: [],
-    forward(parameters, x) {
+    forward(parameters, x, _shared, cache) {
       const [batch, length] = x.shape as [number, number, number]
       const apply = (name: string, input: tf.Tensor) => linear(input, parameters[at(name)]!)
       // Rows are [batch * length, width] within the block, as in GPT-2's.
       let rows = tf.reshape(x, [batch * length, width])
       const normalised = rmsNorm(rows, parameters[at('input_layernorm')]!, epsilon)
-      const attended = causalAttention(
-        {
-          queries: apply('self_attn.q_proj', normalised),
-          keys: apply('self_attn.k_proj', normalised),
-          values: apply('self_attn.v_proj', normalised)
-        },
-        { batch, length, heads, keyValueHeads },
-        each => rotary(each, theta)
-      )
+      const projected = {
+        queries: apply('self_attn.q_proj', normalised),
+        keys: apply('self_attn.k_proj', normalised),
+        values: apply('self_attn.v_proj', normalised)
+      }
+      const shape = { batch, length, heads, keyValueHeads }
+      const position = cache?.position ? { position: cache.position, places: context } : undefined
+      const place = (each: tf.Tensor) => rotary(each, theta, position)
+      const attended = cache ? cachedAttention(projected, shape, { cache, layer, place }) : causalAttention(projected, shape, place)
       rows = tf.add(rows, apply('self_attn.o_proj', attended))
       const gated = rmsNorm(rows, parameters[at('post_attention_layernorm')]!, epsilon)
       rows = tf.add(rows, apply('mlp.down_proj', swiglu(apply('mlp.gate_proj', gated), apply('mlp.up_proj', gated))))

@@ -2,6 +2,7 @@
 
 import type { TensorMap, tf } from '../engines/tensorflow.ts'
 import { TrainingError } from '../errors.ts'
+import type { AttentionCache } from './decoding.ts'
 import { createGpt2, type Gpt2Config } from './gpt2.ts'
 import { createLlama, type LlamaConfig } from './llama.ts'
 
@@ -30,8 +31,10 @@ export interface Stage {
   /**
    * Tokens i32 [batch, length] or hidden states f32 [batch, length, width] in; hidden states, or logits [batch, length, vocabulary] from the head, out.
    * `length` is at most the model's context. Never disposes what it is given; intermediate tensors are left to the caller's tidy.
+   *
+   * @param cache where keys and values are kept; x is then of one text, and of one token where others stand before it
    */
-  forward(parameters: TensorMap, x: tf.Tensor, shared?: TensorMap): tf.Tensor
+  forward(parameters: TensorMap, x: tf.Tensor, shared?: TensorMap, cache?: AttentionCache): tf.Tensor
 }
 
 export type ModelConfig = Gpt2Config | LlamaConfig

@@ -149,20 +149,20 @@ export function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
 /**
  * Rotary positions of x [batch, heads, length, size]: number i of the first half of each head and number i of the second are a pair that is turned by
  * position / theta^(2i / size). Su and others 2021, equation 34, in the pairing of Hugging Face's Llama.
+ *
+ * @param at where x's one position is @default x begins the text
  */
-export function rotary(x: tf.Tensor, theta: number): tf.Tensor {
+export function rotary(x: tf.Tensor, theta: number, at?: RotaryPlace): tf.Tensor {
   const [, , length, size] = x.shape as [number, number, number, number]
-  const half = size / 2
-  const angle = (place: number) => Math.floor(place / half) / theta ** ((2 * (place % half)) / size)
-  const table = (of: (angle: number) => number) =>
-    tf.tensor(
-      Float32Array.from({ length: length * half }, (_, place) => of(angle(place))),
-      [length, half]
-    )
+  const tables = rotaryTables(at?.places ?? length, size, theta)
+  const table = (values: Float32Array) => {
+    const rows = tf.tensor(values, [values.length / (size / 2), size / 2])
+    return at ? tf.gather(rows, at.position as tf.Tensor1D) : rows
+  }
   return tf.customGrad((...given) => {
     const [input] = given as unknown as [tf.Tensor]
     const save = given[1] as unknown as tf.GradSaveFunc
-    const [cosines, sines] = [table(Math.cos), table(Math.sin)]
+    const [cosines, sines] = [table(tables.cosines), table(tables.sines)]
     save([cosines, sines])
     return {
       value: turned(input, cosines, sines),
@@ -171,6 +171,26 @@ export function rotary(x: tf.Tensor, theta: number): tf.Tensor {
     }
   })(x)
 }
+
+/** A position that is known only when the program runs: i32 [1], below `places`. */
+export interface RotaryPlace {
+  position: tf.Tensor
+  places: number
+}
+
+/** Cosines and sines of the angles of `length` positions, [length, size / 2] each. */
+function rotaryTables(length: number, size: number, theta: number): { cosines: Float32Array; sines: Float32Array } {
+  const key = `${length} ${size} ${theta}`
+  if (lastTables?.key === key) return lastTables
+  const half = size / 2
+  const angle = (place: number) => Math.floor(place / half) / theta ** ((2 * (place % half)) / size)
+  const table = (of: (angle: number) => number) => Float32Array.from({ length: length * half }, (_, place) => of(angle(place)))
+  lastTables = { key, cosines: table(Math.cos), sines: table(Math.sin) }
+  return lastTables
+}
+
+/** Every layer asks for the same ones. */
+let lastTables: { key: string; cosines: Float32Array; sines: Float32Array } | null = null
 
 function turned(x: tf.Tensor, cosines: tf.Tensor, sines: tf.Tensor): tf.Tensor {
   const [first, second] = tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor]
@@ -209,7 +229,14 @@ function geluGate(x: tf.Tensor, square: tf.Tensor): tf.Tensor {
 }
 
 /** Added to scores that look ahead: far below any score, and finite, so that no backend makes NaN of it. */
-const MASKED = -1e9
+export const MASKED = -1e9
+
+/** Rows of one token each: queries [batch * length, heads * size], keys and values [batch * length, keyValueHeads * size]. */
+export interface AttentionInputs {
+  queries: tf.Tensor
+  keys: tf.Tensor
+  values: tf.Tensor
+}
 
 export interface AttentionShape {
   batch: number
@@ -220,25 +247,30 @@ export interface AttentionShape {
 }
 
 /**
- * Multi-head causal attention: queries [batch * length, heads * size], keys and values [batch * length, keyValueHeads * size] -> as the queries.
+ * Multi-head causal attention -> as the queries.
  *
  * @param place puts positions into queries and keys [batch, heads, length, size], where the model does it here
  */
 export function causalAttention(
-  { queries, keys, values }: { queries: tf.Tensor; keys: tf.Tensor; values: tf.Tensor },
-  { batch, length, heads, keyValueHeads = heads }: AttentionShape,
+  { queries, keys, values }: AttentionInputs,
+  shape: AttentionShape,
   place: (x: tf.Tensor) => tf.Tensor = x => x
 ): tf.Tensor {
+  const { batch, length, heads, keyValueHeads = heads } = shape
   const width = queries.shape[1]!
   const size = width / heads
   const group = heads / keyValueHeads
-  const byHead = (x: tf.Tensor, count: number) => tf.transpose(tf.reshape(x, [batch, length, count, size]), [0, 2, 1, 3])
   const attended = attend(
-    tf.reshape(place(byHead(queries, heads)), [batch * keyValueHeads, group, length, size]),
-    tf.reshape(place(byHead(keys, keyValueHeads)), [batch * keyValueHeads, length, size]),
-    tf.reshape(byHead(values, keyValueHeads), [batch * keyValueHeads, length, size])
+    tf.reshape(place(byHead(queries, shape, heads)), [batch * keyValueHeads, group, length, size]),
+    tf.reshape(place(byHead(keys, shape, keyValueHeads)), [batch * keyValueHeads, length, size]),
+    tf.reshape(byHead(values, shape, keyValueHeads), [batch * keyValueHeads, length, size])
   )
   return tf.reshape(tf.transpose(tf.reshape(attended, [batch, heads, length, size]), [0, 2, 1, 3]), [batch * length, width])
+}
+
+/** Rows [batch * length, count * size] -> [batch, count, length, size]. */
+export function byHead(x: tf.Tensor, { batch, length }: AttentionShape, count: number): tf.Tensor {
+  return tf.transpose(tf.reshape(x, [batch, length, count, x.shape[1]! / count]), [0, 2, 1, 3])
 }
 
 /** Rows of queries that are computed together: each block leaves out the keys that lie ahead of all of it. */

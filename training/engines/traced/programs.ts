@@ -1,4 +1,5 @@
 // The graphs that traced engines run, recorded from a model's program.
+import { beginText, continueText, type KeysValues, keysShape, withPlace } from '../../models/decoding.ts'
 import { type Model, modelLogits } from '../../models/model.ts'
 import { crossEntropy } from '../../models/operations.ts'
 import type { ForwardOptions } from '../engine.ts'
@@ -13,6 +14,11 @@ export const TARGETS = '#targets'
 export const LOSS = '#loss'
 export const RESULT = '#result'
 export const GRADIENT = '#gradient/'
+export const LAST = '#last'
+export const POSITION = '#position'
+/** Before {@link keysValuesNames}. */
+export const PAST = '#past/'
+export const ADDED = '#added/'
 
 export type ForwardKind = 'logits' | 'losses'
 
@@ -42,6 +48,53 @@ export function traceForward(kind: ForwardKind, model: Model, options: ForwardOp
     return { [RESULT]: crossEntropy(rows, given[TARGETS]!) }
   }
   return trace(graphInputs(model, options, kind === 'losses'), program, provider).bytes
+}
+
+/** Names of a model's keys and values, layer by layer, keys first. */
+export function keysValuesNames(model: Model): string[] {
+  return Array.from({ length: model.config.layers }, (_, layer) => [`keys/${layer}`, `values/${layer}`]).flat()
+}
+
+/** The graph (inputs [1, context], last, parameters) -> (logits after place `last`, keys and values of all places). */
+export function traceTextBegin(model: Model, context: number, provider?: Provider): Uint8Array {
+  const program = (given: TensorMap): TensorMap => {
+    const { logits, added } = beginText(model, given, { tokens: given[INPUTS]!, last: given[LAST]! })
+    return { [RESULT]: logits, ...named(model, ADDED, added) }
+  }
+  const inputs = { ...graphInputs(model, { batch: 1, context }, false), [LAST]: { shape: [1], type: 'int32' as const } }
+  return trace(inputs, program, provider).bytes
+}
+
+/**
+ * The graph (inputs [1, 1], position, past keys and values of `context` places, parameters) -> (logits, keys and values added).
+ *
+ * @param whole to give instead of what is added the past with it, for whoever cannot write it there
+ */
+export function traceTextStep(model: Model, { context, whole }: { context: number; whole: boolean }, provider?: Provider): Uint8Array {
+  const names = keysValuesNames(model)
+  const program = (given: TensorMap): TensorMap => {
+    const past = Array.from({ length: model.config.layers }, (_, layer) => ({
+      keys: given[PAST + names[2 * layer]!]!,
+      values: given[PAST + names[2 * layer + 1]!]!
+    }))
+    const position = given[POSITION]!
+    const { logits, added } = continueText(model, given, { token: given[INPUTS]!, position, past })
+    const rows = named(model, ADDED, added)
+    if (whole) for (const name of names) rows[ADDED + name] = withPlace(given[PAST + name]!, rows[ADDED + name]!, position)
+    return { [RESULT]: logits, ...rows }
+  }
+  const shape = keysShape(model.config, context)
+  const inputs = {
+    ...graphInputs(model, { batch: 1, context: 1 }, false),
+    [POSITION]: { shape: [1], type: 'int32' as const },
+    ...Object.fromEntries(names.map(name => [PAST + name, { shape, type: 'float32' as const }]))
+  }
+  return trace(inputs, program, provider).bytes
+}
+
+function named(model: Model, prefix: string, layers: KeysValues[]): TensorMap {
+  const tensors = layers.flatMap(({ keys, values }) => [keys, values])
+  return Object.fromEntries(keysValuesNames(model).map((name, i) => [prefix + name, tensors[i]!]))
 }
 
 function graphInputs(model: Model, { batch, context }: ForwardOptions, targets: boolean): Record<string, TracedInput> {

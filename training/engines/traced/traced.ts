@@ -10,6 +10,7 @@ import { checkForwardOptions, checkMicrobatches, checkTokens, checkTrainingOptio
 import { CompiledSet } from '../compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, EngineOptions, ForwardOptions, TokenBatch, TrainingOptions } from '../engine.ts'
 import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from '../moments.ts'
+import { TracedDecoding } from './decoding.ts'
 import { type ForwardKind, GRADIENT, INPUTS, LOSS, RESULT, TARGETS, traceForward, traceGradients } from './programs.ts'
 import { type Binding, bind, outputOf, Session } from './session.ts'
 
@@ -26,6 +27,10 @@ export function openTracedEngine({ threads }: EngineOptions): Engine {
     async compileForward(model, options) {
       checkForwardOptions(model, options)
       return compiled.track(new TracedForward(model, { ...options, threads }))
+    },
+    async compileDecoding(model, { context }) {
+      checkForwardOptions(model, { batch: 1, context })
+      return compiled.track(new TracedDecoding(model, { context, threads }))
     },
     dispose: () => compiled.dispose()
   }

@@ -9,7 +9,9 @@ import { CompiledSet } from '../compiled-set.ts'
 import type { CompiledForward, CompiledTraining, Engine, ForwardOptions, TokenBatch, TrainingOptions } from '../engine.ts'
 import { FIRST_MOMENT, matchMoments, SECOND_MOMENT } from '../moments.ts'
 import { type ForwardKind, GRADIENT, INPUTS, LOSS, RESULT, TARGETS, traceForward, traceGradients } from '../traced/programs.ts'
+import { WebgpuDecoding } from './decoding.ts'
 import { Device, type DeviceAccount, type DeviceInput, type DeviceSession, type DeviceTensor } from './device.ts'
+import { Residents } from './residents.ts'
 import { SHARE, traceClipping, traceSum, traceUpdate } from './update.ts'
 
 export interface WebgpuEngine extends Engine {
@@ -32,6 +34,10 @@ export async function openWebgpuEngine(): Promise<WebgpuEngine> {
     async compileForward(model, options) {
       checkForwardOptions(model, options)
       return compiled.track(new WebgpuForward({ device, model }, options))
+    },
+    async compileDecoding(model, { context }) {
+      checkForwardOptions(model, { batch: 1, context })
+      return compiled.track(new WebgpuDecoding({ device, model }, context))
     },
     account: () => device.account,
     async dispose() {
@@ -58,47 +64,6 @@ async function compileStep(device: Device, model: Model, options: TrainingOption
     sum: accumulation === 1 ? null : await device.compile(traceSum(), ['total']),
     clipping: optimizer.clipNorm === null ? null : await device.compile(traceClipping(model.parameters, optimizer.clipNorm), ['scale']),
     update: await device.compile(traceUpdate(optimizer), ['newParameter', 'newFirst', 'newSecond'])
-  }
-}
-
-/** Tensors on the device by name, and the one place that disposes those that are replaced. */
-class Residents {
-  readonly #device: Device
-  readonly #tensors = new Map<string, DeviceTensor>()
-
-  constructor(device: Device) {
-    this.#device = device
-  }
-
-  get(name: string): DeviceTensor {
-    return this.#tensors.get(name)!
-  }
-
-  replace(name: string, tensor: DeviceTensor): void {
-    this.#tensors.get(name)?.dispose()
-    this.#tensors.set(name, tensor)
-  }
-
-  async upload(tensors: readonly NamedTensor[]): Promise<void> {
-    for (const tensor of tensors) this.replace(tensor.name, await this.#device.upload(tensor))
-  }
-
-  async download(names: readonly string[]): Promise<NamedTensor[]> {
-    const tensors: NamedTensor[] = []
-    for (const name of names) {
-      const tensor = this.get(name)
-      tensors.push({ name, shape: [...tensor.shape], values: await this.#device.download(tensor) })
-    }
-    return tensors
-  }
-
-  inputs(names: readonly string[]): Record<string, DeviceTensor> {
-    return Object.fromEntries(names.map(name => [name, this.get(name)]))
-  }
-
-  dispose(): void {
-    for (const tensor of this.#tensors.values()) tensor.dispose()
-    this.#tensors.clear()
   }
 }
 
