@@ -1,14 +1,14 @@
 /** Text out of a model: token after token, sampled with a seeded generator and given out as soon as it is whole characters. */
 import { createRandom, type Random } from './data/random.ts'
 import type { Tokenizer } from './data/tokenizer.ts'
-import type { CompiledForward } from './engines/engine.ts'
+import type { CompiledDecoding } from './engines/engine.ts'
 import { TrainingError } from './errors.ts'
 
 export interface GenerateOptions {
-  /** Loaded with the parameters, compiled for [1, context]. */
-  forward: Pick<CompiledForward, 'logits'>
+  /** Loaded with the parameters. */
+  decoding: Pick<CompiledDecoding, 'begin' | 'next'>
   tokenizer: Tokenizer
-  /** The window that `forward` was compiled for. */
+  /** Tokens that the model sees at most, for which `decoding` was compiled. When they are full, it goes on from their later half. */
   context: number
   /** May be empty, and longer than the context: the model then sees its end. */
   prompt: string
@@ -28,17 +28,21 @@ export interface GenerateOptions {
  * @throws TrainingError `bad_generation` for settings that make no sense; what the engine throws
  */
 export async function* generate(options: GenerateOptions): AsyncGenerator<string> {
-  const { forward, tokenizer, context, prompt, tokens, temperature = 1, topK = 0, seed = 0, signal } = options
+  const { decoding, tokenizer, context, prompt, tokens, temperature = 1, topK = 0, seed = 0, signal } = options
   checkSettings({ tokens, temperature, topK })
   const random = createRandom(`generate/${seed}`)
-  const seen = startOf(prompt, tokenizer)
+  // What the model sees: the text's end.
+  let window = startOf(prompt, tokenizer).slice(-context)
+  let begun = false
   const given = new TextStream(tokenizer)
   for (let drawn = 0; drawn < tokens; drawn++) {
     signal?.throwIfAborted()
-    const logits = await lastLogits(forward, seen.slice(-context), context, tokenizer.vocabulary)
-    const token = draw(logits, temperature, topK, random)
+    const logits = begun ? await decoding.next(window.at(-1)!) : await decoding.begin(Int32Array.from(window))
+    const token = draw(known(logits, tokenizer.vocabulary), temperature, topK, random)
     if (token === tokenizer.endOfText) break
-    seen.push(token)
+    begun = window.length < context
+    if (!begun) window = window.slice(Math.ceil(context / 2))
+    window.push(token)
     const text = given.push(token)
     if (text !== '') yield text
   }
@@ -52,32 +56,21 @@ function startOf(prompt: string, tokenizer: Tokenizer): number[] {
   return ids.length > 0 ? ids : [tokenizer.endOfText ?? 0]
 }
 
-/** Logits after the last of `ids`. They stand at the window's left edge; what fills the rest comes later in the row and so changes nothing before it. */
-async function lastLogits(
-  forward: Pick<CompiledForward, 'logits'>,
-  ids: number[],
-  context: number,
-  vocabulary: number
-): Promise<Float32Array> {
-  const inputs = new Int32Array(context)
-  inputs.set(ids)
-  const logits = await forward.logits(inputs)
-  // A model may have more rows than the tokenizer has ids (padded vocabularies): those are never drawn.
-  const width = logits.length / context
-  if (width < vocabulary) {
-    throw new TrainingError('bad_generation', `generating: the model knows ${width} tokens, the tokenizer ${vocabulary}`, {
+/** A model may have more rows than the tokenizer has ids (padded vocabularies): those are never drawn. */
+function known(logits: Float32Array, vocabulary: number): Float32Array {
+  if (logits.length < vocabulary) {
+    throw new TrainingError('bad_generation', `generating: the model knows ${logits.length} tokens, the tokenizer ${vocabulary}`, {
       hint: 'use the tokenizer that lies beside the checkpoint'
     })
   }
-  const start = (ids.length - 1) * width
-  return logits.slice(start, start + vocabulary)
+  return logits.subarray(0, vocabulary)
 }
 
 function draw(logits: Float32Array, temperature: number, topK: number, random: Random): number {
   const likeliest = logits.reduce((best, logit, id) => (logit > logits[best]! ? id : best), 0)
   if (temperature === 0) return likeliest
   const most = logits[likeliest]!
-  const least = topK > 0 && topK < logits.length ? logits.toSorted((a, b) => b - a)[topK - 1]! : -Infinity
+  const least = topK > 0 && topK < logits.length ? logits.toSorted().at(-topK)! : -Infinity
   const weights = Array.from(logits, logit => (logit >= least ? Math.exp((logit - most) / temperature) : 0))
   let left = random.fraction() * weights.reduce((sum, weight) => sum + weight, 0)
   for (const [id, weight] of weights.entries()) {

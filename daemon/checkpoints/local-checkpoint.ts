@@ -2,11 +2,11 @@
 import { floatsOf, openCheckpoint } from '../../storage/index.ts'
 import type { Tokenizer } from '../../training/data/tokenizer.ts'
 import { tokenizerFromJson } from '../../training/data/tokenizer-json.ts'
-import { type CompiledForward, type EngineName, openEngine } from '../../training/engines/engine.ts'
+import { type Engine, type EngineName, openEngine } from '../../training/engines/engine.ts'
 import { type Evaluation, evaluate } from '../../training/evaluation.ts'
 import { generate } from '../../training/generation.ts'
 import { fromHuggingFace } from '../../training/models/huggingface/index.ts'
-import { createModel, type ModelConfig, type NamedTensor } from '../../training/models/model.ts'
+import { createModel, type Model, type ModelConfig, type NamedTensor } from '../../training/models/model.ts'
 import { DaemonError } from '../errors.ts'
 
 export interface LocalOptions {
@@ -39,7 +39,10 @@ const EVALUATION_BATCH = 16
 /** How well the checkpoint in `directory` knows each group of texts. @throws StorageError, TrainingError, DaemonError `genesis_unusable` */
 export async function evaluateCheckpoint(directory: string, groups: string[][], options: EvaluateOptions = {}): Promise<Evaluation[]> {
   const { signal, maxWindows } = options
-  return withForward(directory, EVALUATION_BATCH, options, async ({ forward, tokenizer, context, batch }) => {
+  return withLocal(directory, options, async ({ engine, model, parameters, tokenizer }) => {
+    const shape = { batch: EVALUATION_BATCH, context: model.config.context }
+    const forward = await engine.compileForward(model, shape)
+    await forward.load(parameters)
     const results: Evaluation[] = []
     for (const texts of groups) {
       results.push(
@@ -47,8 +50,7 @@ export async function evaluateCheckpoint(directory: string, groups: string[][], 
           forward,
           tokenizer,
           texts,
-          context,
-          batch,
+          ...shape,
           ...(maxWindows === undefined ? {} : { maxWindows }),
           ...(signal === undefined ? {} : { signal })
         })
@@ -65,10 +67,14 @@ export async function generateFromCheckpoint(
   onText: (piece: string) => void = () => {}
 ): Promise<string> {
   const { prompt, tokens, temperature = 0.8, topK = 40, seed = 1, signal } = options
-  return withForward(directory, 1, options, async ({ forward, tokenizer, context }) => {
+  return withLocal(directory, options, async ({ engine, model, parameters, tokenizer }) => {
+    // No more places than the text can need: what begins it computes all of them.
+    const context = Math.min(model.config.context, tokenizer.encode(prompt).length + tokens)
+    const decoding = await engine.compileDecoding(model, { context })
+    await decoding.load(parameters)
     let text = ''
     const pieces = generate({
-      forward,
+      decoding,
       tokenizer,
       prompt,
       tokens,
@@ -87,24 +93,21 @@ export async function generateFromCheckpoint(
 }
 
 interface Opened {
-  forward: CompiledForward
+  engine: Engine
+  model: Model
+  parameters: NamedTensor[]
   tokenizer: Tokenizer
-  context: number
-  batch: number
 }
 
-async function withForward<T>(
+async function withLocal<T>(
   directory: string,
-  batch: number,
   { engine: name = 'auto', threads = 2 }: LocalOptions,
   use: (opened: Opened) => Promise<T>
 ): Promise<T> {
   const { config, parameters, tokenizer } = await readLocal(directory)
   const engine = await openEngine(name, { threads })
   try {
-    const forward = await engine.compileForward(createModel(config), { batch, context: config.context })
-    await forward.load(parameters)
-    return await use({ forward, tokenizer, context: config.context, batch })
+    return await use({ engine, model: createModel(config), parameters, tokenizer })
   } finally {
     await engine.dispose()
   }

@@ -6,25 +6,34 @@ import { type GenerateOptions, generate } from '../../../training/generation.ts'
 const context = 4
 const tokenizer = bytesTokenizer()
 
-/** A model whose likeliest next token is `next(token)`, the second likeliest one more. */
-function chain(next: (token: number) => number, vocabulary = tokenizer.vocabulary) {
+/** A model whose likeliest next token is `next(token)`, the second likeliest one more; `seen` becomes how many tokens it was given at a time. */
+function chain(next: (token: number) => number, vocabulary = tokenizer.vocabulary, seen: number[] = []): GenerateOptions['decoding'] {
+  const after = (token: number): Float32Array => {
+    const logits = new Float32Array(vocabulary)
+    logits[next(token)] = 5
+    logits[next(token) + 1] = 4
+    return logits
+  }
+  let length = 0
   return {
-    async logits(inputs: Int32Array): Promise<Float32Array> {
-      assert.equal(inputs.length, context)
-      const logits = new Float32Array(context * vocabulary)
-      for (const [i, token] of inputs.entries()) {
-        logits[i * vocabulary + next(token)] = 5
-        logits[i * vocabulary + next(token) + 1] = 4
-      }
-      return logits
+    async begin(tokens) {
+      assert.ok(tokens.length > 0 && tokens.length <= context)
+      seen.push(tokens.length)
+      length = tokens.length
+      return after(tokens.at(-1)!)
+    },
+    async next(token) {
+      assert.ok(++length <= context)
+      seen.push(1)
+      return after(token)
     }
   }
 }
 
 async function pieces(options: Partial<GenerateOptions>): Promise<string[]> {
-  const forward = chain(token => token + 1)
+  const decoding = chain(token => token + 1)
   const all: string[] = []
-  for await (const piece of generate({ forward, tokenizer, context, prompt: 'a', tokens: 5, temperature: 0, ...options })) all.push(piece)
+  for await (const piece of generate({ decoding, tokenizer, context, prompt: 'a', tokens: 5, temperature: 0, ...options })) all.push(piece)
   return all
 }
 
@@ -37,6 +46,13 @@ describe('generate()', () => {
     assert.equal((await pieces({ prompt: 'xxxxxxxxxxxxxxxxxxxm', tokens: 6 })).join(''), 'nopqrs')
   })
 
+  it('gives the model one token at a time, and the later half of its window anew when that is full', async () => {
+    const seen: number[] = []
+    const decoding = chain(token => token + 1, tokenizer.vocabulary, seen)
+    assert.equal((await pieces({ decoding, prompt: 'ab', tokens: 7 })).join(''), 'cdefghi')
+    assert.deepEqual(seen, [2, 1, 1, 3, 1, 3, 1])
+  })
+
   it('draws the same for the same seed and otherwise for another', async () => {
     const text = async (seed: number) => (await pieces({ temperature: 1, tokens: 40, seed })).join('')
     assert.equal(await text(1), await text(1))
@@ -44,38 +60,34 @@ describe('generate()', () => {
   })
 
   it('draws from the top k only', async () => {
-    const text = (await pieces({ forward: chain(() => 65), temperature: 3, topK: 2, tokens: 200 })).join('')
+    const text = (await pieces({ decoding: chain(() => 65), temperature: 3, topK: 2, tokens: 200 })).join('')
     assert.match(text, /^(?=.*A)(?=.*B)[AB]{200}$/)
     assert.match((await pieces({ temperature: 3, topK: 1 })).join(''), /^bcdef$/)
   })
 
   it('ends at the end of text', async () => {
-    assert.deepEqual(await pieces({ forward: chain(() => 256, 258) }), [])
+    assert.deepEqual(await pieces({ decoding: chain(() => 256, 258) }), [])
   })
 
   it('gives out whole characters only, and what is left at the end', async () => {
     const bytes = [...new TextEncoder().encode('ä👍é')]
-    const spelling = (): GenerateOptions['forward'] => {
-      let drawn = 0
-      return {
-        logits: inputs =>
-          chain(() => bytes[drawn]!)
-            .logits(inputs)
-            .finally(() => drawn++)
-      }
+    const spelling = () => {
+      // Twice asked for each token drawn.
+      let asked = 0
+      return chain(() => bytes[Math.floor(asked++ / 2)]!)
     }
-    assert.deepEqual(await pieces({ forward: spelling(), tokens: bytes.length }), ['ä', '👍', 'é'])
-    assert.deepEqual(await pieces({ forward: spelling(), tokens: 4 }), ['ä', '\ufffd'])
+    assert.deepEqual(await pieces({ decoding: spelling(), tokens: bytes.length }), ['ä', '👍', 'é'])
+    assert.deepEqual(await pieces({ decoding: spelling(), tokens: 4 }), ['ä', '\ufffd'])
   })
 
   it('begins an empty prompt after an end of text', async () => {
-    const forward = chain(token => (token === 256 ? 66 : 67))
-    assert.equal((await pieces({ forward, prompt: '', tokens: 2 })).join(''), 'BC')
+    const decoding = chain(token => (token === 256 ? 66 : 67))
+    assert.equal((await pieces({ decoding, prompt: '', tokens: 2 })).join(''), 'BC')
   })
 
   it('never draws an id that the tokenizer lacks, and refuses a model that lacks one', async () => {
-    assert.equal((await pieces({ forward: chain(() => 300, 320), tokens: 1 })).length, 1)
-    await assert.rejects(pieces({ forward: chain(() => 1, 100) }), { code: 'bad_generation' })
+    assert.equal((await pieces({ decoding: chain(() => 300, 320), tokens: 1 })).length, 1)
+    await assert.rejects(pieces({ decoding: chain(() => 1, 100) }), { code: 'bad_generation' })
   })
 
   it('gives spaces between words also when the tokenizer drops the first one', async () => {

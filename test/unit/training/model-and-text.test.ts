@@ -5,7 +5,7 @@ import { tokenizeDocuments } from '../../../training/data/tokenizer.ts'
 import { bytesTokenizer } from '../../../training/data/train-bpe.ts'
 import { type CompiledForward, type Engine, openEngine } from '../../../training/engines/engine.ts'
 import { evaluate } from '../../../training/evaluation.ts'
-import { generate } from '../../../training/generation.ts'
+import { type GenerateOptions, generate } from '../../../training/generation.ts'
 import { initialParameters } from '../../../training/models/initial-parameters.ts'
 import { createModel } from '../../../training/models/model.ts'
 
@@ -22,6 +22,25 @@ const model = createModel({
   biases: false,
   tiedEmbeddings: true
 })
+
+/** What a decoding saves its caller: the whole text through the model for each token. */
+function computingAnew(forward: CompiledForward): GenerateOptions['decoding'] {
+  let seen: number[] = []
+  const last = async () => {
+    const logits = await forward.logits(Int32Array.from({ length: context }, (_, i) => seen[i] ?? 0))
+    return logits.slice((seen.length - 1) * tokenizer.vocabulary, seen.length * tokenizer.vocabulary)
+  }
+  return {
+    begin(tokens) {
+      seen = [...tokens]
+      return last()
+    },
+    next(token) {
+      seen.push(token)
+      return last()
+    }
+  }
+}
 
 describe('a model that has read one sentence', () => {
   let engine: Engine
@@ -52,8 +71,15 @@ describe('a model that has read one sentence', () => {
     const [alone, together] = [await nats(one, 1), await nats(four, 4)]
     assert.ok(Math.abs(alone - together) < 1e-5, `${alone} ${together}`)
     assert.ok(alone < 0.5, `${alone} nats a byte`)
-    let said = ''
-    for await (const piece of generate({ forward: one, tokenizer, context, prompt: text, tokens: 46, temperature: 0 })) said += piece
-    assert.equal(said, text.slice(0, 46))
+    const decoding = await engine.compileDecoding(model, { context })
+    await decoding.load(await training.parameters())
+    const say = async (options: Pick<GenerateOptions, 'decoding' | 'prompt' | 'tokens' | 'temperature'>) => {
+      let said = ''
+      for await (const piece of generate({ tokenizer, context, seed: 5, ...options })) said += piece
+      return said
+    }
+    assert.equal(await say({ decoding, prompt: text, tokens: 46, temperature: 0 }), text.slice(0, 46))
+    const drawn = { prompt: 'of', tokens: 100, temperature: 3 }
+    assert.equal(await say({ decoding, ...drawn }), await say({ decoding: computingAnew(one), ...drawn }))
   }).timeout(60_000)
 })
