@@ -16,6 +16,9 @@ import { createModel, type Model, type NamedTensor } from '../../training/models
 import {
   ADAMW,
   LEARNING_RATE,
+  LLAMA_LOSSES,
+  LLAMA_WORKLOAD,
+  llamaBatch,
   PYTORCH_LOSSES,
   WORKLOADS,
   workloadBatch,
@@ -120,6 +123,22 @@ for (const name of ENGINES)
 
     it("gives PyTorch's losses on the tiny workload", async () => {
       assertClose(await referenceLosses(name, 'tiny'), PYTORCH_LOSSES.tiny, 1e-4)
+    })
+
+    it("gives PyTorch's losses on a Llama", async () => {
+      const model = createModel(LLAMA_WORKLOAD.model)
+      const { losses } = await benchTrain({
+        config: LLAMA_WORKLOAD,
+        specs: model.parameters.map(({ name: parameter, shape }) => [parameter, shape]),
+        adamw: { ...ADAMW, learningRate: LEARNING_RATE },
+        params: joined(initialParameters(model, 1).map(({ values }) => values)),
+        batch: llamaBatch(),
+        steps: LLAMA_LOSSES.length - 1,
+        warmup: 1,
+        threads: 2,
+        engine: name
+      })
+      assertClose(losses, LLAMA_LOSSES, 1e-4)
     })
 
     for (const [kind, variant] of VARIANTS)

@@ -1,11 +1,12 @@
-"""The training step beside PyTorch's eager one: same model, parameters and batch, in turns, each in a process of its own.
+"""The training step beside PyTorch's eager one: same model, parameters and batch, each side in a process of its own, turn by turn.
 
-Prints, for each workload and number of threads, milliseconds a step of both and their ratio in each turn (ours / PyTorch's; below 1 is faster), peak
-memory of both, and the greatest difference of any loss. PyTorch's model is the plain one, with its own fused operations where it has them
-(layer_norm, rms_norm, gelu, silu); attention is written out as in textbooks unless --attention sdpa asks for its fused one.
+A turn is two steps of one side and then two of the other, so that what else the machine does meets both. Prints, for each workload and number of threads,
+the median milliseconds of a step of both, the median of the turns' ratios with its quartiles (ours / PyTorch's; below 1 is faster), peak memory of both
+and the greatest difference of any loss. PyTorch's model is the plain one, with its own fused operations where it has them (layer_norm, rms_norm, gelu,
+silu); attention is written out as in textbooks unless --attention sdpa asks for its fused one.
 
 Use, from the repository's root after `npm run build`:
-    /tmp/peers/bin/python test/peers/with-torch.py [--workloads small,big,llama-25m] [--threads 2,1] [--turns 3] [--steps 10] [--engine traced]
+    /tmp/peers/bin/python test/peers/with-torch.py [--workloads small,big,llama-25m] [--threads 2,1] [--turns 15] [--engine traced]
 Exit status 1 when a loss differs by more than 1e-4 in the first 15 steps.
 """
 
@@ -24,8 +25,8 @@ LOSSES_WITHIN = 1e-4
 LOSSES_COMPARED = 15
 
 
-def train(folder, name, steps, warmup, threads, attention):
-    """PyTorch's side; prints one document with the keys of `shoal bench train --json`."""
+def train(folder, name, threads, attention):
+    """PyTorch's side; speaks as steps.mjs does."""
     import numpy
     import torch
     import torch.nn.functional as F
@@ -95,66 +96,96 @@ def train(folder, name, steps, warmup, threads, attention):
         betas=(adamw["beta1"], adamw["beta2"]),
         eps=adamw["epsilon"],
     )
-    times, losses = [], []
-    for step in range(steps + warmup):
-        start = time.perf_counter()
-        logits = F.linear(hidden(), w["lm_head.weight"])
-        loss = F.cross_entropy(logits.view(-1, model["vocabulary"]), targets.reshape(-1))
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-        if step >= warmup:
-            times.append((time.perf_counter() - start) * 1e3)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"engine": f"torch-{torch.__version__}", "ms": statistics.median(times), "rssMB": peak, "losses": losses}))
+    print(json.dumps({"engine": f"torch-{torch.__version__}"}), flush=True)
+    for line in sys.stdin:
+        ms, losses = [], []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            logits = F.linear(hidden(), w["lm_head.weight"])
+            loss = F.cross_entropy(logits.view(-1, model["vocabulary"]), targets.reshape(-1))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(loss.item())
+            ms.append((time.perf_counter() - start) * 1e3)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(json.dumps({"ms": ms, "losses": losses, "rssMB": peak}), flush=True)
 
 
-def answer(*command):
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stderr}")
-    return json.loads(done.stdout)
+class Side:
+    """One of the two processes."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.name = self.answer()["engine"]
+        self.losses = []
+        self.rss = 0
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.process.args} ended")
+        return json.loads(line)
+
+    def steps(self, count):
+        """Median milliseconds of so many steps."""
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        answer = self.answer()
+        self.losses += answer["losses"]
+        self.rss = answer["rssMB"]
+        # PyTorch's threads spin for a while when they have nothing to do.
+        time.sleep(0.3)
+        return statistics.median(answer["ms"])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(folder, name, threads, given):
+    """Whether losses agree; prints the figures."""
+    theirs = Side(sys.executable, __file__, "--torch", folder, name, "--attention", given.attention, "--threads", threads)
+    ours = Side("node", "test/peers/steps.mjs", f"{folder}/{name}", threads, given.engine)
+    for side in ours, theirs:
+        side.steps(3)
+    turns = []
+    for turn in range(given.turns):
+        first, second = (ours, theirs) if turn % 2 == 0 else (theirs, ours)
+        ms = {first: first.steps(2), second: second.steps(2)}
+        turns.append((ms[ours], ms[theirs]))
+    for side in ours, theirs:
+        side.close()
+    lower, middle, upper = statistics.quantiles([mine / its for mine, its in turns], n=4)
+    mine, its = (statistics.median(column) for column in zip(*turns))
+    worst = max(abs(a - b) for a, b in list(zip(ours.losses, theirs.losses))[:LOSSES_COMPARED])
+    print(
+        f"{name}, {threads} threads: ratio {middle:.3f} (quartiles {lower:.3f} {upper:.3f}, {given.turns} turns); "
+        f"{ours.name} {mine:.0f} ms, {theirs.name} {its:.0f} ms; memory {ours.rss} and {theirs.rss} MB; losses within {worst:.1e}",
+        flush=True,
+    )
+    return worst <= LOSSES_WITHIN
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workloads", default="small,big,llama-25m")
     parser.add_argument("--threads", default="2,1")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--engine", default="traced")
     parser.add_argument("--attention", choices=["written", "sdpa"], default="written")
     parser.add_argument("--torch", nargs=2, metavar=("FOLDER", "NAME"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.torch:
         folder, name = given.torch
-        return train(pathlib.Path(folder), name, given.steps, given.warmup, int(given.threads), given.attention)
-    apart = False
+        return train(pathlib.Path(folder), name, int(given.threads), given.attention)
+    agree = True
     with tempfile.TemporaryDirectory() as folder:
         for name in given.workloads.split(","):
             subprocess.run(["node", ROOT / "test/peers/workload.mjs", folder, name], check=True, cwd=ROOT)
             for threads in given.threads.split(","):
-                counts = ["--steps", given.steps, "--warmup", given.warmup, "--threads", threads]
-                turns = []
-                for _ in range(given.turns):
-                    theirs = answer(sys.executable, __file__, "--torch", folder, name, "--attention", given.attention, *counts)
-                    ours = answer(
-                        "node", "dist/cli/main.js", "bench", "train", "--workload", f"{folder}/{name}", "--engine", given.engine, "--json", *counts
-                    )
-                    turns.append((ours, theirs))
-                    print(f"  {name} {threads} threads: {ours['ms']:.1f} ms, {theirs['engine']} {theirs['ms']:.1f} ms", file=sys.stderr)
-                ratios = sorted(ours["ms"] / theirs["ms"] for ours, theirs in turns)
-                ours, theirs = turns[0]
-                worst = max(abs(a - b) for a, b in list(zip(ours["losses"], theirs["losses"]))[:LOSSES_COMPARED])
-                apart |= worst > LOSSES_WITHIN
-                print(
-                    f"{name}, {threads} threads: ratio {ratios[0]:.3f} {statistics.median(ratios):.3f} {ratios[-1]:.3f} (min, median, max of {len(ratios)});"
-                    f" memory {ours['rssMB']} MB beside {theirs['rssMB']} MB; losses within {worst:.1e}",
-                    flush=True,
-                )
-    sys.exit(1 if apart else 0)
+                agree = compare(folder, name, threads, given) and agree
+    sys.exit(0 if agree else 1)
 
 
 main()

@@ -1,5 +1,7 @@
 // The reference workload, the same to the bit for every engine and for PyTorch, and the losses that PyTorch 2.13 gave on it.
 // GPT without matrix biases, head not tied; the batch is the same at every step.
+import type { ModelWorkload } from '../../training/bench.ts'
+import { createRandom } from '../../training/data/random.ts'
 import type { Gpt2Config } from '../../training/models/gpt2.ts'
 import type { NamedTensor } from '../../training/models/model.ts'
 import type { AdamWOptions } from '../../training/optimizers/adamw.ts'
@@ -86,6 +88,35 @@ export function workloadBatch(c: WorkloadConfig): { inputs: Int32Array; targets:
 /** The same model in the words of training/models. */
 export function workloadModel(c: WorkloadConfig): Gpt2Config {
   return { family: 'gpt2', vocabulary: c.V, context: c.T, width: c.D, layers: c.L, heads: c.H, biases: false, tiedEmbeddings: false }
+}
+
+/** A Llama with shared keys: the workload `llama-tiny` of test/peers/workload.mjs, and the losses that PyTorch 2.15 gave on it (test/peers/with-torch.py). */
+export const LLAMA_WORKLOAD: ModelWorkload = {
+  model: {
+    family: 'llama',
+    vocabulary: 64,
+    context: 16,
+    width: 32,
+    layers: 2,
+    heads: 4,
+    keyValueHeads: 2,
+    hidden: 88,
+    tiedEmbeddings: false
+  },
+  batch: 2
+}
+export const LLAMA_LOSSES = [
+  4.1214, 4.04325, 3.96804, 3.89679, 3.83131, 3.77259, 3.71954, 3.66928, 3.61961, 3.57074, 3.52304, 3.47643, 3.43174, 3.38938, 3.34861
+]
+
+/** The batch that workload.mjs makes. */
+export function llamaBatch(): Int32Array {
+  const random = createRandom('workload.mjs')
+  const { model, batch } = LLAMA_WORKLOAD
+  const rows = Array.from({ length: batch }, () =>
+    Array.from({ length: model.context + 1 }, () => Math.floor(random.fraction() * model.vocabulary))
+  )
+  return Int32Array.from([...rows.flatMap(row => row.slice(0, -1)), ...rows.flatMap(row => row.slice(1))])
 }
 
 function mulberry32(start: number): () => number {

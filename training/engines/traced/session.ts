@@ -28,6 +28,8 @@ export class Session {
           intraOpNumThreads: threads,
           interOpNumThreads: 1,
           executionMode: 'sequential',
+          // A second plan of the whole memory, beside what the arena holds since the first run: half as much again, and no faster.
+          enableMemPattern: false,
           logSeverityLevel: 3,
           // Threads that spin while they wait double or treble a step's time on a machine that has other work.
           extra: { session: { intra_op: { allow_spinning: '0' } } }
