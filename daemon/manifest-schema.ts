@@ -212,8 +212,16 @@ export const specSchema = v.strictObject(
 export type ModelSpec = v.InferOutput<typeof modelSpec>
 /** A validated description with every default filled in; paths are still as the person wrote them. */
 export type RunSpec = v.InferOutput<typeof specSchema>
-/** A description as a person may write it. */
-export type RunSpecInput = v.InferInput<typeof specSchema>
+type ModelInput = v.InferInput<typeof modelSpec>
+type ByDepth<M> = M extends ModelInput
+  ? Omit<M, 'layers' | 'width' | 'heads' | 'hidden' | 'context' | 'keyValueHeads'> & {
+      depth: number
+      context?: number
+      keyValueHeads?: number
+    }
+  : never
+/** A description as a person may write it: the model by its sizes or by its depth (model-depth.ts). */
+export type RunSpecInput = Omit<v.InferInput<typeof specSchema>, 'model'> & { model?: ModelInput | ByDepth<ModelInput> | undefined }
 
 // ---- the manifest
 

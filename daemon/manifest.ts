@@ -6,6 +6,7 @@ import { createCodec } from '../training/compression/index.ts'
 import { TOKENS_MAX } from '../training/outer/index.ts'
 import { DaemonError, type Issue, isCodedError, reasonOf } from './errors.ts'
 import { type Manifest, type ModelSpec, manifestSchema, type RunSpec, type RunSpecInput, specSchema } from './manifest-schema.ts'
+import { withSizes } from './model-depth.ts'
 import { issueSentence, wrongValues } from './wrong-values.ts'
 import { readYaml } from './yaml-text.ts'
 
@@ -38,10 +39,13 @@ export const DEMO_SPEC: RunSpecInput = {
 export function parseRunSpec(input: unknown, options: { file?: string } = {}): RunSpec {
   const what = options.file ?? 'the run'
   const read = typeof input === 'string' ? readSpecText(input, what) : { value: input, lineOf: () => undefined }
-  const result = v.safeParse(specSchema, read.value)
-  const issues = result.success
-    ? contradictions(result.output).map(issue => ({ ...issue, ...lineAt(read.lineOf(issue.path.split('.'))) }))
-    : wrongValues(specSchema, read.value, result.issues, read.lineOf)
+  const sized = withSizes(read.value)
+  const result = v.safeParse(specSchema, sized.value)
+  const located = (found: Issue[]) => found.map(issue => ({ ...issue, ...lineAt(read.lineOf(issue.path.split('.'))) }))
+  const issues = [
+    ...located(sized.issues),
+    ...(result.success ? located(contradictions(result.output)) : wrongValues(specSchema, sized.value, result.issues, read.lineOf))
+  ]
   if (issues.length > 0) throw refusal(issues, what)
   return result.output as RunSpec
 }
@@ -188,7 +192,8 @@ function contradictions(spec: RunSpec): Issue[] {
   if (model !== undefined) issues.push(...modelIssues(model))
   issues.push(...codecIssues(strategy.codec))
   if (genesis.from === undefined) {
-    if (model === undefined) refuse('model', undefined, 'a map with family, layers, width, heads and context (or name genesis.from)')
+    if (model === undefined)
+      refuse('model', undefined, 'a map with family and depth, or family, layers, width, heads and context (or name genesis.from)')
     if (spec.tokenizer === undefined) refuse('tokenizer', undefined, 'a map with kind (or name genesis.from)')
   }
   if (optimizer.schedule === 'cosine') {

@@ -63,14 +63,15 @@ export function registerRun(program: Command): void {
 
   run
     .command('inspect')
-    .description("a run's manifest and how this node stands in it")
+    .description("a run's manifest, its model's number of parameters, and how this node stands in it")
     .argument('[run]', "a run's id or name")
     .action(
       action(async ({ output, control, signal }, _options, name) => {
         const client = await control()
         const answer = await client.run(await theRun(client, name, signal), { signal })
         const { stringify } = await import('yaml')
-        output.answer(answer, () => stringify({ run: answer.run, status: answer.status, manifest: answer.manifest }).trimEnd())
+        const { run, parameters, status, manifest } = answer
+        output.answer(answer, () => stringify({ run, parameters, status, manifest }).trimEnd())
       })
     )
 

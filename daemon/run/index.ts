@@ -17,6 +17,7 @@ import { RoundsGossip } from '../../protocols/rounds/service.ts'
 import { SyncService } from '../../protocols/sync/index.ts'
 import { type Store, writeFileAtomic } from '../../storage/index.ts'
 import { ENGINE_NAMES } from '../../training/engines/engine.ts'
+import { parameterCount } from '../../training/models/sizes.ts'
 import { Arithmetic } from '../arithmetic/arithmetic.ts'
 import type { ExportRequest } from '../checkpoints/export-process.ts'
 import { requireCorpora } from '../corpora.ts'
@@ -341,14 +342,14 @@ class Runs implements RunHost {
     return [...joined, ...others, ...sought]
   }
 
-  async inspect(run: string): Promise<{ manifest: Manifest; status: RunStatus }> {
+  async inspect(run: string): Promise<{ manifest: Manifest; parameters: number; status: RunStatus }> {
     const joined = this.#joined.get(run)
-    if (joined !== undefined) return { manifest: joined.manifest, status: joined.member.status() }
+    if (joined !== undefined) return described(joined.manifest, joined.member.status())
     const bytes = await this.#c.store.blocks.get(run)
     if (bytes === undefined) throw unknownRun(run)
     const { manifest } = await openManifest(bytes)
     const known = this.list().find(row => row.run === run)
-    return { manifest, status: known ?? emptyStatus(run, { name: manifest.name, state: 'left', reason: NOT_IN_IT }) }
+    return described(manifest, known ?? emptyStatus(run, { name: manifest.name, state: 'left', reason: NOT_IN_IT }))
   }
 
   async rounds(run: string, limit: number): Promise<RoundRow[]> {
@@ -769,13 +770,8 @@ function seedOf(seed: number, peer: string): number {
   return createHash('sha256').update(`${seed}/${peer}`).digest().readUInt32LE(0)
 }
 
-/** About how many: the daemon itself loads no model code. */
-function parameterCount(model: Manifest['model']): number {
-  const { vocabulary, context, width, layers, tiedEmbeddings } = model
-  const ends = vocabulary * width * (tiedEmbeddings ? 1 : 2)
-  if (model.family === 'gpt2') return ends + context * width + layers * (12 * width * width + 13 * width)
-  const attention = 2 * width * width * (1 + model.keyValueHeads / model.heads)
-  return ends + layers * (attention + 3 * width * model.hidden + 2 * width)
+function described(manifest: Manifest, status: RunStatus): { manifest: Manifest; parameters: number; status: RunStatus } {
+  return { manifest, parameters: parameterCount(manifest.model), status }
 }
 
 function emptyStatus(run: string, { name, state, reason }: { name: string; state: RunStatus['state']; reason: string | null }): RunStatus {

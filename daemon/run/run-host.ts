@@ -27,7 +27,7 @@ export interface RunHost {
   resume(run: string): Promise<void>
   list(): RunStatus[]
   /** `unknown_run` where the node does not know it. */
-  inspect(run: string): Promise<{ manifest: Manifest; status: RunStatus }>
+  inspect(run: string): Promise<{ manifest: Manifest; parameters: number; status: RunStatus }>
   /** Newest first. */
   rounds(run: string, limit: number): Promise<RoundRow[]>
   checkpoints(): Promise<CheckpointRow[]>

@@ -153,6 +153,8 @@ export interface RunsDocument extends Document {
 /** GET /v1/runs/:run; the manifest is the resolved one, as plain data. */
 export interface RunDocument extends Document {
   run: string
+  /** Trainable numbers of its model. */
+  parameters: number
   manifest: Record<string, unknown>
   status: RunStatus
 }

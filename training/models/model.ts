@@ -80,11 +80,6 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1)
 }
 
-/** How many trainable numbers a model has. */
-export function parameterCount(model: Model): number {
-  return model.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
-}
-
 /**
  * The given tensors in the specifications' order.
  *

@@ -171,6 +171,51 @@ describe('parseRunSpec() of a llama', () => {
   }
 })
 
+describe('parseRunSpec() of a depth', () => {
+  const spec = (model: object) => demoWith('model', model)
+
+  it('says all sizes by it, and leaves the rest to be said', () => {
+    assert.deepEqual(parseRunSpec(spec({ family: 'gpt2', depth: 12, biases: false })).model, {
+      ...{ family: 'gpt2', layers: 12, width: 768, heads: 12, context: 1024 },
+      ...{ biases: false, tiedEmbeddings: true, layerNormEpsilon: 1e-5 }
+    })
+    assert.deepEqual(parseRunSpec(spec({ family: 'llama', depth: 4, context: 64, keyValueHeads: 2 })).model, {
+      ...{ family: 'llama', layers: 4, width: 256, heads: 4, keyValueHeads: 2, hidden: 704, context: 64 },
+      ...{ tiedEmbeddings: false, rmsNormEpsilon: 1e-6, ropeTheta: 10_000 }
+    })
+  })
+
+  it('makes the same manifest as its sizes do, so that a run does not depend on what a depth means', () => {
+    const bytes = (model: object) => encodeManifest(resolveManifest(parseRunSpec(spec(model)), RESOLUTION))
+    assert.deepEqual(bytes({ family: 'gpt2', depth: 3 }), bytes({ family: 'gpt2', layers: 3, width: 192, heads: 3, context: 256 }))
+    const manifest = resolveManifest(parseRunSpec(spec({ family: 'gpt2', depth: 3 })), RESOLUTION)
+    const odd = { ...manifest, model: { ...manifest.model, depth: 3 } } as unknown as typeof manifest
+    assert.throws(() => decodeManifest(encodeManifest(odd)), { code: 'manifest_unknown_key' })
+  })
+
+  for (const [model, message] of [
+    [{ family: 'gpt2', depth: 0 }, /model\.depth in the run is 0: it must be an integer from 1 to 64/],
+    [{ family: 'llama', depth: '4' }, /model\.depth in the run is "4"/],
+    [{ family: 'gpt2', depth: 4, width: 96 }, /model\.width in the run is 96: it must be left out, since model\.depth says it/],
+    [{ family: 'llama', depth: 4, hidden: 96 }, /model\.hidden in the run is 96: it must be left out/],
+    [
+      { family: 'llama', depth: 4, keyValueHeads: 3 },
+      /model\.keyValueHeads in the run is 3: it must be a divisor of model\.heads, which is 4/
+    ],
+    [{ family: 'bert', depth: 4 }, /"bert": it must be one of gpt2, llama/]
+  ] as const)
+    it(`refuses ${JSON.stringify(model)} with manifest_value`, () => {
+      const error = refused(spec(model))
+      assert.equal(error.code, 'manifest_value', error.message)
+      assert.match(error.message, message)
+    })
+
+  it('names the line of a size that contradicts it', () => {
+    const text = 'name: demo\nmodel:\n  family: gpt2\n  depth: 4\n  heads: 2\ntokenizer: { kind: bytes }\noptimizer: { learningRate: 1 }\n'
+    assert.match(refused(text, 'run.yaml').message, /^model\.heads in run\.yaml is 2 \(line 5\)/)
+  })
+})
+
 describe('specWarnings()', () => {
   it('warns that a quorum of one can fork', () => {
     const spec = parseRunSpec(demoWith('strategy.quorum', 1))

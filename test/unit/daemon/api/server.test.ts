@@ -65,7 +65,7 @@ describe('ApiServer', () => {
     runs = { ...openNoRuns(), list: () => [RUN_STATUS], pause: async () => {} }
     runs.inspect = async run => {
       if (run !== RUN) throw new DaemonError('unknown_run', `this node does not know the run ${run}`)
-      return { manifest: {} as Manifest, status: RUN_STATUS }
+      return { manifest: {} as Manifest, parameters: 7, status: RUN_STATUS }
     }
     face = {
       id: () => ({ peer: 'p', addresses: [], network: 'n', home, version: '0', join: 'shoal daemon' }),
