@@ -1,16 +1,16 @@
-// What every engine must do, run on each that comes with the project. Gradients are read from the first moment after one step: m = (1 - beta1) g.
+// What every engine must do, run on each that works here. Gradients are read from the first moment after one step: m = (1 - beta1) g.
 import assert from 'node:assert/strict'
 import { benchTrain } from '../../training/bench.ts'
 import {
   type AdamWOptions,
   type CompiledTraining,
+  describeEngine,
   type Engine,
   type EngineName,
   openEngine,
   type TokenBatch
 } from '../../training/engines/engine.ts'
 import { tf } from '../../training/engines/tensorflow.ts'
-import { probeWebgpu } from '../../training/engines/webgpu/probe.ts'
 import { initialParameters } from '../../training/models/initial-parameters.ts'
 import { createModel, type Model, type NamedTensor } from '../../training/models/model.ts'
 import {
@@ -26,9 +26,16 @@ import {
   workloadSpecs
 } from '../reference/train-step.ts'
 
-const webgpu = await probeWebgpu()
-const ENGINES: EngineName[] = ['traced', 'wasm', 'js', ...(webgpu.reason === null ? (['webgpu'] as const) : [])]
-if (webgpu.reason !== null) it.skip(`engine webgpu is not tried: ${webgpu.reason} (README, Tests, says how to try it without a GPU)`)
+const ENGINES: EngineName[] = ['traced', 'wasm', 'js']
+for (const [name, how] of [
+  ['webgpu', 'README, Tests, says how to try it without a GPU'],
+  ['tfjs-node', 'test/peers/with-tfjs-node.py tries it'],
+  ['tfjs-node-gpu', 'it needs a GPU of its own']
+] as const) {
+  const { available, reason } = await describeEngine(name)
+  if (available) ENGINES.push(name)
+  else it.skip(`engine ${name} is not tried: ${reason} (${how})`)
+}
 const BATCH = 2
 const CONTEXT = 8
 const VOCABULARY = 23
