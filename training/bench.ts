@@ -1,9 +1,13 @@
 // Times an engine on a reference workload through the same model and compiled step as a run; keys as in the PyTorch script that it is compared with.
 import { performance } from 'node:perf_hooks'
 import { type EngineName, openEngine } from './engines/engine.ts'
+import { tf } from './engines/tensorflow.ts'
 import { TrainingError } from './errors.ts'
 import { createModel, elementCount, type Model, type ModelConfig, type NamedTensor } from './models/model.ts'
 import type { AdamWOptions } from './optimizers/adamw.ts'
+
+/** Parts of the timed steps after which resident memory is read. */
+const RESIDENT_AFTER = [0.1, 0.5, 1]
 
 /** The reference model's sizes: V vocabulary, T context, B batch, D width, L layers, H heads. Its parameters go by short names of their own. */
 export interface ReferenceConfig {
@@ -46,6 +50,13 @@ export interface BenchTrainReport {
   gflops: number
   /** Peak resident memory of this process in MB. */
   rssMB: number
+  /**
+   * Resident memory in MB after a tenth, a half and all of the timed steps. What creeps shows in thousands of them: in the first thousand V8 takes its room for
+   * garbage, some tens of MB.
+   */
+  residentMB: [tenth: number, half: number, end: number]
+  /** Tensors of tfjs that were there at the end and not before. */
+  tensorsLeft: number
   /** Of every step, warm-up included, unrounded. */
   losses: number[]
   compileMs: number
@@ -70,6 +81,7 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
   const microbatch = { inputs: options.batch.slice(0, size), targets: options.batch.slice(size) }
 
   const engine = await openEngine(options.engine, { threads })
+  const tensorsBefore = tf.memory().numTensors
   try {
     const compiled = await engine.compileTraining(model, {
       batch,
@@ -86,11 +98,14 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
     await compiled.load(parameters)
     const losses: number[] = []
     const times: number[] = []
+    const residentMB: BenchTrainReport['residentMB'] = [0, 0, 0]
     for (let step = 0; step < steps + warmup; step++) {
       const start = performance.now()
       losses.push((await compiled.step([microbatch], adamw.learningRate)).loss)
       if (step >= warmup) times.push(performance.now() - start)
+      for (const [i, part] of RESIDENT_AFTER.entries()) if (times.length === Math.ceil(part * steps)) residentMB[i] = residentNowMB()
     }
+    await compiled.dispose()
     const ms = median(times)
     return {
       engine: engine.name,
@@ -100,12 +115,18 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
       tokensPerSecond: (size / ms) * 1e3,
       gflops: (size * flopsPerToken(model)) / ms / 1e6,
       rssMB: Math.round(process.resourceUsage().maxRSS / 1024),
+      residentMB,
+      tensorsLeft: tf.memory().numTensors - tensorsBefore,
       losses,
       compileMs: compiled.compileMs
     }
   } finally {
     await engine.dispose()
   }
+}
+
+function residentNowMB(): number {
+  return Math.round((10 * process.memoryUsage.rss()) / 2 ** 20) / 10
 }
 
 function referenceModel({ V, T, B, D, L, H }: ReferenceConfig): ModelWorkload {

@@ -39,6 +39,7 @@ export function registerBench(program: Command): void {
           [
             `${result.engine}, ${result.name}, ${result.threads} threads`,
             `${result.ms.toFixed(1)} ms a step   ${Math.round(result.tokensPerSecond)} tokens/s   compiled in ${Math.round(result.compileMs)} ms   ${result.rssMB} MB`,
+            `${result.residentMB.join(', ')} MB after a tenth, half and all of the steps   ${result.tensorsLeft} tensors left`,
             `losses ${result.losses.map(loss => loss.toFixed(5)).join(' ')}`
           ].join('\n')
         )

@@ -20,9 +20,13 @@ const options: BenchTrainOptions = {
 describe('benchTrain()', () => {
   it("reports under the PyTorch script's keys, with the loss of every step", async () => {
     const report = await benchTrain(options)
-    assert.deepEqual(Object.keys(report), ['engine', 'name', 'threads', 'ms', 'tokensPerSecond', 'gflops', 'rssMB', 'losses', 'compileMs'])
+    assert.deepEqual(Object.keys(report), [
+      ...['engine', 'name', 'threads', 'ms', 'tokensPerSecond', 'gflops', 'rssMB', 'residentMB', 'tensorsLeft', 'losses', 'compileMs']
+    ])
     assert.deepEqual([report.engine, report.name, report.threads, report.losses.length], ['js', 'test', 1, 3])
     assert.ok(report.losses[2]! < report.losses[0]! && report.ms > 0 && report.rssMB > 0)
+    assert.ok(report.residentMB.every(resident => resident > 0))
+    assert.equal(report.tensorsLeft, 0)
   })
 
   it('refuses files that do not fit one another', async () => {
