@@ -69,8 +69,9 @@ export type RecoveryEvent =
   | { type: 'step'; ms: number }
   /** It has nothing to do. */
   | { type: 'idle' }
-  /** It said anything else, or was told to do something: silence counts from now. */
+  /** It said anything else: silence counts from now. */
   | { type: 'heard' }
+  /** It was told to do something: silence counts from now where it had nothing to do, and goes on where it has not answered yet. */
   | { type: 'asked' }
   | { type: 'died'; death: Death }
   /** Time passes. */
@@ -129,9 +130,13 @@ function take(state: RecoveryState, event: RecoveryEvent, now: number): Recovery
     case 'step':
       state.stepsMs = [...state.stepsMs, event.ms].slice(-STEPS_REMEMBERED)
       break
+    case 'asked':
+      // A mesh goes on without a trainer that hangs, and tells it of each round: only its own reports are a sign of life.
+      if (state.idle) state.silentMs = 0
+      state.idle = false
+      return []
     case 'idle':
     case 'heard':
-    case 'asked':
       break
     default:
       event satisfies never

@@ -121,6 +121,18 @@ describe('recovery of a trainer', () => {
     assert.equal(watch(3_600_000)[0]!.type, 'kill')
   })
 
+  it('kills a silent trainer within its bound also while it is asked things every minute', () => {
+    const { tell, watch } = machine()
+    tell({ type: 'wanted' })
+    tell({ type: 'step', ms: 100 })
+    const commands: RecoveryCommand[] = []
+    for (let minute = 0; minute <= silentMs / 60_000 && commands.length === 0; minute++) {
+      tell({ type: 'asked' })
+      commands.push(...watch(60_000))
+    }
+    assert.deepEqual(commands, [{ type: 'kill', silentMs: silentMs + 250 }])
+  })
+
   it('takes the time in which it was stopped itself for no silence', () => {
     const { tell, pass } = machine()
     tell({ type: 'wanted' })
