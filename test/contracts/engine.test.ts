@@ -269,6 +269,17 @@ for (const name of ENGINES)
         await forward.dispose()
       })
 
+    it('decoding has nothing left of the text before once parameters are loaded again', async () => {
+      const decoding = await engine.compileDecoding(model, { context: 3 })
+      const spoilt = parametersOf(model).map(tensor => ({ ...tensor, values: tensor.values.map(() => Number.NaN) }))
+      await decoding.load(spoilt)
+      await decoding.begin(Int32Array.of(1, 2))
+      await decoding.load(parametersOf(model))
+      const wanted = [await decoding.next(3), await decoding.next(4)]
+      assert.ok(wanted.every(logits => logits.every(Number.isFinite)))
+      await decoding.dispose()
+    })
+
     it('decoding refuses what it cannot take, with a code, and goes on', async () => {
       const decoding = await engine.compileDecoding(model, { context: 3 })
       await assert.rejects(decoding.begin(Int32Array.of(1)), { code: 'not_loaded' })

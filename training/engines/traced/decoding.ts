@@ -56,6 +56,8 @@ export class TracedDecoding implements CompiledDecoding {
   async next(token: number): Promise<Float32Array> {
     const { context, threads } = this.#options
     const position = this.#position
+    // What is kept of a text before would be weighted by 0, and 0 times what is no number is none.
+    if (position === 0) return this.begin(Int32Array.of(token))
     checkText(Int32Array.of(token), this.#model, { position, context })
     const sessions = this.#open()
     const parameters = this.#loaded()
