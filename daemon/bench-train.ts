@@ -23,7 +23,7 @@ const DESCRIPTION = v.object({
     v.object({ V: COUNT, T: COUNT, B: COUNT, D: COUNT, L: COUNT, H: COUNT }),
     v.object({ model: v.looseObject({ family: v.string(), context: COUNT }), batch: COUNT })
   ]),
-  specs: v.array(v.pipe(v.array(v.unknown()), v.minLength(2))),
+  specs: v.array(v.looseTuple([v.string(), v.array(COUNT)])),
   adamw: v.object({ beta1: REAL, beta2: REAL, weightDecay: REAL })
 })
 
@@ -57,7 +57,7 @@ function describe(path: string, text: Buffer): Pick<BenchTrainOptions, 'config' 
     const [issue] = result.issues
     throw new DaemonError('data_unreadable', `${path} describes no workload: ${v.getDotPath(issue) ?? 'it'}: ${issue.message}`)
   }
-  // Its specs and the rest of adamw are checked by the benchmark itself.
+  // Whether the specs are the model's, and the rest of adamw, the benchmark itself checks.
   return value as Pick<BenchTrainOptions, 'config' | 'specs' | 'adamw'>
 }
 

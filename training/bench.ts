@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { type EngineName, openEngine } from './engines/engine.ts'
 import { tf } from './engines/tensorflow.ts'
 import { TrainingError } from './errors.ts'
-import { createModel, elementCount, type Model, type ModelConfig, type NamedTensor } from './models/model.ts'
+import { createModel, elementCount, type Model, type ModelConfig, matchParameters, type NamedTensor } from './models/model.ts'
 import type { AdamWOptions } from './optimizers/adamw.ts'
 
 /** Parts of the timed steps after which resident memory is read. */
@@ -63,14 +63,15 @@ export interface BenchTrainReport {
 }
 
 /**
- * @throws TrainingError 'bad_workload' and those of {@link openEngine}
+ * @throws TrainingError 'bad_workload', 'bad_parameters' where they are not the model's, and those of {@link openEngine}
  */
 export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrainReport> {
   const { adamw, steps, warmup, threads } = options
   const { model: config, batch } = 'model' in options.config ? options.config : referenceModel(options.config)
   const model = createModel(config)
   const { context } = config
-  const parameters = workloadParameters(options)
+  // Before an engine compiles: that takes a large model's time and memory.
+  const parameters = matchParameters(model.parameters, workloadParameters(options))
   const size = batch * context
   if (options.batch.length !== 2 * size) throw bad(`its batch has ${options.batch.length} numbers, it must have 2 x ${batch} x ${context}`)
   for (const [field, value, least] of [

@@ -26,7 +26,10 @@ export function registerBench(program: Command): void {
   bench
     .command('train')
     .description('the compiled training step on a reference workload')
-    .requiredOption('--workload <dir/name>', 'as shared/reference/train-step.mjs writes it: NAME.json, NAME.params.bin, NAME.batch.bin')
+    .requiredOption(
+      '--workload <dir/name>',
+      'NAME.json, NAME.params.bin and NAME.batch.bin: of any model as test/peers/workload.mjs writes them'
+    )
     .option('--steps <count>', 'steps that are timed', wholeNumber(1), 10)
     .option('--warmup <count>', 'steps before them', wholeNumber(0), 2)
     .option('--threads <count>', 'threads of the engine', wholeNumber(1, 1024), 2)

@@ -38,4 +38,13 @@ describe('benchTrain()', () => {
       message: /other/
     })
   })
+
+  it("refuses parameters that are not the model's before it opens an engine", async () => {
+    const nowhere = { ...options, engine: 'none' as BenchTrainOptions['engine'] }
+    await assert.rejects(benchTrain({ ...nowhere, specs: [], params: new Float32Array() }), {
+      code: 'bad_parameters',
+      message: /is missing/
+    })
+    await assert.rejects(benchTrain(nowhere), { code: 'unknown_engine' })
+  })
 })
