@@ -2,28 +2,48 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as v from 'valibot'
 import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { type Batches, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import { type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
 import type { CompiledTraining, TrainingOptions } from '../../training/engines/engine.ts'
+import { TrainingError } from '../../training/errors.ts'
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
-import { Trainer, type TrainerState } from '../../training/trainer.ts'
+import { Trainer, type TrainerOptions } from '../../training/trainer.ts'
 import { readCorpora } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { byEngine, openChosen } from './chosen-engine.ts'
 import type { SnapshotResult, TrainerReport, TrainerRequest, TrainerStart } from './messages.ts'
 
+const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+
+const SNAPSHOT = v.object({
+  sequence: COUNT,
+  round: COUNT,
+  deltaFile: v.string(),
+  steps: COUNT,
+  tokens: COUNT,
+  loss: v.pipe(v.number(), v.finite())
+})
+
 /** What a state file says beside its tensors. */
-interface StateFacts {
-  trainer: TrainerState['json']
+const STATE_FACTS = v.object({
+  trainer: v.object({
+    version: v.literal(1),
+    ...{ step: COUNT, stepsSinceSnapshot: COUNT, tokensSinceSnapshot: COUNT },
+    lossSinceSnapshot: v.pipe(v.number(), v.finite()),
+    position: v.object({ epoch: COUNT, slot: COUNT, offset: COUNT, contributors: v.exactOptional(v.array(v.string())) })
+  }),
   /** The newest snapshot that this state has in it. */
-  snapshot: SnapshotResult | null
+  snapshot: v.nullable(SNAPSHOT),
   /** The record whose anchor the base is; null at the genesis. */
-  record: string | null
+  record: v.nullable(v.string()),
   /** Snapshots whose change was put back, so that none is put back twice. */
-  restored: number[]
-}
+  restored: v.array(COUNT)
+})
+
+type StateFacts = v.InferOutput<typeof STATE_FACTS>
 
 interface OpenedEngine {
   name: string
@@ -34,6 +54,8 @@ interface OpenedEngine {
 
 const STATE_FILE = 'state.safetensors'
 const RESTORED_KEPT = 64
+/** What training says of a state that it cannot resume from, whether its bytes were damaged or they hold what they should not. */
+const UNUSABLE_STATE = ['bad_state', 'bad_position', 'bad_parameters']
 
 class TrainerProcess {
   readonly #directory: string
@@ -70,15 +92,14 @@ class TrainerProcess {
     // Before each is loaded: a driver may end this process by that alone.
     const onTry = (engine: string | null) => tell({ type: 'engine', engine })
     const { engine, why } = await openChosen(start, { model, options, threads: start.threads }, { without, onTry })
-    const compiled = await byEngine(() => engine.compileTraining(model, options))
+    const compiled = computedByEngine(await byEngine(() => engine.compileTraining(model, options)))
     const tokens = await readTokens(start)
     const batches = createBatches({ tokens, batch, context: start.model.context, seed: start.seed, ...assignmentOf(start) })
-    const state = await readState(start.directory)
-    const trainer = await openTrainer(start, { compiled, batches }, state)
+    const { trainer, facts } = await openTrainer(start, { compiled, batches })
     return new TrainerProcess(
       start.directory,
       { trainer, batches, engine: { name: engine.name, why, compileMs: compiled.compileMs, corpusTokens: tokens.length } },
-      state?.facts ?? { snapshot: null, record: null, restored: [] }
+      facts
     )
   }
 
@@ -109,7 +130,7 @@ class TrainerProcess {
   }
 
   async step(): Promise<TrainerReport> {
-    const report = await byEngine(() => this.#trainer.step())
+    const report = await this.#trainer.step()
     const { stepsSinceSnapshot, tokensSinceSnapshot } = this.#trainer
     return { type: 'step', step: { ...report, stepsSinceSnapshot, tokensSinceSnapshot, epoch: this.#batches.position().epoch } }
   }
@@ -162,18 +183,40 @@ class TrainerProcess {
   }
 }
 
+type Resumed = Omit<StateFacts, 'trainer'>
+
 async function openTrainer(
   start: TrainerStart,
-  parts: { compiled: CompiledTraining; batches: Batches },
-  state: { facts: StateFacts; tensors: NamedTensor[] } | null
-): Promise<Trainer> {
+  { compiled, batches }: { compiled: CompiledTraining; batches: Batches }
+): Promise<{ trainer: Trainer; facts: Resumed }> {
   const { learningRate, schedule, warmupSteps, totalSteps, finalFactor, accumulation } = start.optimizer
-  const from =
-    state === null
-      ? { parameters: await readTensors(start.anchorFile), step: start.firstStep }
-      : { state: { json: state.facts.trainer, tensors: state.tensors } }
   const options = { schedule: { kind: schedule, learningRate, warmupSteps, totalSteps, finalFactor }, accumulation }
-  return byEngine(() => Trainer.open({ compiled: parts.compiled, data: parts.batches }, from, options))
+  const parts = { compiled, data: batches }
+  const file = join(start.directory, STATE_FILE)
+  if (existsSync(file)) return resume(file, parts, options)
+  const from = { parameters: await readTensors(start.anchorFile), step: start.firstStep }
+  return { trainer: await Trainer.open(parts, from, options), facts: { snapshot: null, record: null, restored: [] } }
+}
+
+async function resume(
+  file: string,
+  parts: { compiled: CompiledTraining; data: Batches },
+  options: TrainerOptions
+): Promise<{ trainer: Trainer; facts: Resumed }> {
+  try {
+    const { facts, tensors } = await readState(file)
+    return { trainer: await Trainer.open(parts, { state: { json: facts.trainer, tensors } }, options), facts }
+  } catch (cause) {
+    const isDamage = isCodedError(cause) && (cause.code.startsWith('safetensors_') || UNUSABLE_STATE.includes(cause.code))
+    if (!isDamage) throw cause
+    // A damaged state would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death.
+    await rename(file, `${file}.damaged`)
+    throw new DaemonError(
+      'trainer_state_damaged',
+      `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
+      { cause }
+    )
+  }
 }
 
 async function readTokens(start: TrainerStart): Promise<Int32Array> {
@@ -187,21 +230,35 @@ function assignmentOf({ corpus: { shared } }: TrainerStart) {
   return shared === null ? {} : { assignment: { peer: shared.peer, contributors: shared.contributors } }
 }
 
-async function readState(directory: string): Promise<{ facts: StateFacts; tensors: NamedTensor[] } | null> {
-  const file = join(directory, STATE_FILE)
-  if (!existsSync(file)) return null
+/** @throws StorageError 'safetensors_...', TrainingError 'bad_state' */
+async function readState(file: string): Promise<{ facts: StateFacts; tensors: NamedTensor[] }> {
+  const stored = await readSafetensorsFile(file)
+  const facts = factsIn(stored.metadata.shoal)
+  const tensors = stored.tensors.map(asNamed)
+  // Parameters that are not numbers would end every first step.
+  const broken = tensors.find(({ values }) => !values.every(Number.isFinite))
+  if (broken !== undefined) throw new TrainingError('bad_state', `Cannot resume: ${broken.name} holds what is not a finite number`)
+  return { facts, tensors }
+}
+
+function factsIn(text: string | undefined): StateFacts {
   try {
-    const { metadata, tensors } = await readSafetensorsFile(file)
-    return { facts: JSON.parse(metadata.shoal ?? '') as StateFacts, tensors: tensors.map(asNamed) }
+    return v.parse(STATE_FACTS, JSON.parse(text ?? ''))
   } catch (cause) {
-    if (!(cause instanceof SyntaxError) && !(isCodedError(cause) && cause.code.startsWith('safetensors_'))) throw cause
-    // A damaged state would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death.
-    await rename(file, `${file}.damaged`)
-    throw new DaemonError(
-      'trainer_state_damaged',
-      `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
-      { cause }
-    )
+    throw new TrainingError('bad_state', `Cannot resume: what the state says beside its tensors is damaged (${reasonOf(cause)})`, { cause })
+  }
+}
+
+/** What is thrown in computing is the engine's failure; what the trainer itself refuses is not. */
+function computedByEngine(compiled: CompiledTraining): CompiledTraining {
+  return {
+    compileMs: compiled.compileMs,
+    load: (...given) => byEngine(() => compiled.load(...given)),
+    step: (...given) => byEngine(() => compiled.step(...given)),
+    parameters: () => byEngine(() => compiled.parameters()),
+    setParameters: given => byEngine(() => compiled.setParameters(given)),
+    moments: () => byEngine(() => compiled.moments()),
+    dispose: () => byEngine(() => compiled.dispose())
   }
 }
 

@@ -7,7 +7,7 @@ import type { Death } from '../../../../daemon/trainer/deaths.ts'
 import type { TrainerReady, TrainerStart } from '../../../../daemon/trainer/messages.ts'
 import { RECOVERY_RULES, type RecoveryRules } from '../../../../daemon/trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../../../../daemon/trainer/supervisor.ts'
-import { storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
+import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
 import { initialParameters } from '../../../../training/models/initial-parameters.ts'
 import { createModel, type ModelConfig } from '../../../../training/models/model.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
@@ -98,6 +98,50 @@ describe('TrainerSupervisor', function () {
       assert.equal((await second.supervisor.snapshot(2)).sequence, 2)
     } finally {
       await second.supervisor.stop()
+    }
+  })
+
+  it('sets aside a state that can be read and not be resumed from, and blames no engine for it', async () => {
+    await writeInputs()
+    const first = trainer()
+    await until(() => first.readies.length === 1)
+    await first.supervisor.stop()
+    const state = join(home(), 'trainer', 'state.safetensors')
+    const { metadata, tensors } = await readSafetensorsFile(state)
+    const facts = JSON.parse(metadata.shoal!)
+    const { position } = facts.trainer
+    const notNumbers = tensors.map(tensor =>
+      tensor.name.startsWith('local/')
+        ? storedTensor(
+            tensor.name,
+            tensor.shape,
+            floatsOf(tensor).map(() => Number.NaN)
+          )
+        : tensor
+    )
+    for (const [said, held] of [
+      [undefined, tensors],
+      ['null', tensors],
+      [JSON.stringify({ ...facts, trainer: { ...facts.trainer, position: undefined } }), tensors],
+      [JSON.stringify({ ...facts, trainer: { ...facts.trainer, version: 2 } }), tensors],
+      [JSON.stringify({ ...facts, trainer: { ...facts.trainer, position: { ...position, slot: 1e9 } } }), tensors],
+      [metadata.shoal!, tensors.filter(({ name }) => !name.startsWith('adam.'))],
+      [metadata.shoal!, tensors.slice(1)],
+      [metadata.shoal!, notNumbers]
+    ] as [string | undefined, typeof tensors][]) {
+      await writeSafetensorsFile(state, held, said === undefined ? {} : { shoal: said })
+      const next = trainer()
+      try {
+        await until(() => next.readies.length === 1 || next.deaths.length > 1)
+        assert.deepEqual(
+          next.deaths.map(({ code, blame, givenUp }) => ({ code, blame, givenUp })),
+          [{ code: 'trainer_state_damaged', blame: null, givenUp: null }],
+          said
+        )
+        assert.equal(next.readies[0]!.step, 7)
+      } finally {
+        await next.supervisor.stop()
+      }
     }
   })
 
