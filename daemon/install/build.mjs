@@ -11,5 +11,8 @@ if (Object.keys(devDependencies).every(name => existsSync(join(root, 'node_modul
   const { status } = spawnSync('npm run clean && npm run build', { cwd: root, shell: true, stdio: 'inherit' })
   process.exit(status ?? 1)
 }
-if (!existsSync(join(root, 'dist', 'cli', 'main.js')))
+// Whether it was built from this source nobody can tell here.
+if (existsSync(join(root, 'dist', 'cli', 'main.js')))
+  console.error('shoal: dist/ stays as it was built before. Where the source is newer, run `npm ci`, then `npm prune --omit=dev`.')
+else
   console.error('shoal: nothing is built here, since development dependencies are left out. Run `npm ci`, then `npm prune --omit=dev`.')

@@ -48,6 +48,21 @@ describe('keep-own-platform', () => {
     assert.deepEqual(left(), OTHERS)
   })
 
+  it('passes over files that lie beside the folders', () => {
+    const left = runtimeAt(runtime(), [OWN, ...OTHERS])
+    for (const folder of ['bin', join('bin', 'napi-v6'), join('bin', 'napi-v6', process.platform)])
+      writeText(join(runtime(), folder, '.DS_Store'), '')
+    assert.deepEqual(packageWith(home(), 'keep-own-platform.mjs')(), { status: 0, stderr: '' })
+    assert.deepEqual(left(), [OWN])
+  })
+
+  it('warns and lets the install go on whatever goes wrong', () => {
+    writeText(join(runtime(), 'bin'), 'a file where a folder should be')
+    const { status, stderr } = packageWith(home(), 'keep-own-platform.mjs')()
+    assert.equal(status, 0)
+    assert.match(stderr, /^shoal: the libraries of other platforms stay.*ENOTDIR/)
+  })
+
   it('leaves a copy outside its own package alone', () => {
     const store = join(home(), 'store')
     const left = runtimeAt(store, [OWN, ...OTHERS])
@@ -69,10 +84,12 @@ describe('build', () => {
     writeText(join(home(), 'package.json'), JSON.stringify({ devDependencies: { compiler: '1' }, scripts }))
   const main = () => join(home(), 'dist', 'cli', 'main.js')
 
-  it('keeps what is built where development dependencies are left out', () => {
+  it('keeps what is built where development dependencies are left out, and says so', () => {
     manifest({})
     writeText(main(), 'built')
-    assert.deepEqual(packageWith(home(), 'build.mjs')(), { status: 0, stderr: '' })
+    const { status, stderr } = packageWith(home(), 'build.mjs')()
+    assert.equal(status, 0)
+    assert.match(stderr, /^shoal: dist\/ stays as it was built before.*npm ci/)
     assert.equal(readFileSync(main(), 'utf8'), 'built')
   })
 
