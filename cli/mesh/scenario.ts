@@ -186,8 +186,7 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
     baselineRates,
     set: { ...(set as Record<string, unknown>), ...flags.set },
     engines,
-    // A step after a last round that only a flag brought forward is not an error of the file: it is left out.
-    steps: steps.filter(step => step.at.kind === 'waiting' || step.at.round <= rounds),
+    steps: stepsUntil(rounds, steps),
     expect
   }
 }
@@ -264,6 +263,23 @@ function readExpectation(value: unknown, path: string, fail: Fail): Expectation 
   return EXPECTATIONS[name](map[name], path, fail)
 }
 
+/** A step after a last round that only a flag brought forward is no error of the file: it is left out, and with it what was to follow on the same node. */
+function stepsUntil(rounds: number, steps: Step[]): Step[] {
+  const lost = new Set<NodeName>()
+  return steps.filter(step => {
+    const isKept = !lost.has(step.node) && (step.at.kind === 'waiting' || step.at.round <= rounds)
+    if (!isKept) {
+      lost.add(step.node)
+      if (findsCloser(step)) lost.add(CLOSER)
+    }
+    return isKept
+  })
+}
+
+function findsCloser({ at }: Step): boolean {
+  return at.kind === 'phase' && at.node === CLOSER
+}
+
 type Life = 'absent' | 'alive' | 'stopped' | 'dead' | 'left'
 /** In which state an action finds its node, and leaves it. */
 export const AFTER: Record<Action, { from: Life[]; to: Life }> = {
@@ -280,12 +296,20 @@ function checkSteps(steps: Step[], nodes: number, rounds: number, fail: Fail): v
   const life = new Map<NodeName, Life>()
   const lifeOf = (node: NodeName): Life => life.get(node) ?? (node === CLOSER || node <= nodes ? 'alive' : 'absent')
   let isCloserFound = false
+  const isCloserSought = steps.some(findsCloser)
   for (const [index, step] of steps.entries()) {
     const path = `steps[${index}]`
-    if (step.at.kind === 'phase' && step.at.node === CLOSER) {
+    if (findsCloser(step)) {
       if (isCloserFound)
         fail(`${path}.at`, 'looks for the closer again', 'one step finds the closer; node: closer in later ones is the same node')
       isCloserFound = true
+    } else if (step.at.kind === 'phase' && isCloserSought) {
+      // A node holds itself in one phase: held in its own, it would not hold as the closer that it may be.
+      fail(
+        `${path}.at`,
+        `holds node ${step.at.node} in a phase, and another step looks for the closer`,
+        'name the closer, or nodes by index'
+      )
     } else if (step.node === CLOSER && !isCloserFound) {
       fail(`${path}.node`, 'is closer, and no step has found it by then', 'want at: { phase: P, round: R, node: closer } first')
     }

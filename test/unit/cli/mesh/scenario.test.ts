@@ -86,6 +86,20 @@ describe('parseScenario()', () => {
     )
   })
 
+  it('leaves out what follows on the same node, or on a closer that is not looked for then', () => {
+    const text = `
+steps:
+  - { at: { round: 2 }, do: kill, node: 4 }
+  - { at: { phase: closing, round: 5, node: closer }, do: kill, node: 2 }
+  - { at: { waiting: 1 }, do: restart, node: 2 }
+  - { at: { waiting: 3 }, do: stop, node: closer }
+  - { at: { round: 3 }, do: continue, node: closer }
+`
+    const nodes = (rounds: number) => parseScenario(text, { rounds }).steps.map(step => step.node)
+    assert.deepEqual(nodes(3), [4])
+    assert.deepEqual(nodes(5), [4, 2, 2, 'closer', 'closer'])
+  })
+
   it('reads steps at a phase, on the node itself or on another, and at a wait', () => {
     const { steps } = parseScenario(`
 steps:
@@ -158,6 +172,10 @@ steps:
       [
         'steps:\n  - { at: { phase: closing, round: 1 }, do: stop, node: closer }\n  - { at: { phase: closing, round: 2 }, do: kill, node: closer }',
         /looks for the closer again/
+      ],
+      [
+        'steps:\n  - { at: { phase: closing, round: 3 }, do: kill, node: 2 }\n  - { at: { phase: closing, round: 2 }, do: kill, node: closer }',
+        /x\.yaml:2: steps\[0\]\.at holds node 2 in a phase, and another step looks for the closer/
       ],
       ['rounds: 3\nsteps:\n  - { at: { round: 4 }, do: kill, node: 2 }', /after the last round/]
     ] as [string, RegExp][]) {
