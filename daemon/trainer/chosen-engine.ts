@@ -2,6 +2,7 @@
 // trainer's state, with all that it holds for, so that a restart measures nothing.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as v from 'valibot'
 import { writeFileAtomic } from '../../storage/index.ts'
 import { choiceInWords, contenders, type MeasuredEngine, measureEngines, type Workload } from '../../training/engines/choose.ts'
 import { type Engine, type EngineName, openEngine } from '../../training/engines/engine.ts'
@@ -62,17 +63,23 @@ async function measureOnce(
 ): Promise<MeasuredEngine[]> {
   const { model, options, threads } = workload
   const of = JSON.stringify({ shoal: VERSION, node: process.version, names, threads, model: model.config, options })
-  const before = await readMeasured(file)
-  if (before?.of === of) return before.measured
+  const before = await readMeasured(file, of, names)
+  if (before !== null) return before
   const measured = await measureEngines(names, workload, onTry)
-  await writeFileAtomic(file, JSON.stringify({ of, measured } satisfies MeasuredFile))
+  // Another time one of them may work; and a disk that does not take this costs the next start no more than to measure again.
+  if (measured.length > 0) await writeFileAtomic(file, JSON.stringify({ of, measured } satisfies MeasuredFile)).catch(() => {})
   return measured
 }
 
-/** Null where there is none, and where it is damaged: it is only measured again. */
-async function readMeasured(file: string): Promise<MeasuredFile | null> {
+/** Null where there is none that holds for `of`, and where it is damaged or names other engines: it is only measured again. */
+async function readMeasured(file: string, of: string, names: EngineName[]): Promise<MeasuredEngine[] | null> {
+  const row = v.object({ engine: v.picklist(names), stepMs: v.pipe(v.number(), v.finite(), v.gtValue(0)) })
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as MeasuredFile
+    const read = v.safeParse(
+      v.object({ of: v.literal(of), measured: v.pipe(v.array(row), v.minLength(1)) }),
+      JSON.parse(await readFile(file, 'utf8'))
+    )
+    return read.success ? read.output.measured : null
   } catch {
     return null
   }

@@ -1,6 +1,6 @@
 // What a trainer computes with where several engines could be the fastest; the home remembers what was measured.
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openChosen } from '../../../../daemon/trainer/chosen-engine.ts'
 import { VERSION } from '../../../../daemon/version.ts'
@@ -47,6 +47,29 @@ describe('openChosen()', function () {
     writeFileSync(file, readFileSync(file, 'utf8').replace(`\\"shoal\\":\\"${VERSION}\\"`, '\\"shoal\\":\\"0.0.0\\"'))
     assert.equal((await open('auto', [], ['wasm', 'traced'])).tried.length, 3)
     writeFileSync(file, 'null')
+    assert.equal((await open('auto', [], ['wasm', 'traced'])).tried.length, 3)
+  })
+
+  it('measures again where what it remembers makes no sense, and goes on where it cannot remember', async () => {
+    await open('auto', [], ['wasm', 'traced'])
+    const file = join(home(), 'engines.json')
+    const { of } = JSON.parse(readFileSync(file, 'utf8'))
+    const lies = [
+      null,
+      {},
+      [],
+      [null],
+      [{ engine: 'wasm' }],
+      [{ engine: 'wasm', stepMs: -1 }],
+      [{ engine: 'abacus', stepMs: 1 }],
+      [{ engine: 'js', stepMs: 1 }]
+    ]
+    for (const measured of lies) {
+      writeFileSync(file, JSON.stringify({ of, measured }))
+      assert.equal((await open('auto', [], ['wasm', 'traced'])).tried.length, 3, JSON.stringify(measured))
+    }
+    rmSync(file)
+    mkdirSync(join(file, 'in-the-way'), { recursive: true })
     assert.equal((await open('auto', [], ['wasm', 'traced'])).tried.length, 3)
   })
 })
