@@ -161,7 +161,9 @@ function died(state: RecoveryState, death: Death, now: number): RecoveryCommand[
     return [{ type: 'paused' }]
   }
   const commands: RecoveryCommand[] = []
-  if (death.engine !== null && (death.blame === 'engine_for_good' || (death.blame === 'engine' && state.crashes.count >= crashesMax))) {
+  const isSpent = death.blame === 'engine_for_good' || (death.blame === 'engine' && state.crashes.count >= crashesMax)
+  // One that was used though it was given up gets neither a second entry nor another quick start.
+  if (death.engine !== null && isSpent && !state.givenUp.some(({ engine }) => engine === death.engine)) {
     const engine = { engine: death.engine, code: death.code, reason: death.reason, deaths: state.crashes.count }
     state.givenUp.push(engine)
     // The next one deserves a quick start.

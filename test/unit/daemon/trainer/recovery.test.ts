@@ -75,6 +75,19 @@ describe('recovery of a trainer', () => {
     assert.deepEqual(tell({ type: 'wanted' }), [{ type: 'start', without: [] }])
   })
 
+  it('gives an engine up once, and waits longer and longer should it be used all the same', () => {
+    const { state, tell, pass } = machine()
+    tell({ type: 'wanted' })
+    const waits: number[] = []
+    for (let count = 0; count < 4; count++) {
+      for (const command of tell({ type: 'died', death: death('traced', { blame: 'engine_for_good' }) }))
+        if (command.type === 'restartIn') waits.push(command.ms)
+      pass(60_000)
+    }
+    assert.deepEqual(waits, [500, 2_000, 10_000, 30_000])
+    assert.equal(state.givenUp.length, 1)
+  })
+
   it('keeps an engine that trains well for two minutes between its deaths', () => {
     const { state, tell, pass } = machine()
     tell({ type: 'wanted' })
