@@ -1,5 +1,6 @@
 // Which engine `auto` takes: the one that does this very training step fastest here, found out by doing it where more than one could be the fastest.
 import { performance } from 'node:perf_hooks'
+import { TrainingError } from '../errors.ts'
 import { initialParameters } from '../models/initial-parameters.ts'
 import { createModel, type Model, type ModelConfig } from '../models/model.ts'
 import { describeEngine, ENGINE_NAMES, type Engine, type EngineName, listEngines, openEngine, type TrainingOptions } from './engine.ts'
@@ -101,8 +102,9 @@ async function stepMs(engine: Engine, { model, options }: Workload): Promise<num
   for (let step = 0; step <= STEPS_MAX; step++) {
     const start = performance.now()
     if (step > 0 && start - begun > BUDGET_MS) break
-    await compiled.step(batches, 1e-4)
+    const { loss } = await compiled.step(batches, 1e-4)
     const ms = performance.now() - start
+    if (!Number.isFinite(loss)) throw new TrainingError('non_finite', `Cannot measure ${engine.name}: its loss is ${loss}`)
     fastest = step === 1 ? ms : Math.min(fastest, ms)
   }
   return fastest

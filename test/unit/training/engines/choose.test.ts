@@ -23,6 +23,11 @@ describe('choosing an engine', function () {
     assert.ok(measured[0]!.stepMs > 0 && measured[0]!.stepMs <= measured[1]!.stepMs)
   })
 
+  it('leaves out who computes what is not a number, however fast', async () => {
+    const optimizer = { ...workload.options.optimizer, weightDecay: Number.NaN }
+    assert.deepEqual(await measureEngines(['wasm', 'traced'], { ...workload, options: { ...workload.options, optimizer } }), [])
+  })
+
   it('takes a last resort only where nothing else works', async () => {
     const tried: string[] = []
     const found = await contenders([], engine => tried.push(engine))
