@@ -48,7 +48,10 @@ function causeOf({ exitCode, signal, fatal, lastWords, silentMs, oomKilled }: En
   if (silentMs !== null) return { code: 'engine_hung', reason: `it said nothing for ${Math.round(silentMs / 1000)} s and was killed` }
   const said = fatal === null ? lineOf(lastWords) : fatal.message.replaceAll(/\s+/g, ' ').trim().slice(0, REASON_MAX)
   const how = signal === null ? `exit code ${exitCode}` : `killed by ${signal}`
-  if (said !== null && OUT_OF_MEMORY.test(said)) return { code: 'engine_out_of_memory', reason: fatal === null ? `${said} (${how})` : said }
+  // Any other code says more than words that a path or a text may have in it.
+  const mayBeMemory = fatal === null || fatal.code === 'internal' || fatal.code.startsWith('engine_')
+  if (said !== null && mayBeMemory && OUT_OF_MEMORY.test(said))
+    return { code: 'engine_out_of_memory', reason: fatal === null ? `${said} (${how})` : said }
   if (signal === 'SIGKILL' && oomKilled) return { code: 'engine_out_of_memory', reason: `${how} when the kernel was out of memory` }
   if (fatal !== null) return { code: fatal.code, reason: said! }
   if (exitCode === null && signal === null) return { code: 'trainer_failed', reason: said ?? 'the process could not be made' }

@@ -45,6 +45,15 @@ describe('deathOf()', () => {
       assert.equal(deathOf(end({ exitCode: 1, fatal: { code, message: 'no' } })).blame, 'engine_for_good')
   })
 
+  it('takes the code of an error for truer than words of memory in its message', () => {
+    for (const code of ['data_missing', 'trainer_state_damaged', 'disk_full']) {
+      const death = deathOf(end({ exitCode: 1, fatal: { code, message: 'cannot read /data/out of memory/x' } }))
+      assert.deepEqual([death.code, death.blame], [code, null])
+    }
+    const own = deathOf(end({ exitCode: 1, fatal: { code: 'internal', message: 'Array buffer allocation failed' } }))
+    assert.deepEqual([own.code, own.blame], ['engine_out_of_memory', 'engine'])
+  })
+
   it('blames no engine for what text, state or disk did, nor for what came before any was loaded', () => {
     for (const code of ['trainer_state_damaged', 'corpus_too_small', 'non_finite', 'disk_full']) {
       const death = deathOf(end({ exitCode: 1, fatal: { code, message: 'so' } }))
