@@ -13,6 +13,7 @@ import type { BenchTrainFiles } from './bench-train.ts'
 import type { EvaluateOptions, GenerateOptions } from './checkpoints/local-checkpoint.ts'
 import type { RunDaemonOptions } from './run-daemon.ts'
 
+export { ENGINE_NAMES } from '../training/engines/engine.ts'
 export { type ConfigSources, type DaemonConfig, homeOf, loadConfig, settingRows } from './config.ts'
 export type { DaemonReady } from './daemon.ts'
 export { DaemonError, type DaemonErrorCode } from './errors.ts'
@@ -36,7 +37,7 @@ export async function initHome(home: string): Promise<{ peer: string; home: stri
   return { peer: peerOf(await loadIdentity(path)), home: path, created }
 }
 
-/** What could compute on this machine, fastest first, and why the rest could not. */
+/** What could compute on this machine, and why the rest could not. */
 export async function listEngines(): Promise<EngineListing[]> {
   const engines = await import('../training/engines/engine.ts')
   return engines.listEngines()

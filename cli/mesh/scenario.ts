@@ -1,6 +1,7 @@
 // What a mesh run is told to do: a small YAML document, checked whole before anything is started. Flags win over the file.
 // Pure: text in, a scenario or a CliError `bad_scenario` out.
 import { isMap, isNode, LineCounter, parseDocument } from 'yaml'
+import { ENGINE_NAMES } from '../../daemon/index.ts'
 import { PHASES, type Phase } from '../../protocols/control/constants.ts'
 import { parseDuration } from '../duration.ts'
 import { CliError } from '../errors.ts'
@@ -165,7 +166,6 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
   if (typeof set !== 'object' || Array.isArray(set))
     fail('set', 'is not a mapping', 'want settings by dotted path, as { optimizer.learningRate: 3e-3 }')
 
-  const engines = { ...readEngines(map.engines, 'engines', fail), ...readEngines(flags.engines, '--engine', fail) }
   const steps = list(map.steps, 'steps', fail).map((step, index) => readStep(step, `steps[${index}]`, fail))
   const expect = list(map.expect, 'expect', fail).map((entry, index) => readExpectation(entry, `expect[${index}]`, fail))
   if (!baseline) {
@@ -173,8 +173,11 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
     if (lone !== -1) fail(`expect[${lone}]`, 'needs the lone nodes', 'add baseline: true, or --baseline')
   }
   const joined = new Set(steps.filter(step => step.do === 'join').map(({ node }) => node))
-  const stranger = Object.keys(engines).find(node => Number(node) > nodes && !joined.has(Number(node)))
-  if (stranger !== undefined) fail(`engines.${stranger}`, 'names a node that never starts', `nodes is ${nodes}`)
+  const isStarted = (node: number): boolean => node <= nodes || joined.has(node)
+  const engines = {
+    ...readEngines(map.engines, { path: 'engines', isStarted, nodes }, fail),
+    ...readEngines(flags.engines, { path: '--engine', isStarted, nodes }, fail)
+  }
   checkSteps(steps, nodes, flags.rounds === undefined ? rounds : Number.POSITIVE_INFINITY, fail)
   return {
     nodes,
@@ -212,16 +215,21 @@ function readRates(value: unknown, path: string, fail: Fail): number[] | null {
   return rates as number[]
 }
 
-/** Whether there is such an engine the node says that is to use it. */
-function readEngines(value: unknown, path: string, fail: Fail): Record<number, string> {
+/** Whether an engine works on this machine the node says that is to use it; whether there is one of this name must not come to light when all are up. */
+function readEngines(
+  value: unknown,
+  { path, nodes, isStarted }: { path: 'engines' | '--engine'; nodes: number; isStarted(node: number): boolean },
+  fail: Fail
+): Record<number, string> {
   if (value === undefined || value === null) return {}
   if (typeof value !== 'object' || Array.isArray(value)) fail(path, 'is not a mapping', 'want engines by node, as { 2: wasm }')
   const engines: Record<number, string> = {}
   for (const [node, engine] of Object.entries(value as object)) {
-    const index = integer(Number(node), `${path}.${node}`, 1, MAX_NODES, (at, _, want) => fail(at, 'is no node', want))
-    if (typeof engine !== 'string' || engine === '')
-      fail(`${path}.${node}`, `is ${JSON.stringify(engine)}`, 'want the name of an engine, as wasm')
-    engines[index] = engine as string
+    const at = path === 'engines' ? `engines.${node}` : `--engine ${node}=${engine}`
+    const index = /^[1-9]\d*$/.test(node) ? Number(node) : Number.NaN
+    integer(index, at, 1, MAX_NODES, (_path, _what, want) => fail(at, 'names no node', want))
+    engines[index] = oneOf(engine, at, ['auto', ...ENGINE_NAMES], fail)
+    if (!isStarted(index)) fail(at, 'names a node that never starts', `nodes is ${nodes}`)
   }
   return engines
 }

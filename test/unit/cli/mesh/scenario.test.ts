@@ -57,6 +57,20 @@ describe('parseScenario()', () => {
     assert.deepEqual(parseScenario(joins).engines, { 5: 'wasm' })
   })
 
+  it('refuses an engine that there is not, or for a node that never starts, by the name of the flag', () => {
+    for (const [node, engine, wanted] of [
+      ['2', 'nonsense', /: --engine 2=nonsense is "nonsense" \| want one of auto, .*wasm/],
+      ['2', 'wasn', /--engine 2=wasn is "wasn" \| did you mean wasm\?/],
+      ['9', 'wasm', /--engine 9=wasm names a node that never starts \| nodes is 4/],
+      ...['0', '02', '0x2', '1e0', ' 1 ', '257'].map(odd => [
+        odd,
+        'wasm',
+        /--engine .*=wasm names no node \| want a whole number from 1 to 256/
+      ])
+    ] as [string, string, RegExp][])
+      assert.match(refusal('nodes: 4', { engines: { [node]: engine } }), wanted)
+  })
+
   it('takes rates as a baseline, those of the flag before those of the file', () => {
     const text = 'baselineRates: [2e-3, 5e-3]\nexpect: [meshBelowAlone]'
     const file = parseScenario(text)
@@ -149,8 +163,8 @@ steps:
       ['steps:\n  - { at: { phase: closing }, do: kill, node: 1 }', /at.round is missing/],
       ['steps:\n  - { do: kill, node: 1 }', /steps\[0\].at is missing/],
       ['engines: wasm', /as \{ 2: wasm \}/],
-      ['engines: { two: wasm }', /engines\.two is no node \| want a whole number from 1 to 256/],
-      ['engines: { 2: 3 }', /x\.yaml:1: engines\.2 is 3 \| want the name of an engine/],
+      ['engines: { two: wasm }', /engines\.two names no node \| want a whole number from 1 to 256/],
+      ['engines: { 2: 3 }', /x\.yaml:1: engines\.2 is 3 \| want one of auto, .*wasm/],
       ['engines: { 5: wasm }', /engines\.5 names a node that never starts \| nodes is 4/],
       ['expect:\n  - equalAnchor', /did you mean equalAnchors\?/],
       ['expect:\n  - { heldOutBelow: low }', /nats per byte/],
