@@ -6,7 +6,7 @@ import type { WebgpuProbe } from './webgpu/probe.ts'
 
 export type { AdamWOptions } from '../optimizers/adamw.ts'
 
-/** Best first: the order in which `auto` tries them. */
+/** In the order in which {@link openEngine} tries them for `auto`; a trainer may measure instead, as choose.ts says. */
 export const ENGINE_NAMES = ['tfjs-node-gpu', 'webgpu', 'traced', 'tfjs-node', 'wasm', 'js'] as const
 export type EngineName = (typeof ENGINE_NAMES)[number]
 
@@ -106,7 +106,7 @@ const INSTALL: Record<EngineName, string | null> = {
   js: null
 }
 
-/** Every engine, best first, with whether it works on this machine: each is loaded to find out. */
+/** Every engine, in the order of {@link ENGINE_NAMES}, with whether it works on this machine: each is loaded to find out. */
 export async function listEngines(): Promise<EngineListing[]> {
   const listings: EngineListing[] = []
   // One after the other: tfjs keeps one current backend for the process.

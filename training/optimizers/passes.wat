@@ -1,5 +1,5 @@
 ;; Passes over f32 arrays that lie in one memory, four numbers at a time. Addresses are bytes, multiples of 16; an array ends at a multiple of 16 too, and what
-;; stands behind its last number is zero. Compiled into passes.ts, where a test compares the two.
+;; stands behind its last number is zero. Compiled into parameter-arrays.ts; a test compares the two.
 (module
   (import "host" "memory" (memory 1))
 
