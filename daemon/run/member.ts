@@ -119,6 +119,8 @@ export class RunMember {
   #catchUpRetry: NodeJS.Timeout | null = null
   #step: TrainerStep | null = null
   #ready: TrainerReady | null = null
+  /** The engine given up of which the last fallback was told. */
+  #fellBackFrom: GivenUp | null = null
   #tokens = 0
   #rate: { atMs: number; tokens: number }[] = []
   #paused: string | null = null
@@ -688,7 +690,6 @@ export class RunMember {
   }
 
   #trainerReady(ready: TrainerReady): void {
-    const before = this.#ready?.engine
     this.#ready = ready
     this.#background(null, async () => {
       const before = this.#tokens
@@ -700,7 +701,9 @@ export class RunMember {
     this.#trainerAt = { record, round: record === this.#head.record ? this.#head.round : null }
     const givenUp = this.#trainer?.givenUp ?? []
     const last = givenUp.at(-1)
-    if (last !== undefined && before !== ready.engine)
+    // Not by the engine's name: one that was tried again and given up again leads to the same engine as before.
+    if (last !== undefined && last !== this.#fellBackFrom) {
+      this.#fellBackFrom = last
       this.#c.events.emit({
         type: 'trainer',
         run: this.#c.run,
@@ -708,6 +711,7 @@ export class RunMember {
         message: `training goes on with ${ready.engine} instead of ${last.engine}: ${sentenceOf(givenUp)}`,
         data: { from: last.engine, to: ready.engine, cause: last.code, reason: last.reason, deaths: last.deaths }
       })
+    }
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,

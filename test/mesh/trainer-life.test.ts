@@ -7,6 +7,7 @@ import { statusText } from '../../cli/status-text.ts'
 import { loadConfig } from '../../daemon/config.ts'
 import { Daemon } from '../../daemon/daemon.ts'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
+import { describeEngine } from '../../training/engines/engine.ts'
 
 const SPEC = {
   name: 'life',
@@ -71,5 +72,22 @@ describe('a trainer that dies', function () {
 
     await control.resumeRun(run)
     await until(async () => (await status()).engine === 'wasm' && (await status()).trainer.givenUp.length === 0)
+  })
+
+  it('is said to fall back again where resuming leads to the same engine as before', async function () {
+    if ((await describeEngine('tfjs-node-gpu')).available) this.skip()
+    const control = connectControl(await locateDaemon(home, async path => readFile(path, 'utf8').catch(() => undefined)))
+    const fallbacks = async () => (await control.why('engine_fallback')).events.filter(({ type }) => type === 'trainer').length
+    const untilFallbacks = async (count: number) => {
+      for (const limit = performance.now() + 90_000; (await fallbacks()) < count; await new Promise(resolve => setTimeout(resolve, 50)))
+        assert.ok(performance.now() < limit, `not so in time: ${count} fallbacks`)
+    }
+    const { run } = await control.createRun({ spec: SPEC })
+    await control.joinRun(run, { engine: 'tfjs-node-gpu' })
+    await untilFallbacks(1)
+    const { engine } = (await control.status()).runs[0]!
+    await control.resumeRun(run)
+    await untilFallbacks(2)
+    assert.equal((await control.status()).runs[0]!.engine, engine)
   })
 })
