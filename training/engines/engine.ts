@@ -31,7 +31,10 @@ export interface CompiledTraining {
   compileMs: number
   /** Starts from these parameters, moments (zeros if absent; `adam.m/NAME` and `adam.v/NAME`) and number of steps done. Copies what it is given. */
   load(parameters: NamedTensor[], moments?: NamedTensor[], step?: number): Promise<void>
-  /** One optimizer step. Loss is the mean over the microbatches in nats a token, before the step; gradNorm is the norm before clipping, null where nothing clips. */
+  /**
+   * One optimizer step. Loss is the mean over the microbatches in nats a token, before the step; gradNorm is the norm before clipping, null where nothing clips.
+   * What it refuses leaves all as it was. Where it fails otherwise, some parameters may have stepped and others not: nothing but `dispose` is of use then.
+   */
   step(microbatches: TokenBatch[], learningRate: number): Promise<{ loss: number; gradNorm: number | null }>
   parameters(): Promise<NamedTensor[]>
   /** Replaces the parameters, leaves moments and step alone. */

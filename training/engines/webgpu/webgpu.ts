@@ -59,11 +59,23 @@ interface StepGraphs {
 async function compileStep(device: Device, model: Model, options: TrainingOptions): Promise<StepGraphs> {
   const { accumulation, optimizer } = options
   const gradients = model.parameters.map(({ name }) => GRADIENT + name)
-  return {
-    gradients: await device.compile(traceGradients(model, options, 'webgpu'), gradients),
-    sum: accumulation === 1 ? null : await device.compile(traceSum(), ['total']),
-    clipping: optimizer.clipNorm === null ? null : await device.compile(traceClipping(model.parameters, optimizer.clipNorm), ['scale']),
-    update: await device.compile(traceUpdate(optimizer), ['newParameter', 'newFirst', 'newSecond'])
+  const sessions: DeviceSession[] = []
+  const compile = async (bytes: Uint8Array, resident: readonly string[]): Promise<DeviceSession> => {
+    const session = await device.compile(bytes, resident)
+    sessions.push(session)
+    return session
+  }
+  try {
+    return {
+      gradients: await compile(traceGradients(model, options, 'webgpu'), gradients),
+      sum: accumulation === 1 ? null : await compile(traceSum(), ['total']),
+      clipping: optimizer.clipNorm === null ? null : await compile(traceClipping(model.parameters, optimizer.clipNorm), ['scale']),
+      update: await compile(traceUpdate(optimizer), ['newParameter', 'newFirst', 'newSecond'])
+    }
+  } catch (error) {
+    // Nobody else knows of those that came before the one that failed.
+    for (const session of sessions) await session.close()
+    throw error
   }
 }
 
