@@ -13,6 +13,8 @@ export interface DeviceAccount {
   downloadedBytes: number
   residentTensors: number
   residentBytes: number
+  /** Compiled and not closed, two of the device's own among them. */
+  sessions: number
 }
 
 /** f32 numbers on the device. Whoever made it disposes it, once. */
@@ -48,6 +50,7 @@ export class DeviceSession {
   constructor(session: ort.InferenceSession, account: DeviceAccount) {
     this.#session = session
     this.#account = account
+    account.sessions++
   }
 
   /**
@@ -81,6 +84,7 @@ export class DeviceSession {
   }
 
   async close(): Promise<void> {
+    this.#account.sessions--
     await this.#session.release()
   }
 }
@@ -93,7 +97,7 @@ export class Device {
 
   /** @throws TrainingError 'engine_failed' */
   static async open(): Promise<Device> {
-    const account: DeviceAccount = { uploadedBytes: 0, downloadedBytes: 0, residentTensors: 0, residentBytes: 0 }
+    const account: DeviceAccount = { uploadedBytes: 0, downloadedBytes: 0, residentTensors: 0, residentBytes: 0, sessions: 0 }
     const same = trace({ host: { shape: 'any', type: 'float32' } }, ({ host }) => ({ resident: host! }), 'webgpu').bytes
     const up = new DeviceSession(await createSession(same, ['resident']), account)
     const down = new DeviceSession(await createSession(same, []), account)

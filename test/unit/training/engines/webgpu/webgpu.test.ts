@@ -69,6 +69,14 @@ describe(`engine webgpu, on its device${reason === null ? '' : ` (not tried: ${r
     await compiled.dispose()
   })
 
+  it('leaves no session open where a step could not be compiled to its end', async () => {
+    const other = await openWebgpuEngine()
+    const compiling = assert.rejects(other.compileTraining(model, options), { code: 'engine_disposed' })
+    await other.dispose()
+    await compiling
+    assert.equal(other.account().sessions, 0)
+  })
+
   it('leaves no tensor on the device', async () => {
     const start = engine.account()
     const compiled = await engine.compileTraining(model, options)
