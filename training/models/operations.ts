@@ -282,7 +282,8 @@ function attend(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor): tf.Tens
   const scale = 1 / Math.sqrt(size)
   const blocks = Array.from({ length: Math.ceil(length / ATTENTION_BLOCK) }, (_, i) => {
     const start = i * ATTENTION_BLOCK
-    return { start, rows: Math.min(ATTENTION_BLOCK, length - start) }
+    const end = Math.min(start + ATTENTION_BLOCK, length)
+    return { start, end, rows: end - start }
   })
   // The queries of a group stand below one another, so that its keys and values are used where they lie.
   const rowsOf = (x: tf.Tensor, { start, rows }: { start: number; rows: number }) =>
@@ -312,11 +313,10 @@ function attend(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor): tf.Tens
     const [q, k, v] = given as unknown as [tf.Tensor, tf.Tensor, tf.Tensor]
     const save = given[3] as unknown as tf.GradSaveFunc
     const weights = blocks.map(block => {
-      const end = block.start + block.rows
-      const scores = tf.mul(tf.matMul(rowsOf(q, block), upTo(k, end), false, true), scale)
+      const scores = tf.mul(tf.matMul(rowsOf(q, block), upTo(k, block.end), false, true), scale)
       return tf.softmax(tf.add(scores, causalMask(block, group)))
     })
-    const value = whole(blocks.map((block, i) => tf.matMul(weights[i]!, upTo(v, block.start + block.rows))))
+    const value = whole(blocks.map((block, i) => tf.matMul(weights[i]!, upTo(v, block.end))))
     save([q, k, v, value, ...weights])
     return {
       value,
@@ -326,13 +326,12 @@ function attend(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor): tf.Tens
         // The softmax's sum over keys is one over the value's numbers: sum_k P dP = sum_k P (dO . v_k) = dO . O.
         const along = tf.sum(tf.mul(dValue, savedValue), -1, true)
         const parts = blocks.map((block, i) => {
-          const end = block.start + block.rows
           const p = savedWeights[i]!
           const dRows = rowsOf(dValue, block)
-          const dWeights = tf.matMul(dRows, upTo(savedV, end), false, true)
+          const dWeights = tf.matMul(dRows, upTo(savedV, block.end), false, true)
           const dScores = tf.mul(p, tf.sub(dWeights, rowsOf(along, block)))
           return {
-            q: tf.mul(tf.matMul(dScores, upTo(savedK, end)), scale),
+            q: tf.mul(tf.matMul(dScores, upTo(savedK, block.end)), scale),
             k: tf.mul(tf.matMul(dScores, rowsOf(savedQ, block), true), scale),
             v: tf.matMul(p, dRows, true)
           }
@@ -343,12 +342,11 @@ function attend(queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor): tf.Tens
   })(queries, keys, values)
 }
 
-/** What is added to scores [group * rows, start + rows] of queries that begin at `start`. */
-function causalMask({ start, rows }: { start: number; rows: number }, group: number): tf.Tensor {
-  const width = start + rows
-  const values = new Float32Array(group * rows * width)
-  for (let row = 0; row < group * rows; row++) values.fill(MASKED, row * width + start + (row % rows) + 1, (row + 1) * width)
-  return tf.tensor(values, [group * rows, width])
+/** What is added to scores [group * rows, end] of queries from `start` to `end`. */
+function causalMask({ start, end, rows }: { start: number; end: number; rows: number }, group: number): tf.Tensor {
+  const values = new Float32Array(group * rows * end)
+  for (let row = 0; row < group * rows; row++) values.fill(MASKED, row * end + start + (row % rows) + 1, (row + 1) * end)
+  return tf.tensor(values, [group * rows, end])
 }
 
 /** Cross entropy of each row in nats: logits [rows, classes] against targets i32 [rows] -> [rows]. */
