@@ -8,15 +8,7 @@ import { Daemon, type DaemonOptions } from '../../daemon/daemon.ts'
 import { openRunHost } from '../../daemon/run/index.ts'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
 import { StorageError, type Store } from '../../storage/index.ts'
-
-const SPEC = {
-  name: 'life',
-  model: { family: 'gpt2', layers: 1, width: 32, heads: 2, context: 32, biases: false },
-  tokenizer: { kind: 'bytes' },
-  data: { corpus: 'sotu' },
-  strategy: { innerSteps: 5, quorum: 1 },
-  optimizer: { learningRate: 5e-3, batch: 4 }
-}
+import { LONE_RUN } from './small-run.ts'
 
 describe('the life of a run', function () {
   this.timeout(120_000)
@@ -50,7 +42,7 @@ describe('the life of a run', function () {
 
   it('takes a run up when it can, after a start at which it could not, and lets go of one that it cannot', async () => {
     const first = await start('a')
-    const { run } = await first.control.createRun({ spec: SPEC })
+    const { run } = await first.control.createRun({ spec: LONE_RUN })
     await first.control.joinRun(run, { train: false })
     await first.daemon.stop()
     // All blocks but the manifest are gone, and nobody else has them.
@@ -90,7 +82,7 @@ describe('the life of a run', function () {
 
   it('is out of a run that was left while it was being joined, whichever came first', async () => {
     const author = await start('author')
-    const { run } = await author.control.createRun({ spec: SPEC })
+    const { run } = await author.control.createRun({ spec: LONE_RUN })
     const node = await start('b', {}, { bootstrap: author.daemon.ready.addresses })
     await until(async () => (await node.control.peers()).peers.length > 0)
     for (const waitMs of [0, 5, 50]) {
@@ -113,7 +105,7 @@ describe('the life of a run', function () {
   it('lacks nobody while its members only adopt', async () => {
     const author = await start('author')
     const { run } = await author.control.createRun({
-      spec: { ...SPEC, strategy: { innerSteps: 5, quorum: 2, deadlineMs: 5_000, graceMs: 1_000 } }
+      spec: { ...LONE_RUN, strategy: { innerSteps: 5, quorum: 2, deadlineMs: 5_000, graceMs: 1_000 } }
     })
     const other = await start('other', {}, { bootstrap: author.daemon.ready.addresses })
     await until(async () => (await other.control.peers()).peers.length > 0)
@@ -133,7 +125,7 @@ describe('the life of a run', function () {
 
   it('is refused at once where text or engine is none that there is', async () => {
     const { control } = await start('d')
-    const { run } = await control.createRun({ spec: { ...SPEC, data: { corpus: 'private' } } })
+    const { run } = await control.createRun({ spec: { ...LONE_RUN, data: { corpus: 'private' } } })
     for (const [request, code] of [
       [{ data: [join(root, 'nothing')] }, 'data_unreadable'],
       [{ data: [join(root, 'd', 'logs')] }, 'data_missing'],
@@ -147,7 +139,7 @@ describe('the life of a run', function () {
 
   it('has not joined where the disk does not take the membership', async () => {
     const node = await start('c', { openRuns: components => openRunHost({ ...components, store: refusingMemberships(components.store) }) })
-    const { run } = await node.control.createRun({ spec: SPEC })
+    const { run } = await node.control.createRun({ spec: LONE_RUN })
     await assert.rejects(node.control.joinRun(run, { train: false }), { code: 'disk_full' })
     assert.deepEqual((await node.control.runs()).runs, [])
   })

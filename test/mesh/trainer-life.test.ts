@@ -8,15 +8,7 @@ import { loadConfig } from '../../daemon/config.ts'
 import { Daemon } from '../../daemon/daemon.ts'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
 import { describeEngine } from '../../training/engines/engine.ts'
-
-const SPEC = {
-  name: 'life',
-  model: { family: 'gpt2', layers: 1, width: 32, heads: 2, context: 32, biases: false },
-  tokenizer: { kind: 'bytes' },
-  data: { corpus: 'sotu' },
-  strategy: { innerSteps: 5, quorum: 1 },
-  optimizer: { learningRate: 5e-3, batch: 4 }
-}
+import { LONE_RUN } from './small-run.ts'
 
 describe('a trainer that dies', function () {
   this.timeout(240_000)
@@ -39,7 +31,7 @@ describe('a trainer that dies', function () {
       for (const limit = performance.now() + 90_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 50)))
         assert.ok(performance.now() < limit, `not so in time: ${condition} ${JSON.stringify((await control.status()).runs)}`)
     }
-    const { run } = await control.createRun({ spec: SPEC })
+    const { run } = await control.createRun({ spec: LONE_RUN })
     await control.joinRun(run, { engine: 'wasm' })
     await until(async () => (await status()).round >= 1)
     for (const deaths of [1, 2, 3]) {
@@ -82,7 +74,7 @@ describe('a trainer that dies', function () {
       for (const limit = performance.now() + 90_000; (await fallbacks()) < count; await new Promise(resolve => setTimeout(resolve, 50)))
         assert.ok(performance.now() < limit, `not so in time: ${count} fallbacks`)
     }
-    const { run } = await control.createRun({ spec: SPEC })
+    const { run } = await control.createRun({ spec: LONE_RUN })
     await control.joinRun(run, { engine: 'tfjs-node-gpu' })
     await untilFallbacks(1)
     const { engine } = (await control.status()).runs[0]!

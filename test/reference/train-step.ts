@@ -1,22 +1,11 @@
 // The reference workload, the same to the bit for every engine and for PyTorch, and the losses that PyTorch 2.13 gave on it.
 // GPT without matrix biases, head not tied; the batch is the same at every step.
-import type { ModelWorkload } from '../../training/bench.ts'
+import type { ModelWorkload, ReferenceConfig } from '../../training/bench.ts'
 import { createRandom } from '../../training/data/random.ts'
-import type { Gpt2Config } from '../../training/models/gpt2.ts'
 import type { NamedTensor } from '../../training/models/model.ts'
 import type { AdamWOptions } from '../../training/optimizers/adamw.ts'
 
-/** V vocabulary, T context, B batch, D width, L layers, H heads. */
-export interface WorkloadConfig {
-  V: number
-  T: number
-  B: number
-  D: number
-  L: number
-  H: number
-}
-
-export const WORKLOADS: Record<'tiny' | 'small', WorkloadConfig> = {
+export const WORKLOADS: Record<'tiny' | 'small', ReferenceConfig> = {
   tiny: { V: 64, T: 16, B: 2, D: 32, L: 2, H: 2 },
   small: { V: 512, T: 128, B: 8, D: 256, L: 4, H: 4 }
 }
@@ -34,7 +23,7 @@ export const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, wei
 
 export type WorkloadSpec = [name: string, shape: number[], spread: number | '0' | '1']
 
-export function workloadSpecs(c: WorkloadConfig): WorkloadSpec[] {
+export function workloadSpecs(c: ReferenceConfig): WorkloadSpec[] {
   const specs: WorkloadSpec[] = [
     ['wte', [c.V, c.D], 0.02],
     ['wpe', [c.T, c.D], 0.02]
@@ -54,7 +43,7 @@ export function workloadSpecs(c: WorkloadConfig): WorkloadSpec[] {
   return [...specs, ['lnfg', [c.D], '1'], ['lnfb', [c.D], '0'], ['head', [c.D, c.V], 0.02]]
 }
 
-export function workloadParameters(c: WorkloadConfig): NamedTensor[] {
+export function workloadParameters(c: ReferenceConfig): NamedTensor[] {
   const random = mulberry32(1234)
   return workloadSpecs(c).map(([name, shape, spread]) => {
     const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
@@ -71,7 +60,7 @@ export function workloadParameters(c: WorkloadConfig): NamedTensor[] {
   })
 }
 
-export function workloadBatch(c: WorkloadConfig): { inputs: Int32Array; targets: Int32Array } {
+export function workloadBatch(c: ReferenceConfig): { inputs: Int32Array; targets: Int32Array } {
   const random = mulberry32(99)
   const inputs = new Int32Array(c.B * c.T)
   const targets = new Int32Array(c.B * c.T)
@@ -83,11 +72,6 @@ export function workloadBatch(c: WorkloadConfig): { inputs: Int32Array; targets:
     }
   }
   return { inputs, targets }
-}
-
-/** The same model in the words of training/models. */
-export function workloadModel(c: WorkloadConfig): Gpt2Config {
-  return { family: 'gpt2', vocabulary: c.V, context: c.T, width: c.D, layers: c.L, heads: c.H, biases: false, tiedEmbeddings: false }
 }
 
 /** A Llama with shared keys: the workload `llama-tiny` of test/peers/workload.mjs, and the losses that PyTorch 2.15 gave on it (test/peers/with-torch.py). */
