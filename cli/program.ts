@@ -9,6 +9,7 @@ import { registerEval } from './commands/eval.ts'
 import { registerEvents } from './commands/events.ts'
 import { registerGenerate } from './commands/generate.ts'
 import { registerId } from './commands/id.ts'
+import { registerIdentity } from './commands/identity.ts'
 import { registerInit } from './commands/init.ts'
 import { registerLogs } from './commands/logs.ts'
 import { registerMesh } from './commands/mesh.ts'
@@ -49,7 +50,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
 
   const groups: [string, ((program: Command) => void)[]][] = [
-    ['A node:', [registerInit, registerDaemon, registerStop, registerStatus, registerId, registerPeers, registerWait]],
+    ['A node:', [registerInit, registerDaemon, registerStop, registerStatus, registerId, registerIdentity, registerPeers, registerWait]],
     ['What it does:', [registerEvents, registerLogs, registerConfig]],
     ['Training:', [registerRun, registerRounds, registerWhy, registerCheckpoint, registerEval, registerGenerate]],
     ['Measuring and trying out:', [registerEngines, registerMesh, registerBench, registerVersion]]

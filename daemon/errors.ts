@@ -19,6 +19,13 @@ export type DaemonErrorCode =
   | 'home_in_use'
   | 'home_unusable'
   | 'identity_damaged'
+  | 'identity_missing' // nothing to back up
+  | 'identity_exists' // another one stands where one is to be restored
+  | 'backup_exists'
+  | 'backup_unreadable'
+  | 'backup_unwritable'
+  | 'backup_foreign' // not a backup of an identity
+  | 'backup_damaged'
   | 'port_taken'
   | 'address_not_available'
   // the network

@@ -1,8 +1,8 @@
 // A node's Ed25519 key, kept in its home: who the node is, as long as the file lives.
 import { randomUUID } from 'node:crypto'
 import { chmod, link, open, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import { dirname, join } from 'node:path'
+import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { DaemonError } from './errors.ts'
@@ -11,6 +11,8 @@ export const IDENTITY_FILE = 'identity.key'
 
 /** Bytes; the file holds 92 characters. Whatever is longer is not ours. */
 const MAX_IDENTITY_BYTES = 1024
+/** The first half of an Ed25519 key's 64 bytes, of which the second follows. */
+const SEED_BYTES = 32
 
 /**
  * Reads HOME/identity.key (base64 of the libp2p private key, mode 0600), and makes it when it is not there.
@@ -21,10 +23,29 @@ export async function loadIdentity(home: string): Promise<PrivateKey> {
   const path = join(home, IDENTITY_FILE)
   const text = await readIfThere(path)
   if (text !== undefined) return parseIdentity(path, text)
-  const key = await generateKeyPair('Ed25519')
-  await createDurably(path, `${Buffer.from(privateKeyToProtobuf(key)).toString('base64')}\n`)
+  await createSecret(path, identityText(await generateKeyPair('Ed25519')))
   // Another process may have been first; the file that stands decides.
   return parseIdentity(path, await readFile(path, 'utf8'))
+}
+
+/** What stands in the file of a key. */
+export function identityText(key: PrivateKey): string {
+  return `${Buffer.from(privateKeyToProtobuf(key)).toString('base64')}\n`
+}
+
+/** The key that a text stands for, as identityText() writes it; undefined where it is no Ed25519 key, or its two halves are not of one key. */
+export async function keyOf(text: string): Promise<PrivateKey | undefined> {
+  const trimmed = text.trim()
+  if (trimmed.length === 0 || trimmed.length > MAX_IDENTITY_BYTES) return undefined
+  try {
+    const key = privateKeyFromProtobuf(Buffer.from(trimmed, 'base64'))
+    if (key.type !== 'Ed25519') return undefined
+    // libp2p takes both halves as they stand. A damaged first one would sign what nobody can verify.
+    const derived = await generateKeyPairFromSeed('Ed25519', key.raw.subarray(0, SEED_BYTES))
+    return derived.publicKey.equals(key.publicKey) ? key : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The peer id that a key stands for, as base58 text. */
@@ -43,24 +64,17 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-function parseIdentity(path: string, text: string): PrivateKey {
-  const trimmed = text.trim()
-  try {
-    if (trimmed.length === 0 || trimmed.length > MAX_IDENTITY_BYTES) throw new Error(`it has ${trimmed.length} characters`)
-    const key = privateKeyFromProtobuf(Buffer.from(trimmed, 'base64'))
-    if (key.type !== 'Ed25519') throw new Error(`it is an ${key.type} key`)
-    return key
-  } catch (cause) {
-    throw new DaemonError('identity_damaged', `cannot read the identity in ${path}: no Ed25519 key stands there`, {
-      hint: 'put back a copy of the file, or move it away to start as a new node',
-      details: { path },
-      cause
-    })
-  }
+async function parseIdentity(path: string, text: string): Promise<PrivateKey> {
+  const key = await keyOf(text)
+  if (key !== undefined) return key
+  throw new DaemonError('identity_damaged', `cannot read the identity in ${path}: no whole Ed25519 key stands there`, {
+    hint: 'put it back with: shoal identity restore FILE --force, or move the file away to start as a new node',
+    details: { path }
+  })
 }
 
-/** The whole file or none, also after a crash; a file that stands is left alone. */
-async function createDurably(path: string, text: string): Promise<void> {
+/** A file that only its owner can read: whole or not there, also after a crash. One that stands is left alone. @returns whether it was made */
+export async function createSecret(path: string, text: string): Promise<boolean> {
   const temporary = `${path}.${randomUUID()}.tmp`
   const file = await open(temporary, 'w', 0o600)
   try {
@@ -69,17 +83,20 @@ async function createDurably(path: string, text: string): Promise<void> {
   } finally {
     await file.close()
   }
+  let made = true
   try {
     await link(temporary, path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    made = false
   } finally {
     await rm(temporary, { force: true })
   }
-  const directory = await open(join(path, '..'), 'r')
+  const directory = await open(dirname(path), 'r')
   try {
     await directory.sync()
   } finally {
     await directory.close()
   }
+  return made
 }

@@ -11,6 +11,7 @@ import type { Evaluation } from '../training/evaluation.ts'
 import type { BenchRoundOptions, BenchRoundRow } from './bench-round/bench-round.ts'
 import type { BenchTrainFiles } from './bench-train.ts'
 import type { EvaluateOptions, GenerateOptions } from './checkpoints/local-checkpoint.ts'
+import type { RestoredIdentity } from './identity-backup.ts'
 import type { RunDaemonOptions } from './run-daemon.ts'
 
 export { ENGINE_NAMES } from '../training/engines/engine.ts'
@@ -35,6 +36,18 @@ export async function initHome(home: string): Promise<{ peer: string; home: stri
   const created = !existsSync(resolve(path, IDENTITY_FILE))
   await makeFolder(path)
   return { peer: peerOf(await loadIdentity(path)), home: path, created }
+}
+
+/** Writes a home's identity to a new file. @throws {DaemonError} `identity_missing`, `identity_damaged`, `backup_exists`, `backup_unwritable` */
+export async function backUpIdentity(home: string, file: string): Promise<{ peer: string; file: string }> {
+  const face = await import('./identity-backup.ts')
+  return face.backUpIdentity(resolve(home), resolve(file))
+}
+
+/** Makes a backup the identity of a home that no daemon uses. @throws {DaemonError} `backup_*`, `identity_exists`, `home_in_use` */
+export async function restoreIdentity(home: string, file: string, options: { force: boolean }): Promise<RestoredIdentity> {
+  const face = await import('./identity-backup.ts')
+  return face.restoreIdentity(resolve(home), resolve(file), options)
 }
 
 /** What could compute on this machine, and why the rest could not. */
