@@ -1,0 +1,334 @@
+// The defences of the round rules, each with what the rules look like without it: a replacement in a compiled file, applied to a copy.
+// A simulation that does not notice a missing defence either lacks a fault or shows that the defence is none.
+
+export interface Mutation {
+  defence: string
+  /** What happens to a mesh whose nodes lack it. */
+  protects: string
+  /** Below dist/protocols/rounds. */
+  file: string
+  /** Text that occurs exactly once in that file. */
+  from: string
+  to: string
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  // ---- who closes, when
+  {
+    defence: 'two holders before a contribution counts',
+    protects: 'a record lists what dies with one node',
+    file: 'closing.js',
+    from: 'Math.max(1, Math.min(HOLDERS_NEEDED, liveMembers))',
+    to: '0'
+  },
+  {
+    defence: 'ranks: one closer after the other',
+    protects: 'all close at once, and each record but one is thrown away',
+    file: 'proposing.js',
+    from: 'state.closableSince + turns * (rules.graceMs + state.computeMs)',
+    to: 'state.closableSince'
+  },
+  {
+    defence: 'a grace between ranks allows for the time an anchor takes',
+    protects: 'where anchors take long, the second in rank closes beside the first',
+    file: 'proposing.js',
+    from: 'state.closableSince + turns * (rules.graceMs + state.computeMs)',
+    to: 'state.closableSince + turns * 10'
+  },
+  {
+    defence: 'heads are asked for after a gap in timers',
+    protects: 'a node that wakes past the deadline closes a round of long ago',
+    file: 'intake.js',
+    from: 'state.sync = { since: state.now, asked: false };',
+    to: ''
+  },
+  {
+    defence: 'nothing decided before a gap is shown after it',
+    protects: 'a closer that was stopped while it computed shows a record of long ago',
+    file: 'intake.js',
+    from: `state.sync = { since: state.now, asked: false };
+            // What we were computing was decided before the gap: it is not shown, and closed anew if it is still wanted.
+            state.closing = null;`,
+    to: 'state.sync = { since: state.now, asked: false };'
+  },
+  {
+    defence: 'an own record is not shown when the mesh has moved on',
+    protects: 'a slow closer makes others go back',
+    file: 'intake.js',
+    from: 'if (current === null || state.head.cid !== (current.rival ?? record.parent)) {',
+    to: 'if (current === null) {'
+  },
+  {
+    defence: 'a silent trainer is waited for once',
+    protects: 'one node that trains and never gives stretches each round to its deadline',
+    file: 'proposing.js',
+    from: 'state.silent.add(peer);',
+    to: ''
+  },
+  {
+    defence: 'strangers are waited for a grace only',
+    protects: 'identities that cost nothing stretch each round to its deadline',
+    file: 'proposing.js',
+    from: 'head.round === 0 ? lacking.length > 0 : lacking.some(peer => members.has(peer))',
+    to: 'lacking.length > 0'
+  },
+  {
+    defence: 'who gave something that was refused is not waited for',
+    protects: 'one member whose work is refused by content stretches each round to its deadline',
+    file: 'proposing.js',
+    from: '(state.refusals.size === 0 || !wasRefused(state, parent, peer))',
+    to: 'true'
+  },
+  {
+    defence: 'a claimed head holds up closing for one fetch',
+    protects: 'a member that names a head that does not exist stops the run',
+    file: 'proposing.js',
+    from: ' || now - claim.since >= patience)',
+    to: ')'
+  },
+  {
+    defence: 'a peer has one claim a round',
+    protects: 'a member that names ever new heads stops the run',
+    file: 'intake.js',
+    from: 'else if (live.claim === null || live.claim.atRound !== state.head.round)',
+    to: 'else if (true)'
+  },
+  {
+    defence: 'only the claims of ranked authors hold up closing',
+    protects: 'ever new identities that name heads stop the run',
+    file: 'proposing.js',
+    from: 'if (!ranked.includes(peer) || state.tooOld.has(claim.head))',
+    to: 'if (state.tooOld.has(claim.head))'
+  },
+  // ---- what is followed
+  {
+    defence: 'a record that closes early is not followed at once',
+    protects: 'whoever closes first shuts out the work of all others',
+    file: 'following.js',
+    from: 'if (isWhole(state, record) || mostAreAt(state, record))',
+    to: 'if (true)'
+  },
+  {
+    defence: 'a rival for what a closer hid',
+    protects: 'who closes at the deadline can leave out what all hold',
+    file: 'proposing.js',
+    from: 'if (state.missed.length === 0 || self === null || parent === null)',
+    to: 'if (true)'
+  },
+  {
+    defence: 'late work makes no rival',
+    protects: 'a contribution made after its round was over reopens it',
+    file: 'proposing.js',
+    from: ' || open.heldAt > before',
+    to: ''
+  },
+  {
+    defence: 'a record whose parts cannot be had is left out of the choice',
+    protects: 'a member that withholds a body stops the run',
+    file: 'catching-up.js',
+    from: 'if (now >= until)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'records that were left out are tried again',
+    protects: 'who could not have the parts once never comes to the branch that the others took',
+    file: 'rules.js',
+    from: '    retryLeftOut(state, out);\n',
+    to: ''
+  },
+  {
+    defence: 'a node far behind takes an anchor as it is',
+    protects: 'a joiner waits for bodies that nobody keeps',
+    file: 'catching-up.js',
+    from: 'if (path.length > recomputed(state) + 1 || path[0].computeFailures >= COMPUTE_TRIES) {',
+    to: 'if (false) {'
+  },
+  {
+    defence: 'the turn of whoever closed with a record that cannot be had is over',
+    protects: 'it is waited for again after its record was left out',
+    file: 'proposing.js',
+    from: "child.status === 'invalid' || child.leftOut || child === state.early",
+    to: 'false'
+  },
+  // ---- the choice
+  {
+    defence: 'strangers weigh nothing',
+    protects: 'identities that cost nothing outweigh the members',
+    file: 'chain/weight.js',
+    from: 'if (isKnown(part.peer))',
+    to: ''
+  },
+  {
+    defence: 'weight is bounded by maxTokensPerRound',
+    protects: 'one claim of a million tokens outweighs everybody',
+    file: 'chain/validity.js',
+    from: 'Math.min(contribution.tokens, rules.maxTokensPerRound)',
+    to: 'contribution.tokens'
+  },
+  {
+    defence: 'the heavier branch is chosen, not the first that came',
+    protects: 'nodes that heard two records in different order never agree',
+    file: 'chain/choice.js',
+    from: 'if (order > 0)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'weight comes before rank',
+    protects: 'the smaller half of a split wins by the luck of a rank',
+    file: 'chain/choice.js',
+    from: 'const order = weight - best.weight ||',
+    to: 'const order ='
+  },
+  {
+    defence: 'of equally heavy records the better-ranked closer is preferred',
+    protects: 'a record shown late by a lower rank takes others back',
+    file: 'chain/choice.js',
+    from: 'compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||',
+    to: ''
+  },
+  // ---- validity
+  {
+    defence: 'a record needs a quorum',
+    protects: 'one identity alone moves the mesh',
+    file: 'chain/validity.js',
+    from: 'if (distinctAuthors(parts) < rules.quorum)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'a closer is ranked or in its record',
+    protects: 'anybody can close with the work of others, without giving any',
+    file: 'chain/validity.js',
+    from: 'if (!parts.some(part => part.peer === record.closer) && !recentAuthors(parent).includes(record.closer))',
+    to: 'if (false)'
+  },
+  {
+    defence: 'an author counts once a round',
+    protects: 'one contribution is summed into two anchors',
+    file: 'chain/validity.js',
+    from: 'return parent.parts.some(part => part.age === 0 && part.peer === contribution.peer) ? null : 1;',
+    to: 'return 1;'
+  },
+  {
+    defence: 'a contribution belongs to its round',
+    protects: 'old work is shown again and summed again',
+    file: 'chain/validity.js',
+    from: "if (age === null)\n            return { reason: 'bad_contribution' };",
+    to: ''
+  },
+  {
+    defence: 'contributions are listed in one order, one for each author',
+    protects: 'one author is summed twice under two names of its work',
+    file: 'chain/validity.js',
+    from: 'if (last !== undefined && compareParts(last, part) >= 0)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'an anchor is computed and compared',
+    protects: 'a closer puts any anchor in place of the sum',
+    file: 'intake.js',
+    from: 'if (anchor !== entry.anchor) {',
+    to: 'if (false) {'
+  },
+  {
+    defence: 'a record that lists what was refused by content is invalid',
+    protects: 'a closer sums what is not finite',
+    file: 'chain/validity.js',
+    from: "if ('refused' in found || checkContribution(rules, found.contribution) !== null)",
+    to: "if (!('refused' in found) && checkContribution(rules, found.contribution) !== null)"
+  },
+  {
+    defence: 'only those admitted contribute',
+    protects: 'a run with a list of peers takes the work of everybody',
+    file: 'chain/validity.js',
+    from: "return rules.admission === 'open' || rules.admission.includes(peer);",
+    to: 'return true;'
+  },
+  // ---- bounds
+  {
+    defence: 'an author has two contributions a round at most',
+    protects: 'one peer makes everybody fetch as many bodies as it likes',
+    file: 'intake.js',
+    from: 'if (ofAuthor >= MAX_PER_AUTHOR_AND_PARENT)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'an author may have two contributions a round, not one',
+    protects: 'an author that shows each half another one splits the mesh',
+    file: 'constants.js',
+    from: 'MAX_PER_AUTHOR_AND_PARENT = 2;',
+    to: 'MAX_PER_AUTHOR_AND_PARENT = 1;'
+  },
+  {
+    defence: 'open contributions are bounded',
+    protects: 'identities that cost nothing fill the memory',
+    file: 'intake.js',
+    from: 'if (state.contributions.size < MAX_OPEN_CONTRIBUTIONS)',
+    to: 'if (true)'
+  },
+  {
+    defence: 'strangers make room for members',
+    protects: 'identities that cost nothing shut out the members by filling the queue',
+    file: 'intake.js',
+    from: 'drop(state, other);\n            return null;',
+    to: "return 'too_many_contributions';"
+  },
+  {
+    defence: 'contributions to records that nobody has are bounded',
+    protects: 'one peer fills the queue with work on records that do not exist',
+    file: 'intake.js',
+    from: 'if (strays >= MAX_STRAY_CONTRIBUTIONS)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'rumours of contributions are bounded',
+    protects: 'one peer that announces what does not exist fills the memory',
+    file: 'catching-up.js',
+    from: 'if (state.unknown.size >= MAX_UNKNOWN_CONTRIBUTIONS) {',
+    to: 'if (false) {'
+  },
+  {
+    defence: 'orphans are bounded',
+    protects: 'records without parents fill the memory',
+    file: 'intake.js',
+    from: 'if (state.orphans.size >= MAX_ORPHAN_RECORDS)',
+    to: 'if (false)'
+  },
+  {
+    defence: 'a closer has two records a round at most',
+    protects: 'one peer makes everybody look at as many records as it likes',
+    file: 'intake.js',
+    from: 'if (sameCloser.length >= MAX_RECORDS_PER_CLOSER) {',
+    to: 'if (false) {'
+  },
+  {
+    defence: 'peers are bounded',
+    protects: 'identities that cost nothing fill the memory by being present',
+    file: 'intake.js',
+    from: 'if (before === undefined && state.peers.size >= MAX_PEERS)',
+    to: 'if (false)'
+  },
+  // ---- what a node is told of its own work
+  {
+    defence: 'a node is told what became of its work',
+    protects: 'a delta that was lost is not given back to the model',
+    file: 'rules.js',
+    from: 'own.push({ cid, fate });',
+    to: ''
+  },
+  {
+    defence: 'a body that was lost is fetched again',
+    protects: 'a node goes on announcing what it does not have',
+    file: 'intake.js',
+    from: 'open.held = false;\n    open.heldAt = null;',
+    to: ''
+  }
+]
+
+/** How often the text of a mutation occurs: anything but once makes it mean nothing. */
+export function occurrences(code: string, { from }: Mutation): number {
+  return code.split(from).length - 1
+}
+
+export function applied(code: string, { from, to }: Mutation): string {
+  return code.replace(from, () => to)
+}
