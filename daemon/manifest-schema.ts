@@ -1,6 +1,6 @@
 // Every setting of a run: its type, default, range, and the words an error uses for them. A description is what a person writes, a manifest what it becomes.
 import * as v from 'valibot'
-import { TOKENS_MAX } from '../training/outer/index.ts'
+import { ITERATIONS_MAX, TOKENS_MAX } from '../training/outer/index.ts'
 import { parseDuration } from './quantities.ts'
 
 /** Peer ids that admission or genesis may list: enough for any mesh that this form serves, and it keeps the manifest one block. */
@@ -96,6 +96,34 @@ const outerSchema = v.variant(
   'one of averaging, nesterov'
 )
 
+const TRIM_TEXT = 'a part of the authors below 0.5, or a whole number of them up to 512'
+const TAU_TEXT = 'a norm above 0, or a map with times: so many times the median distance'
+
+/** Left out: the mean. Every other rule counts authors and not their tokens (training/outer/aggregations/voices.ts). */
+const aggregationSchema = v.variant(
+  'name',
+  [
+    v.strictObject({ name: v.literal('mean') }),
+    v.strictObject({
+      name: v.literal('trimmedMean'),
+      trim: v.optional(
+        v.pipe(
+          real(0, 512, TRIM_TEXT),
+          v.check(trim => trim < 0.5 || Number.isInteger(trim), TRIM_TEXT)
+        ),
+        0.2
+      )
+    }),
+    v.strictObject({ name: v.literal('median') }),
+    v.strictObject({
+      name: v.literal('centeredClip'),
+      tau: v.optional(v.union([positive(1e9), v.strictObject({ times: positive(1000) })], TAU_TEXT), { times: 1 }),
+      iterations: v.optional(integer(1, ITERATIONS_MAX), 3)
+    })
+  ],
+  'one of mean, trimmedMean, median, centeredClip'
+)
+
 const blockSize = () => {
   const allowed = 'a power of two from 16 to 65536'
   return v.pipe(
@@ -126,6 +154,7 @@ const maxTokensPerRound = integer(1, TOKENS_MAX, 'tokens')
 
 const strategyEntries = {
   outer: v.optional(outerSchema, { name: 'averaging' }),
+  aggregation: v.optional(aggregationSchema),
   codec: v.optional(codecSchema, { name: 'int8' }),
   innerSteps: v.optional(integer(1, 1_000_000), 50),
   deadlineMs: v.optional(milliseconds(100, 86_400_000), 20_000),

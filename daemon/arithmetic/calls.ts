@@ -38,8 +38,8 @@ export interface EncodedContribution extends WrittenBody {
 
 export interface NextAnchorRequest {
   parentAnchor: string
-  /** In the record's order. Bodies must have been checked; `codec` is the wire name or spec. */
-  contributions: { body: string; codec: CodecSpec | string; tokens: number; age: number }[]
+  /** In the record's order. Bodies must have been checked; `codec` is the wire name or spec, `tokens` what the rules accepted, `norm` as stated. */
+  contributions: { body: string; codec: CodecSpec | string; author: string; tokens: number; age: number; norm: number }[]
   strategy: OuterStrategySpec
 }
 

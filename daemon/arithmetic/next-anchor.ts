@@ -1,22 +1,16 @@
 // The next anchor from the last one and a record's contributions: the pure function that every node computes alike.
-import { createCodec } from '../../training/compression/index.ts'
-import { contributionWeight, createOuterStrategy, type OuterStrategy } from '../../training/outer/index.ts'
+import { type Codec, createCodec } from '../../training/compression/index.ts'
+import { createOuterStrategy, type OuterRound, type OuterStrategy } from '../../training/outer/index.ts'
 import { DaemonError } from '../errors.ts'
-import { type AnchorTensor, anchorCodec, anchorLayout, bodyFits, stateTensorName } from './anchor-layout.ts'
-import { type BlockSource, openBody, TensorReader } from './body-reader.ts'
+import { type AnchorStage, type AnchorTensor, anchorCodec, anchorLayout, bodyFits, stateTensorName } from './anchor-layout.ts'
+import { type BlockSource, type OpenStage, openBody, TensorReader } from './body-reader.ts'
 import { type BlockSink, BodyWriter } from './body-writer.ts'
 import type { NextAnchorRequest, WrittenAnchor } from './calls.ts'
 import { sliceLengths } from './slices.ts'
 
-/** Everything one tensor is read from, opened a tensor ahead so that its first chunks are here when its turn comes. */
-interface TensorInputs {
-  tensor: AnchorTensor
-  anchor: TensorReader
-  state: Record<string, TensorReader>
-  contributions: TensorReader[]
-}
-
 /**
+ * Reads every contribution once, and once more for each look that the aggregation takes before it can combine.
+ *
  * @throws DaemonError bad_anchor, bad_contribution (it does not fit; it should have been checked); TrainingError non_finite, bad_codec_bytes,
  * bad_weight; ProtocolError block_missing, bad_message; whatever the blocks throw
  */
@@ -26,44 +20,33 @@ export async function nextAnchor(
   signal?: AbortSignal
 ): Promise<WrittenAnchor> {
   const strategy = createOuterStrategy(request.strategy)
-  const contributions = request.contributions.map(({ body, codec, tokens, age }) => ({
-    body,
-    codec: createCodec(codec),
-    weight: contributionWeight(tokens, age)
-  }))
+  const codecs = request.contributions.map(({ codec }) => createCodec(codec))
   const [parent, ...bodies] = await Promise.all(
-    [request.parentAnchor, ...contributions.map(({ body }) => body)].map(root => openBody(blocks, root))
+    [request.parentAnchor, ...request.contributions.map(({ body }) => body)].map(root => openBody(blocks, root))
   )
   const stages = anchorLayout(parent!)
-  for (const [i, { body, codec }] of contributions.entries())
-    if (!bodyFits(stages, bodies[i]!, codec))
+  for (const [i, { body }] of request.contributions.entries())
+    if (!bodyFits(stages, bodies[i]!, codecs[i]!))
       throw new DaemonError(
         'bad_contribution',
         `cannot count the body ${body}: its tensors are not those of the anchor ${request.parentAnchor}`
       )
   for (const { tensors } of stages) for (const tensor of tensors) checkState(tensor, strategy)
 
-  const inputs = function* (): Generator<TensorInputs> {
-    for (const [s, stage] of stages.entries())
-      for (const [t, tensor] of stage.tensors.entries())
-        yield {
-          tensor,
-          anchor: new TensorReader(blocks, tensor.trainable),
-          state: Object.fromEntries(strategy.stateNames.map(name => [name, new TensorReader(blocks, tensor.state[name]!)])),
-          contributions: bodies.map(body => new TensorReader(blocks, body[s]!.tensors[t]!))
-        }
+  const round = strategy.begin(request.contributions)
+  const inputs = { blocks, stages, bodies, codecs, stateNames: strategy.stateNames }
+  while (round.looksLeft > 0) {
+    for (const tensor of tensorsAhead(inputs)) await lookAt(tensor, round, signal)
+    round.looked()
   }
   const writer = new BodyWriter(blocks)
-  const queue = inputs()
-  let ahead = queue.next()
+  const tensors = tensorsAhead(inputs)
   try {
     for (const stage of stages) {
       const trainable = []
       const state = []
       for (const _ of stage.tensors) {
-        const current = ahead.value as TensorInputs
-        ahead = queue.next()
-        const [first, ...rest] = await stepTensor(current, strategy, contributions, writer, signal)
+        const [first, ...rest] = await stepTensor(tensors.next().value!, round, writer, signal)
         trainable.push(first!)
         state.push(...rest)
       }
@@ -77,29 +60,82 @@ export async function nextAnchor(
   }
 }
 
-async function stepTensor(
-  { tensor, anchor, state, contributions }: TensorInputs,
-  strategy: OuterStrategy,
-  weighted: readonly { codec: ReturnType<typeof createCodec>; weight: number }[],
-  writer: BodyWriter,
-  signal?: AbortSignal
-) {
-  const { name, shape, size } = tensor.trainable
+/** What all tensors are read from. */
+interface Inputs {
+  blocks: BlockSource
+  stages: readonly AnchorStage[]
+  bodies: readonly OpenStage[][]
+  codecs: readonly Codec[]
+  stateNames: readonly string[]
+}
+
+/** Everything one tensor is read from, slice by slice; the first chunks are asked for at once. */
+class TensorInputs {
+  readonly tensor: AnchorTensor
+  readonly stateNames: readonly string[]
+  readonly #anchor: TensorReader
+  readonly #state: [name: string, reader: TensorReader][]
+  readonly #contributions: { codec: Codec; reader: TensorReader }[]
+
+  constructor({ blocks, stages, bodies, codecs, stateNames }: Inputs, s: number, t: number) {
+    this.tensor = stages[s]!.tensors[t]!
+    this.stateNames = stateNames
+    this.#anchor = new TensorReader(blocks, this.tensor.trainable)
+    this.#state = stateNames.map(name => [name, new TensorReader(blocks, this.tensor.state[name]!)])
+    this.#contributions = bodies.map((body, i) => ({ codec: codecs[i]!, reader: new TensorReader(blocks, body[s]!.tensors[t]!) }))
+  }
+
+  /** The anchor's next `count` values. */
+  anchor(count: number): Promise<Float32Array> {
+    return floatsFrom(this.#anchor, count)
+  }
+
+  /** The next `count` values of outer state and contributions. */
+  async values(count: number): Promise<{ count: number; state: Record<string, Float32Array>; deltas: Float32Array[] }> {
+    const state: Record<string, Float32Array> = {}
+    for (const [name, reader] of this.#state) state[name] = await floatsFrom(reader, count)
+    const deltas = []
+    for (const { codec, reader } of this.#contributions) deltas.push(codec.decode(await reader.take(codec.maxBytes(count)), [count]))
+    return { count, state, deltas }
+  }
+}
+
+async function floatsFrom(reader: TensorReader, count: number): Promise<Float32Array> {
+  return anchorCodec.decode(await reader.take(anchorCodec.maxBytes(count)), [count])
+}
+
+/** Every tensor in the body's order, each opened a tensor ahead, so that its first chunks are here when its turn comes. */
+function* tensorsAhead(inputs: Inputs): Generator<TensorInputs, undefined> {
+  let ahead: TensorInputs | undefined
+  for (const [s, { tensors }] of inputs.stages.entries())
+    for (const t of tensors.keys()) {
+      const next = new TensorInputs(inputs, s, t)
+      if (ahead !== undefined) yield ahead
+      ahead = next
+    }
+  if (ahead !== undefined) yield ahead
+}
+
+async function lookAt(inputs: TensorInputs, round: OuterRound, signal?: AbortSignal): Promise<void> {
+  for (const count of sliceLengths(inputs.tensor.count)) {
+    signal?.throwIfAborted()
+    round.look(await inputs.values(count))
+  }
+}
+
+async function stepTensor(inputs: TensorInputs, round: OuterRound, writer: BodyWriter, signal?: AbortSignal) {
+  const { trainable, count: total } = inputs.tensor
+  const { name, shape, size } = trainable
   const next = writer.tensor(name, shape, size)
-  const nextState = strategy.stateNames.map(stateName => ({
+  const nextState = inputs.stateNames.map(stateName => ({
     stateName,
     writer: writer.tensor(stateTensorName(stateName, name), shape, size)
   }))
-  for (const count of sliceLengths(tensor.count)) {
+  for (const count of sliceLengths(total)) {
     signal?.throwIfAborted()
-    const takeFloats = async (reader: TensorReader) => anchorCodec.decode(await reader.take(anchorCodec.maxBytes(count)), [count])
-    const values = await takeFloats(anchor)
-    const old: Record<string, Float32Array> = {}
-    for (const stateName of strategy.stateNames) old[stateName] = await takeFloats(state[stateName]!)
-    const deltas = []
-    for (const [i, { codec, weight }] of weighted.entries())
-      deltas.push({ weight, delta: codec.decode(await contributions[i]!.take(codec.maxBytes(count)), [count]) })
-    const step = strategy.step(values, old, deltas)
+    const anchor = await inputs.anchor(count)
+    const { state: old, deltas } = await inputs.values(count)
+    const step = round.step(anchor, old, deltas)
     await next.write(anchorCodec.encode(step.anchor, [count]))
     for (const { stateName, writer } of nextState) await writer.write(anchorCodec.encode(step.state[stateName]!, [count]))
   }

@@ -23,7 +23,7 @@ const FETCH_TIMEOUT_MS = 120_000
 const MEET_TIMEOUT_MS = 60_000
 /** Milliseconds between repetitions of what a peer has said, for gossip that was not yet meshed. */
 const REPEAT_MS = 2000
-const STRATEGY = { name: 'averaging' } as const
+const STRATEGY = { outer: { name: 'averaging' } } as const
 /** Tokens that each contribution claims: equal weights. */
 const TOKENS = 1000
 
@@ -256,8 +256,10 @@ export class BenchPeer {
     const contributions = parts.map(([, { contribution }]) => ({
       body: contribution.body,
       codec: contribution.codec,
+      author: contribution.peer,
       tokens: TOKENS,
-      age: 0
+      age: 0,
+      norm: contribution.norm
     }))
     const { anchor } = await this.#arithmetic.nextAnchor({ parentAnchor: this.#start, contributions, strategy: STRATEGY })
     if (closing) {

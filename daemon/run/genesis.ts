@@ -46,7 +46,7 @@ export async function createRun(
       { spec, baseDir: resolve(baseDir), parametersFile },
       signal === undefined ? {} : { signal }
     )
-    const { anchor } = await arithmetic.safetensorsToAnchor({ file: parametersFile, stages: made.stages, strategy: spec.strategy.outer })
+    const { anchor } = await arithmetic.safetensorsToAnchor({ file: parametersFile, stages: made.stages, strategy: spec.strategy })
     const { vocabulary, ...model } = made.model
     const json = made.tokenizer.json === null ? null : await storeFiles(blocks, { 'tokenizer.json': Buffer.from(made.tokenizer.json) })
     const files = spec.data.corpus === 'files' ? await storeCorpora(blocks, spec.data.files, resolve(baseDir)) : undefined

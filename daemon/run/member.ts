@@ -547,11 +547,12 @@ export class RunMember {
       parts.map(async ({ cid, age, tokens }) => {
         const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
         await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
-        return { body: contribution.body, codec: contribution.codec, tokens, age }
+        const { body, codec, peer: author, norm } = contribution
+        return { body, codec, author, tokens, age, norm }
       })
     )
     await this.#enter('computing', round)
-    const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy.outer })
+    const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy })
     return anchor
   }
 

@@ -1,13 +1,17 @@
 // Laws of the next anchor over blocks in memory: it depends on the record's list and nothing else.
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import fc from 'fast-check'
+import { anchorToSafetensors } from '../../daemon/arithmetic/anchor-files.ts'
 import { checkContribution } from '../../daemon/arithmetic/check-contribution.ts'
 import { nextAnchor } from '../../daemon/arithmetic/next-anchor.ts'
 import { isCodedError } from '../../daemon/errors.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../protocols/cids.ts'
-import { contribute, genesis, MemoryBlocks, temporaryFolder } from '../unit/daemon/arithmetic/small-mesh.ts'
+import { floatsOf, readSafetensorsFile } from '../../storage/index.ts'
+import { contribute, genesis, MemoryBlocks, temporaryFolder, tensorsOf } from '../unit/daemon/arithmetic/small-mesh.ts'
+import { oneStep } from '../unit/training/outer/one-step.ts'
 
-const NESTEROV = { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } as const
+const NESTEROV = { outer: { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } } as const
 const DAG_CBOR_PREFIX = 'bafyrei'
 
 /** Answers after a time of its own for each block, so that chunks arrive in any order. */
@@ -34,8 +38,8 @@ describe('nextAnchor()', function () {
       [2, 'f32'],
       [3, 'topk']
     ] as const) {
-      const { body } = await contribute(origin, folder(), { seed, codec })
-      contributions.push({ body, codec, tokens: 10 * seed, age: seed === 2 ? 1 : 0 })
+      const { body, norm } = await contribute(origin, folder(), { seed, codec })
+      contributions.push({ body, codec, author: `${seed}`, tokens: 10 * seed, age: seed === 2 ? 1 : 0, norm })
     }
     const held = [...origin.blocks]
     const request = { parentAnchor: anchor, contributions, strategy: NESTEROV }
@@ -59,12 +63,50 @@ describe('nextAnchor()', function () {
     const blocks = new MemoryBlocks()
     const { anchor } = await genesis(blocks, NESTEROV)
     const contributions = []
-    for (const seed of [1, 2, 3])
-      contributions.push({ body: (await contribute(blocks, folder(), { seed, codec: 'int8' })).body, codec: 'int8', tokens: seed, age: 0 })
+    for (const seed of [1, 2, 3]) {
+      const { body, norm } = await contribute(blocks, folder(), { seed, codec: 'int8' })
+      contributions.push({ body, codec: 'int8', author: `${seed}`, tokens: seed, age: 0, norm })
+    }
     const one = await nextAnchor({ blocks }, { parentAnchor: anchor, contributions, strategy: NESTEROV })
     const same = await nextAnchor({ blocks }, { parentAnchor: anchor, contributions: [...contributions], strategy: NESTEROV })
     assert.equal(one.anchor, same.anchor)
   })
+
+  for (const aggregation of [
+    { name: 'mean' },
+    { name: 'trimmedMean', trim: 1 },
+    { name: 'median' },
+    { name: 'centeredClip', tau: { times: 1 }, iterations: 2 }
+  ] as const)
+    it(`by ${aggregation.name} gives over stages, tensors and slices the bits of the whole`, async () => {
+      const blocks = new MemoryBlocks()
+      const strategy = { outer: NESTEROV.outer, aggregation }
+      const flat = (tensors: { values: Float32Array }[]) => Float32Array.from(tensors.flatMap(({ values }) => [...values]))
+      const start = flat(tensorsOf(1, 1))
+      const contributions = []
+      const given = []
+      for (const [seed, author, age] of [
+        [1, 'a', 0],
+        [2, 'b', 1],
+        [3, 'b', 0],
+        [4, 'c', 0]
+      ] as const) {
+        const { body, norm } = await contribute(blocks, folder(), { seed, codec: 'f32' })
+        contributions.push({ body, codec: 'f32', author, tokens: 100 * seed, age, norm })
+        given.push({ author, tokens: 100 * seed, age, norm, delta: flat(tensorsOf(1000 + seed, 0.01)) })
+      }
+      let { anchor } = await genesis(blocks, strategy)
+      let want = { anchor: start, state: { momentum: new Float32Array(start.length), aggregate: new Float32Array(start.length) } }
+      // Twice, so that what is kept between rounds plays its part.
+      for (const _ of [1, 2]) {
+        anchor = (await nextAnchor({ blocks }, { parentAnchor: anchor, contributions, strategy })).anchor
+        want = oneStep(strategy, want.anchor, want.state, given) as typeof want
+      }
+      const file = join(folder(), 'anchor')
+      await anchorToSafetensors({ blocks }, { anchor, file })
+      const got = flat((await readSafetensorsFile(file)).tensors.map(tensor => ({ values: floatsOf(tensor) })))
+      assert.deepEqual(Buffer.from(got.buffer).compare(Buffer.from(want.anchor.buffer)), 0)
+    })
 
   it('throws nothing but coded errors, and checks answer by reason, whatever a body’s bytes are', async () => {
     const blocks = new MemoryBlocks()
@@ -95,7 +137,7 @@ describe('nextAnchor()', function () {
           } catch (error) {
             assert.ok(isCodedError(error), `not a coded error: ${error}`)
           }
-          const contributions = [{ body: root, codec: 'topk', tokens: 1, age: 0 }]
+          const contributions = [{ body: root, codec: 'topk', author: '1', tokens: 1, age: 0, norm }]
           await nextAnchor({ blocks: spoiled }, { parentAnchor: anchor, contributions, strategy: NESTEROV }).catch(error => {
             assert.ok(isCodedError(error), `not a coded error: ${error}`)
             assert.ok(!accepted, `accepted by the check, refused by the sum: ${error}`)

@@ -1,18 +1,15 @@
-// Strategy `averaging` (FedAvg; Photon's recommended server: rate 1, no momentum): next = anchor - SUM w delta / SUM w, the weighted mean of the nodes' parameters.
-import { weightedSum } from './mean.ts'
-import type { OuterStrategy } from './strategy.ts'
+// Outer optimizer `averaging` (FedAvg; Photon's recommended server: rate 1, no momentum): next = anchor - g. With the mean, that is the weighted mean of the
+// nodes' parameters.
+import type { OuterOptimizer } from './optimizer.ts'
 
-export const averaging: OuterStrategy = {
+export const averaging: OuterOptimizer = {
   name: 'averaging',
   stateNames: [],
-  step(anchor, _state, contributions) {
-    const { sum, weight } = weightedSum(anchor.length, contributions)
-    return { anchor: descend(anchor, sum, weight), state: {} }
-  }
+  step: (anchor, _state, gradient) => ({ anchor: descend(anchor, gradient), state: {} })
 }
 
-function descend(anchor: Float32Array, sum: Float64Array, weight: number): Float32Array {
+function descend(anchor: Float32Array, gradient: Float64Array): Float32Array {
   const next = new Float32Array(anchor.length)
-  for (let i = 0; i < next.length; i++) next[i] = anchor[i]! - sum[i]! / weight
+  for (let i = 0; i < next.length; i++) next[i] = anchor[i]! - gradient[i]!
   return next
 }

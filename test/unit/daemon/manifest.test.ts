@@ -22,6 +22,18 @@ const PEER_B = `12D3KooW${'B'.repeat(44)}`
 const CID = `b${'a'.repeat(58)}`
 const RESOLUTION = { author: PEER_A, tokenizer: { kind: 'bytes' as const, vocabulary: 257, json: null }, anchor: CID }
 
+/** A manifest as it was written before aggregation and screening had a name. */
+const OLD_MANIFEST =
+  'q2RkYXRhoWZjb3JwdXNncHJpdmF0ZWRuYW1lZGRlbW9kc2VlZAFlbW9kZWypZWhlYWRzBGV3aWR0aBhgZmJpYXNlc/RmZmFtaWx5ZGdwdDJmbGF5ZXJzAmdj' +
+  'b250ZXh0GEBqdm9jYWJ1bGFyeRkBAW50aWVkRW1iZWRkaW5nc/VwbGF5ZXJOb3JtRXBzaWxvbvs+5Pi1iONo8WZhdXRob3J4NDEyRDNLb29XQUFBQUFBQUFB' +
+  'QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFnZ2VuZXNpc6JlcGVlcnOBeDQxMkQzS29vV0FBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB' +
+  'QUFBQUFBQUFBQUFBQUFBZmFuY2hvcng7YmFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFndmVyc2lv' +
+  'bgFoc3RyYXRlZ3mqZWNvZGVjoWRuYW1lZGludDhlb3V0ZXKhZG5hbWVpYXZlcmFnaW5nZnF1b3J1bQJnZ3JhY2VNcxkLuGpkZWFkbGluZU1zGU4gamlubmVy' +
+  'U3RlcHMYMmprZWVwUm91bmRzCG1tYXhTdGVwc0FoZWFkAG5mZXRjaFRpbWVvdXRNcxknEHFtYXhUb2tlbnNQZXJSb3VuZBnIAGlhZG1pc3Npb25kb3Blbmlv' +
+  'cHRpbWl6ZXKtZG5hbWVlYWRhbXdlYmF0Y2gQZWJldGEx+z/szMzMzMzNZWJldGEy+z/uZmZmZmZmZ2Vwc2lsb277PkV5juIwjDpoY2xpcE5vcm0BaHNjaGVk' +
+  'dWxlZmNvc2luZWp0b3RhbFN0ZXBzGQPoa2ZpbmFsRmFjdG9y+z+5mZmZmZmaa3dhcm11cFN0ZXBzFGt3ZWlnaHREZWNhefs/uZmZmZmZmmxhY2N1bXVsYXRp' +
+  'b24BbGxlYXJuaW5nUmF0Zfs/dHrhR64Ue2l0b2tlbml6ZXKjZGpzb272ZGtpbmRlYnl0ZXNqdm9jYWJ1bGFyeRkBAQ=='
+
 /** The demo's description with a value set (or, undefined, deleted) at a path. */
 function demoWith(path: string, value: unknown): unknown {
   const spec = structuredClone(DEMO_SPEC) as Record<string, unknown>
@@ -81,6 +93,13 @@ describe('parseRunSpec()', () => {
     ['data.corpus', 'wikipedia', 'manifest_value', /one of sotu, private, files/],
     ['data', { corpus: 'files', files: [] }, 'manifest_value', /1 to 1000 paths/],
     ['strategy.outer', { name: 'adam' }, 'manifest_value', /one of averaging, nesterov/],
+    ['strategy.aggregation', { name: 'krum' }, 'manifest_value', /one of mean, trimmedMean, median, centeredClip/],
+    ['strategy.aggregation', { name: 'trimmedMean', trim: 0.5 }, 'manifest_value', /a part of the authors below 0\.5, or a whole number/],
+    ['strategy.aggregation', { name: 'trimmedMean', trim: -1 }, 'manifest_value', /-1: it must be a part/],
+    ['strategy.aggregation', { name: 'centeredClip', tau: 0 }, 'manifest_value', /strategy\.aggregation\.tau .*0: it must be/],
+    ['strategy.aggregation', { name: 'centeredClip', tau: { times: -1 } }, 'manifest_value', /times/],
+    ['strategy.aggregation', { name: 'centeredClip', iterations: 17 }, 'manifest_value', /integer from 1 to 16/],
+    ['strategy.aggregation', { name: 'median', trim: 1 }, 'manifest_unknown_key', /unknown key strategy\.aggregation\.trim/],
     ['strategy.codec.name', 'gzip', 'manifest_value', /one of f32, f16, int8, topk/],
     ['strategy.codec', { name: 'topk', density: 0 }, 'manifest_value', /above 0/],
     ['strategy.codec', { name: 'topk', density: 1.5 }, 'manifest_value', /strategy\.codec\.density .*1\.5.* at most 1/],
@@ -238,6 +257,14 @@ describe('resolveManifest()', () => {
     assert.equal(contributionWeight(strategy.maxTokensPerRound, 0), strategy.maxTokensPerRound)
   })
 
+  it('says every setting of an aggregation that is not left to the mean', () => {
+    const aggregation = (spec: object) =>
+      resolveManifest(parseRunSpec(demoWith('strategy.aggregation', spec)), RESOLUTION).strategy.aggregation
+    assert.deepEqual(aggregation({ name: 'trimmedMean' }), { name: 'trimmedMean', trim: 0.2 })
+    assert.deepEqual(aggregation({ name: 'centeredClip' }), { name: 'centeredClip', tau: { times: 1 }, iterations: 3 })
+    assert.deepEqual(aggregation({ name: 'centeredClip', tau: 2, iterations: 1 }), { name: 'centeredClip', tau: 2, iterations: 1 })
+  })
+
   it('refuses a run without any model', () => {
     const spec = parseRunSpec({ name: 'x', genesis: { from: 'dir' }, optimizer: { learningRate: 1 } })
     assert.throws(() => resolveManifest(spec, RESOLUTION), { code: 'manifest_missing_key' })
@@ -265,6 +292,13 @@ describe('decodeManifest()', () => {
     assert.deepEqual(decodeManifest(encodeManifest(manifest)), manifest)
     const shuffled = Object.fromEntries(Object.entries(manifest).reverse()) as typeof manifest
     assert.deepEqual(encodeManifest(shuffled), encodeManifest(manifest))
+  })
+
+  it('leaves a manifest that names no aggregation with the bytes it had, so that its run keeps its id', () => {
+    const bytes = new Uint8Array(Buffer.from(OLD_MANIFEST, 'base64'))
+    const old = decodeManifest(bytes)
+    assert.ok(!('aggregation' in old.strategy))
+    assert.deepEqual(encodeManifest(old), bytes)
   })
 
   it('refuses noise, giants, other versions and keys it would not obey', () => {

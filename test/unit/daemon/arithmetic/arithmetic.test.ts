@@ -11,8 +11,8 @@ import { TrainingError } from '../../../../training/errors.ts'
 import { deltaNorm } from '../../../../training/outer/index.ts'
 import { type NamedTensor, STAGES, temporaryFolder, tensorsOf, writeTensors } from './small-mesh.ts'
 
-const AVERAGING = { name: 'averaging' } as const
-const NESTEROV = { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } as const
+const AVERAGING = { outer: { name: 'averaging' } } as const
+const NESTEROV = { outer: { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } } as const
 
 /** Worker code that dies as it is asked. */
 const CRASHING = new URL(
@@ -62,8 +62,8 @@ describe('Arithmetic', function () {
     const next = await arithmetic.nextAnchor({
       parentAnchor: anchor,
       contributions: [
-        { body: first.body, codec: 'int8', tokens: 300, age: 0 },
-        { body: second.body, codec: { name: 'f32' }, tokens: 100, age: 0 }
+        { body: first.body, codec: 'int8', author: 'a', tokens: 300, age: 0, norm: 1 },
+        { body: second.body, codec: { name: 'f32' }, author: 'b', tokens: 100, age: 0, norm: 1 }
       ],
       strategy: AVERAGING
     })
@@ -88,7 +88,7 @@ describe('Arithmetic', function () {
     const { body } = await encode(tensorsOf(31, 0.01))
     const next = await arithmetic.nextAnchor({
       parentAnchor: anchor,
-      contributions: [{ body, codec: 'int8', tokens: 5, age: 0 }],
+      contributions: [{ body, codec: 'int8', author: 'a', tokens: 5, age: 0, norm: 1 }],
       strategy: NESTEROV
     })
     await arithmetic.anchorToSafetensors({ anchor: next.anchor, file: path('whole'), outerState: true })
@@ -110,7 +110,11 @@ describe('Arithmetic', function () {
     const listed = await listBodyBlocks(anchor, cid => store.get(cid))
     assert.deepEqual([...listed.blocks].sort(), [...blocks].sort())
     const { body } = await encode(tensorsOf(41, 0.01))
-    const request = { parentAnchor: anchor, contributions: [{ body, codec: 'int8', tokens: 5, age: 0 }], strategy: AVERAGING }
+    const request = {
+      parentAnchor: anchor,
+      contributions: [{ body, codec: 'int8', author: 'a', tokens: 5, age: 0, norm: 1 }],
+      strategy: AVERAGING
+    }
     const once = await arithmetic.nextAnchor(request)
     const file = (cid: string): number => {
       const folder = join(home(), 'blocks')
@@ -144,7 +148,7 @@ describe('Arithmetic', function () {
       const { anchor } = await arithmetic.safetensorsToAnchor({ tensors: zeros, stages: STAGES, strategy: AVERAGING })
       const next = await arithmetic.nextAnchor({
         parentAnchor: anchor,
-        contributions: [{ body, codec: 'f16', tokens: 1, age: 0 }],
+        contributions: [{ body, codec: 'f16', author: 'a', tokens: 1, age: 0, norm: 1 }],
         strategy: AVERAGING
       })
       await arithmetic.anchorToSafetensors({ anchor: next.anchor, file: path('sent') })
@@ -201,7 +205,7 @@ describe('Arithmetic', function () {
     await assert.rejects(
       arithmetic.nextAnchor({
         parentAnchor: anchor,
-        contributions: [{ body: anchor, codec: 'int8', tokens: 1, age: 0 }],
+        contributions: [{ body: anchor, codec: 'int8', author: 'a', tokens: 1, age: 0, norm: 1 }],
         strategy: AVERAGING
       }),
       (error: unknown) => error instanceof DaemonError && error.code === 'bad_contribution'

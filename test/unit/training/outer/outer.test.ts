@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { ageDiscount, checkDelta, contributionWeight, createOuterStrategy, deltaNorm } from '../../../../training/outer/index.ts'
+import {
+  ageDiscount,
+  checkDelta,
+  contributionWeight,
+  createOuterStrategy,
+  deltaNorm,
+  type OuterStrategySpec
+} from '../../../../training/outer/index.ts'
+import { type Given, oneStep } from './one-step.ts'
 
+const AVERAGING: OuterStrategySpec = { outer: { name: 'averaging' } }
+const NESTEROV: OuterStrategySpec = { outer: { name: 'nesterov', learningRate: 0.7, momentum: 0.9 } }
 const finite = fc.double({ min: -100, max: 100, noNaN: true }).map(Math.fround)
 
 describe('averaging', () => {
-  const strategy = createOuterStrategy({ name: 'averaging' })
+  const step = (anchor: Float32Array, given: Given[]) => oneStep(AVERAGING, anchor, {}, given)
 
   it('gives the weighted mean of the nodes, rounded once', () => {
     fc.assert(
@@ -14,8 +24,8 @@ describe('averaging', () => {
         finite,
         (nodes, start) => {
           const anchor = Float32Array.of(start, -start)
-          const contributions = nodes.map(([tokens, a, b]) => ({ weight: tokens, delta: Float32Array.of(a, b) }))
-          const { anchor: next } = strategy.step(anchor, {}, contributions)
+          const contributions = nodes.map(([tokens, a, b]) => ({ tokens, delta: Float32Array.of(a, b) }))
+          const { anchor: next } = step(anchor, contributions)
           const total = nodes.reduce((sum, [tokens]) => sum + tokens, 0)
           const mean = nodes.reduce((sum, [tokens, a]) => sum + tokens * (start - a), 0) / total
           assert.ok(Math.abs(next[0]! - mean) <= 1e-5 * (1 + Math.abs(mean)))
@@ -28,7 +38,7 @@ describe('averaging', () => {
   it('with one node is plain training: anchor - delta to the bit, whatever its weight', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 536_870_912 }), finite, finite, (tokens, start, delta) => {
-        const { anchor } = strategy.step(Float32Array.of(start), {}, [{ weight: tokens, delta: Float32Array.of(delta) }])
+        const { anchor } = step(Float32Array.of(start), [{ tokens, delta: Float32Array.of(delta) }])
         // A sum starts at +0, so only the sign of a zero may differ.
         assert.ok(anchor[0] === Math.fround(start - delta))
       })
@@ -44,42 +54,40 @@ describe('averaging', () => {
           sum += tokens * delta
           total += tokens
         }
-        const contributions = nodes.map(([weight, delta]) => ({ weight, delta: Float32Array.of(delta) }))
-        assert.equal(strategy.step(Float32Array.of(start), {}, contributions).anchor[0], Math.fround(start - sum / total))
+        const contributions = nodes.map(([tokens, delta]) => ({ tokens, delta: Float32Array.of(delta) }))
+        assert.equal(step(Float32Array.of(start), contributions).anchor[0], Math.fround(start - sum / total))
       })
     )
   })
 
   it('refuses nobody, bad weights and other shapes', () => {
     const one = Float32Array.of(1)
-    assert.throws(() => strategy.step(one, {}, []), { code: 'bad_weight' })
-    for (const weight of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
-      assert.throws(() => strategy.step(one, {}, [{ weight, delta: one }]), { code: 'bad_weight' })
-    assert.throws(() => strategy.step(one, {}, [{ weight: 1, delta: new Float32Array(2) }]), { code: 'shape_mismatch' })
+    assert.throws(() => step(one, []), { code: 'bad_weight' })
+    for (const tokens of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+      assert.throws(() => step(one, [{ tokens, delta: one }]), { code: 'bad_weight' })
+    assert.throws(() => step(one, [{ delta: new Float32Array(2) }]), { code: 'shape_mismatch' })
   })
 })
 
 describe('nesterov', () => {
   it('takes the published two steps', () => {
     // theta = 1, averages 0.9 then 0.8, rate 0.7, momentum 0.9: 0.867, then 0.72119.
-    const strategy = createOuterStrategy({ name: 'nesterov', learningRate: 0.7, momentum: 0.9 })
-    const first = strategy.step(Float32Array.of(1), { momentum: new Float32Array(1) }, [{ weight: 3, delta: Float32Array.of(1 - 0.9) }])
+    const first = oneStep(NESTEROV, Float32Array.of(1), { momentum: new Float32Array(1) }, [{ tokens: 3, delta: Float32Array.of(1 - 0.9) }])
     assert.ok(Math.abs(first.anchor[0]! - 0.867) < 1e-7)
     assert.ok(Math.abs(first.state.momentum![0]! - 0.1) < 1e-8)
-    const second = strategy.step(first.anchor, first.state, [{ weight: 3, delta: Float32Array.of(first.anchor[0]! - 0.8) }])
+    const second = oneStep(NESTEROV, first.anchor, first.state, [{ tokens: 3, delta: Float32Array.of(first.anchor[0]! - 0.8) }])
     assert.ok(Math.abs(second.anchor[0]! - 0.72119) < 1e-7)
     assert.ok(Math.abs(second.state.momentum![0]! - 0.157) < 1e-7)
   })
 
   it('with rate 1 and momentum 0 is averaging to the bit', () => {
-    const plain = createOuterStrategy({ name: 'averaging' })
-    const nesterov = createOuterStrategy({ name: 'nesterov', learningRate: 1, momentum: 0 })
+    const nesterov: OuterStrategySpec = { outer: { name: 'nesterov', learningRate: 1, momentum: 0 } }
     fc.assert(
       fc.property(fc.array(fc.tuple(finite, finite, finite), { minLength: 1, maxLength: 20 }), rows => {
         const anchor = Float32Array.from(rows, row => row[0])
-        const contributions = [1, 2].map(i => ({ weight: 10 * i + 1, delta: Float32Array.from(rows, row => row[i]!) }))
-        const stepped = nesterov.step(anchor, { momentum: new Float32Array(anchor.length).fill(3) }, contributions)
-        assert.deepEqual(stepped.anchor, plain.step(anchor, {}, contributions).anchor)
+        const contributions = [1, 2].map(i => ({ tokens: 10 * i + 1, delta: Float32Array.from(rows, row => row[i]!) }))
+        const stepped = oneStep(nesterov, anchor, { momentum: new Float32Array(anchor.length).fill(3) }, contributions)
+        assert.deepEqual(stepped.anchor, oneStep(AVERAGING, anchor, {}, contributions).anchor)
       })
     )
   })
@@ -92,12 +100,11 @@ describe('nesterov', () => {
       [0.7, 1],
       [0.7, -0.1]
     ])
-      assert.throws(() => createOuterStrategy({ name: 'nesterov', learningRate: learningRate!, momentum: momentum! }), {
+      assert.throws(() => createOuterStrategy({ outer: { name: 'nesterov', learningRate: learningRate!, momentum: momentum! } }), {
         code: 'bad_strategy'
       })
-    assert.throws(() => createOuterStrategy({ name: 'adam' } as never), { code: 'bad_strategy' })
-    const strategy = createOuterStrategy({ name: 'nesterov', learningRate: 0.7, momentum: 0.9 })
-    assert.throws(() => strategy.step(Float32Array.of(1), {}, [{ weight: 1, delta: Float32Array.of(1) }]), { code: 'shape_mismatch' })
+    assert.throws(() => createOuterStrategy({ outer: { name: 'adam' } } as never), { code: 'bad_strategy' })
+    assert.throws(() => oneStep(NESTEROV, Float32Array.of(1), {}, [{ delta: Float32Array.of(1) }]), { code: 'shape_mismatch' })
   })
 })
 
@@ -106,14 +113,11 @@ describe('an outer step', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(finite, finite, finite, finite), { minLength: 2, maxLength: 40 }), fc.nat(), (rows, at) => {
         const column = (i: number, rows2 = rows): Float32Array => Float32Array.from(rows2, row => row[i]!)
-        for (const strategy of [
-          createOuterStrategy({ name: 'averaging' }),
-          createOuterStrategy({ name: 'nesterov', learningRate: 0.7, momentum: 0.9 })
-        ]) {
+        for (const spec of [AVERAGING, NESTEROV]) {
           const step = (part: typeof rows): Float32Array =>
-            strategy.step(column(0, part), { momentum: column(1, part) }, [
-              { weight: 7, delta: column(2, part) },
-              { weight: 2.5, delta: column(3, part) }
+            oneStep(spec, column(0, part), { momentum: column(1, part) }, [
+              { tokens: 7, delta: column(2, part) },
+              { tokens: 5, age: 1, delta: column(3, part) }
             ]).anchor
           const cut = at % rows.length
           assert.deepEqual([...step(rows)], [...step(rows.slice(0, cut)), ...step(rows.slice(cut))])
