@@ -1,10 +1,10 @@
 // A node's Ed25519 key, kept in its home: who the node is, as long as the file lives.
-import { randomUUID } from 'node:crypto'
 import { chmod, link, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { temporaryPath } from '../storage/index.ts'
 import { DaemonError } from './errors.ts'
 
 export const IDENTITY_FILE = 'identity.key'
@@ -75,7 +75,8 @@ async function parseIdentity(path: string, text: string): Promise<PrivateKey> {
 
 /** A file that only its owner can read: whole or not there, also after a crash. One that stands is left alone. @returns whether it was made */
 export async function createSecret(path: string, text: string): Promise<boolean> {
-  const temporary = `${path}.${randomUUID()}.tmp`
+  // A name that the next start removes, should this process die before the link: what it holds is a secret.
+  const temporary = temporaryPath(path)
   const file = await open(temporary, 'w', 0o600)
   try {
     await file.writeFile(text)

@@ -10,6 +10,7 @@ import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { BLOCK_BYTES_MAX, BLOCK_FILES_OPEN_MAX, CORRUPT_FILES_MAX, RESERVED_BYTES } from './constants.ts'
 import { fileFailure, quoted, StorageError, systemCode } from './errors.ts'
+import { makeFolder } from './folders.ts'
 import { requireRoom } from './free-bytes.ts'
 import { Gate } from './gate.ts'
 import { temporaryPath } from './leftovers.ts'
@@ -40,6 +41,8 @@ export interface BlockStore {
   putRaw(bytes: Uint8Array, options?: PutOptions): Promise<string>
   /** Stores a value as dag-cbor and answers its CID. @throws StorageError `bad_block` when dag-cbor cannot say the value */
   putCbor(value: unknown, options?: PutOptions): Promise<string>
+  /** Makes what is here of these survive a power cut, as a durable put does: for what others were told that this node keeps. */
+  sync(cids: Iterable<string>): Promise<void>
   /** Deleting what is not there is no error. */
   delete(cid: string): Promise<void>
   /** Every block held, in no order; blocks that come or go meanwhile may or may not be seen. */
@@ -54,11 +57,7 @@ export interface BlockStore {
 /** Opens the blocks of a home without its records and without its lock: for a worker thread or a process that the daemon starts. */
 export async function openBlockFiles(home: string): Promise<BlockStore> {
   const folder = join(home, 'blocks')
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (error) {
-    throw fileFailure('open the blocks', folder, error)
-  }
+  await makeFolder(folder)
   return new BlockFiles(folder)
 }
 
@@ -148,6 +147,14 @@ class BlockFiles implements BlockStore {
     checkSize(cid, bytes)
     await this.#put(cid, bytes, options)
     return cid
+  }
+
+  async sync(cids: Iterable<string>): Promise<void> {
+    const paths = [...new Set(cids)].map(cid => this.#path(cid))
+    // At once, as far as the gate lets them: a journal commits together what waits for it together.
+    await Promise.all(paths.map(path => this.#run('write a block', path, () => syncFile(path).catch(absent))))
+    const folders = new Set(paths.map(path => dirname(path)))
+    for (const folder of [...folders, this.#folder]) await this.#run('write blocks', folder, () => syncDirectory(folder).catch(absent))
   }
 
   async delete(cid: string): Promise<void> {

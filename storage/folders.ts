@@ -2,9 +2,11 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileFailure, systemCode } from './errors.ts'
+import { syncDirectory } from './write-file-atomic.ts'
 
 /**
- * Makes a folder and the missing ones above it, readable by their owner alone. A folder that is there stays as it is.
+ * Makes a folder and the missing ones above it, readable by their owner alone; they survive a power cut, without which nothing in them would.
+ * A folder that is there stays as it is.
  *
  * @throws StorageError `not_permitted`, `disk_full`, `file_missing` where nothing can be made in a parent, `io_error`
  */
@@ -16,6 +18,7 @@ export async function makeFolder(path: string): Promise<void> {
       await mkdir(folder, { mode: 0o700 }).catch(error => {
         if (systemCode(error) !== 'EEXIST') throw error
       })
+      await syncDirectory(dirname(folder))
     }
   } catch (error) {
     throw fileFailure('make the folder', path, error)

@@ -63,6 +63,12 @@ export class Fetcher {
     }
   }
 
+  /** Makes a body that is here survive a power cut, and the blocks that tell of it. */
+  async keep(root: string, beside: string[] = []): Promise<void> {
+    const { blocks } = await listBodyBlocks(root, cid => this.#blocks.get(cid))
+    await this.#blocks.sync([...blocks, ...beside])
+  }
+
   /** Whether every block of a body is here. */
   async isWhole(root: string): Promise<boolean> {
     const { blocks, missing } = await listBodyBlocks(root, cid => this.#blocks.get(cid))

@@ -15,7 +15,7 @@ import type {
 import type { PresenceChange, PresenceService } from '../../protocols/presence/index.ts'
 import { RoundsGossip } from '../../protocols/rounds/service.ts'
 import { SyncService } from '../../protocols/sync/index.ts'
-import { type Store, writeFileAtomic } from '../../storage/index.ts'
+import { makeFolder, type Store, writeFileAtomic } from '../../storage/index.ts'
 import { ENGINE_NAMES } from '../../training/engines/engine.ts'
 import { parameterCount } from '../../training/models/sizes.ts'
 import { Arithmetic } from '../arithmetic/arithmetic.ts'
@@ -454,7 +454,7 @@ class Runs implements RunHost {
       tensors: tensors.map(tensor => tensor.name).filter(tensor => !tensor.startsWith('outer.'))
     }))
     const directory = join(this.#c.home, 'runs', run)
-    await mkdir(directory, { recursive: true })
+    await makeFolder(directory)
     const tokenizerJson = await this.#tokenizerJson(manifest)
     const sources = await this.#sources(manifest, membership, directory)
     const { store, node, privateKey, events, presence } = this.#c

@@ -406,8 +406,13 @@ export class RunMember {
     this.#c.retention.came(contribution.body, contribution.round)
     await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
     const refusal = await this.#refusalOf(contribution)
-    if (refusal === null) this.#dispatch({ type: 'contributionHeld', cid })
-    else this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
+    if (refusal !== null) {
+      this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
+      return
+    }
+    // Others are told next that it is held here: its author may rely on that when its own disk is gone.
+    await this.#c.fetcher.keep(contribution.body, [cid])
+    this.#dispatch({ type: 'contributionHeld', cid })
   }
 
   async #refusalOf(contribution: Contribution): Promise<ReasonCode | null> {
@@ -482,6 +487,7 @@ export class RunMember {
   async #fetchAnchor({ cid, anchor, holders }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {
     try {
       await this.#fetchWholeAnchor(anchor, holders)
+      await this.#c.fetcher.keep(anchor)
       this.#dispatch({ type: 'recordComputed', cid, anchor })
     } catch (error) {
       this.#failed(`fetching anchor of ${cid}`, error)
@@ -594,6 +600,8 @@ export class RunMember {
     const head = { record: cid, round, anchor }
     const rounds = await this.#untilDone(`adopting round ${round}`, async () => {
       const since = await this.#roundsSince(ancestor.cid, cid)
+      // Gossip brought them: a head on disk whose records are not would be no history.
+      await this.#c.blocks.sync(since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)]))
       await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
       return since
     })

@@ -1,9 +1,9 @@
 // The trainer's own process: takes inner steps and answers the daemon. A driver that crashes or runs out of memory ends this process, not the daemon.
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
+import { floatsOf, makeFolder, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { type Batches, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import { type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
@@ -314,7 +314,7 @@ class Inbox {
 async function main(inbox: Inbox): Promise<void> {
   const first = await inbox.wait()
   if (first.type !== 'start') return
-  await mkdir(first.start.directory, { recursive: true })
+  await makeFolder(first.start.directory)
   const trainer = await TrainerProcess.open(first.start, first.without)
   tell(trainer.ready())
   let until = 0

@@ -1,13 +1,16 @@
 // A process that writes is killed at any instant: the home opens again, holds all that was acknowledged, and nothing half-written.
+// SHOAL_CRASH_LIVES=200 for as many lives.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStore, readCheckpoint, readSafetensorsFile } from '../../../storage/index.ts'
 import { temporaryHome } from './temporary-home.ts'
 
-const LIVES = 5
+const LIVES = Number(process.env.SHOAL_CRASH_LIVES ?? 5)
+/** Lives after which the home is emptied: each writes some hundred MB. */
+const LIVES_PER_HOME = 5
 const WRITER = join(import.meta.dirname, 'crash-writer-process.js')
 
 /** Lets a writer live for a while after its first words and answers the whole lines that it said. */
@@ -18,7 +21,7 @@ async function writeAndDie(home: string, life: number): Promise<string[][]> {
   let killer: NodeJS.Timeout | undefined
   for await (const text of writer.stdout.setEncoding('utf8')) {
     said += text
-    killer ??= setTimeout(() => writer.kill('SIGKILL'), 40 + life * 57)
+    killer ??= setTimeout(() => writer.kill('SIGKILL'), 40 + ((life * 57) % 290))
   }
   clearTimeout(killer)
   const [code, signal] = (await exited) as [number | null, string | null]
@@ -47,10 +50,16 @@ describe('a killed writer', () => {
   const home = temporaryHome()
 
   it('loses nothing that it was promised, life after life', async function () {
-    this.timeout(60_000)
-    const promises: string[][] = []
+    this.timeout(60_000 + LIVES * 10_000)
+    let promises: string[][] = []
+    let count = 0
     for (let life = 0; life < LIVES; life++) {
+      if (life % LIVES_PER_HOME === 0) {
+        promises = []
+        for (const name of readdirSync(home())) rmSync(join(home(), name), { recursive: true })
+      }
       const said = await writeAndDie(home(), life)
+      count += said.length
       promises.push(...said)
       await checkPromises(home(), promises)
       const states = said.filter(([kind]) => kind === 'state')
@@ -66,6 +75,6 @@ describe('a killed writer', () => {
         []
       )
     }
-    assert.ok(promises.length > LIVES, 'the writers were killed while they wrote')
+    assert.ok(count > LIVES, 'the writers were killed while they wrote')
   })
 })
