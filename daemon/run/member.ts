@@ -44,7 +44,7 @@ import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
 import type { Phases } from './phases.ts'
-import { keptRecords } from './restart.ts'
+import { recentPast, wholePast } from './restart.ts'
 import type { Retention } from './retention.ts'
 import { rulesOf } from './run-rules.ts'
 
@@ -157,19 +157,13 @@ export class RunMember {
   static async open(components: MemberComponents): Promise<RunMember> {
     const { manifest, run } = components
     const head = (await components.ledger.head()) ?? { record: run, round: 0, anchor: manifest.genesis.anchor }
-    const { records, contributions } = await keptRecords(components)
+    const { earlier, ...past } = await recentPast({ ...components, genesisPeers: manifest.genesis.peers })
     const rounds = createRounds(rulesOf(run, manifest), components.membership.train ? components.self : null, {
       now: performance.now(),
       trains: false,
-      records,
-      contributions
+      ...past
     })
-    const member = new RunMember(
-      components,
-      head,
-      rounds,
-      records.map(({ cid }) => cid)
-    )
+    const member = new RunMember(components, head, rounds, [...earlier, ...past.records.map(({ cid }) => cid)])
     await member.#start()
     return member
   }
@@ -456,7 +450,7 @@ export class RunMember {
     // What seemed too old may only have been far ahead of us, and known by now.
     if (remembers(this.#rounds, head)) return
     this.#startedOverAtMs = performance.now()
-    const past = await keptRecords(this.#c)
+    const past = await wholePast(this.#c)
     const ours = new Set(past.records.map(({ cid }) => cid))
     const theirs = await fetchChain(head, cid => ours.has(cid), this.#chains(), this.#fetchOptions(peer === undefined ? [] : [peer]))
     const contributions = await this.#contributionsOf(theirs)

@@ -4,7 +4,17 @@
 import { askHeads, fetchBodies, pursue, retryLeftOut } from './catching-up.ts'
 import { chooseHead } from './chain/choice.ts'
 import { fateOf } from './chain/fates.ts'
-import { commonAncestor, fell, genesisTree, pathToReady, plant, prune, type TreeRecord } from './chain/record-tree.ts'
+import {
+  commonAncestor,
+  fell,
+  genesisTree,
+  laterTree,
+  pathToReady,
+  plant,
+  prune,
+  type TreeRecord,
+  type Trunk
+} from './chain/record-tree.ts'
 import { checkContribution } from './chain/validity.ts'
 import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS, MAX_ROUNDS_AHEAD } from './constants.ts'
 import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
@@ -20,7 +30,9 @@ export interface RoundsStart {
   now: number
   /** Whether this node trains. Default true; later told by `peerLive` with our own peer. */
   trains?: boolean
-  /** Every record kept, parents before children. `ready`: its anchor was computed or taken over here once. An own record that was never published nor adopted is better left out. */
+  /** Where `records` begins, if not at the genesis: a branch that parted before it is `fork_too_old`. */
+  trunk?: Trunk
+  /** Every record kept (after the trunk), parents before children. `ready`: its anchor was computed or taken over here once. An own record that was never published nor adopted is better left out. */
   records?: { cid: string; record: RoundRecord; ready: boolean }[]
   /** The contributions that those records list, and the open ones. `held`: the body is whole and was checked. */
   contributions?: { cid: string; contribution: Contribution; held: boolean }[]
@@ -57,7 +69,8 @@ export interface RoundsView {
  * @param self our peer id; null for a node that only looks on
  */
 export function createRounds(rules: RunRules, self: string | null, start: RoundsStart): RoundsState {
-  const tree = genesisTree(rules.run, rules.genesisAnchor, rules.genesisPeers)
+  const tree =
+    start.trunk === undefined ? genesisTree(rules.run, rules.genesisAnchor, rules.genesisPeers) : laterTree(start.trunk, start.now)
   const state: RoundsState = {
     rules,
     self,

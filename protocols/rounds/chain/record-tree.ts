@@ -61,6 +61,25 @@ export function genesisTree(run: string, anchor: string, genesisPeers: readonly 
   return { root, known: new Set(genesisPeers), byCid: new Map([[run, root]]) }
 }
 
+/** Where the rules begin when not at the genesis: an adopted record, and what is left of the history before it. */
+export interface Trunk {
+  cid: string
+  record: RoundRecord
+  parts: Part[]
+  /** Authors accepted before this record, those that the manifest names included. */
+  known: Iterable<string>
+  /** Authors of the last k records, the newest first, this one included. */
+  recent: readonly (readonly string[])[]
+}
+
+/** What `prune` would have left of a whole history. */
+export function laterTree({ cid, record, parts, known, recent }: Trunk, now: number): RecordTree {
+  const { round, anchor, parent, closer } = record
+  const trunk: TreeRecord = { ...blank(cid, round, anchor, parent, closer, now), record, parts, recent, status: 'valid', ready: true }
+  trunk.published = true
+  return { root: trunk, known: new Set([...known, ...parts.map(({ peer }) => peer)]), byCid: new Map([[cid, trunk]]) }
+}
+
 export function plant(tree: RecordTree, parent: TreeRecord, cid: string, record: RoundRecord, now: number): TreeRecord {
   const entry: TreeRecord = { ...blank(cid, record.round, record.anchor, record.parent, record.closer, now), parent, record }
   parent.children.push(entry)

@@ -11,6 +11,7 @@ import {
   type RoundsStart,
   type RoundsState,
   type RunRules,
+  type Trunk,
   targetRound,
   viewOf
 } from '../../../../protocols/rounds/index.ts'
@@ -695,6 +696,63 @@ describe('createRounds()', () => {
     assert.deepEqual(
       of(commands, 'fetchContribution').map(({ cid, body }) => [cid, body]),
       [['B3', true]]
+    )
+  })
+
+  it('begins at a later record as if it had forgotten what came before', () => {
+    const authors = [
+      ['A', 'B'],
+      ['A', 'D'],
+      ['B', 'C'],
+      ['A', 'C'],
+      ['A', 'B']
+    ]
+    const records = authors.map((pair, i) => {
+      const parent = i === 0 ? 'run' : `r${i}`
+      const record = recordOf(
+        pair[0]!,
+        pair.map(peer => nameOf(peer, i + 1)),
+        i + 1,
+        parent
+      )
+      return { cid: `r${i + 1}`, record, ready: true }
+    })
+    const contributions = records.flatMap(({ record: { round, parent } }) =>
+      authors[round - 1]!.map(peer => ({ cid: nameOf(peer, round), contribution: made(peer, round, parent), held: true }))
+    )
+    const { cid, record } = records[2]!
+    const trunk: Trunk = {
+      cid,
+      record,
+      parts: authors[2]!.map(peer => ({ cid: nameOf(peer, 3), age: 0, peer, tokens: 100 })),
+      known: ['A', 'B', 'C', 'D'],
+      recent: [...authors.slice(0, 3).reverse(), RULES.genesisPeers]
+    }
+    const whole = new Node('A', {}, { records, contributions })
+    const late = new Node(
+      'A',
+      {},
+      { trunk, records: records.slice(3), contributions: contributions.filter(({ contribution }) => contribution.round > 3) }
+    )
+    const { own: _, ...view } = whole.view
+    const { own: lateOwn, ...lateView } = late.view
+    assert.deepEqual(lateView, view)
+    assert.deepEqual(
+      lateOwn.map(({ fate }) => fate),
+      ['included', 'included']
+    )
+    // D was accepted in what it does not remember: its work still weighs.
+    for (const node of [whole, late]) {
+      const sibling = recordOf('D', [nameOf('A', 5), nameOf('B', 5), nameOf('D', 5)], 5, 'r4')
+      node.held(['D'], 5, 'r4')
+      node.record('s5', sibling)
+      assert.equal(node.view.moving?.cid, 's5')
+    }
+    const other = recordOf('A', ['A3', 'B3'], 3, 'r2')
+    late.tell({ type: 'peerLive', peer: 'C', head: 'o3', round: 3, trains: true })
+    assert.deepEqual(
+      of(late.record('o3', other), 'report').map(({ code }) => code),
+      ['fork_too_old']
     )
   })
 
