@@ -1,6 +1,8 @@
 // Strangers who close every round at once: two fresh identities a round give something, and one of them signs a record of just that, before anybody else can have given.
 import type { Contribution, RoundRecord } from '../../protocols/rounds/index.ts'
-import { anchorOf, hashOf, type SimNode, type World } from './world.ts'
+import { anchorOf, contributionCid, hashOf, recordCid } from './names.ts'
+import type { SimNode } from './node.ts'
+import type { World } from './world.ts'
 
 export interface EarlyClosersOptions {
   /** Records on top of each other that they show at once. Default 1. */
@@ -40,7 +42,7 @@ function show(world: World, mouth: SimNode, at: { head: string; round: number; a
       norm: 1,
       body: `b${peer}`
     }
-    const cid = `c${hashOf(contribution)}`
+    const cid = contributionCid(contribution)
     world.madeAt.set(cid, world.time.now)
     mouth.disk.contributions.set(cid, contribution)
     mouth.disk.bodies.set(cid, round)
@@ -57,7 +59,7 @@ function show(world: World, mouth: SimNode, at: { head: string; round: number; a
     anchor: anchorOf(at.anchor, list),
     closer
   }
-  const cid = `r${hashOf(record)}`
+  const cid = recordCid(record)
   mouth.disk.records.set(cid, { record, ready: true, shown: true })
   mouth.disk.anchors.set(record.anchor, round)
   for (const to of world.up) {

@@ -1,8 +1,12 @@
 // The rules of rounds, lived through. SHOAL_SIM_SEEDS=5000 lives through that many storms of each kind; SHOAL_SIM_SEED=342 through that one alone.
 import assert from 'node:assert/strict'
 import { closeEarly, type EarlyClosersOptions } from './early-closers.ts'
+import { copying } from './liars/copying.ts'
+import { equivocating } from './liars/equivocating.ts'
+import { withholding } from './liars/withholding.ts'
+import type { Phase, SimNode } from './node.ts'
 import { afterStorm, oddStorm, restartAll, roughStorm } from './storms.ts'
-import { type Phase, type SimNode, World } from './world.ts'
+import { World } from './world.ts'
 
 const ONE_SEED = process.env.SHOAL_SIM_SEED
 const SEEDS = Number(process.env.SHOAL_SIM_SEEDS ?? 6)
@@ -59,7 +63,7 @@ describe('rounds in simulation', function () {
       assert.equal(world.heads().length, 1)
       const { contributors } = lastRecord(world.nodes[0]!)
       assert.ok(contributors >= 48, `${contributors} contributors`)
-      for (const node of world.up) node.check()
+      for (const node of world.up) world.checks.ended(node)
       assert.deepEqual(world.problems, [])
     })
 
@@ -165,7 +169,7 @@ describe('rounds in simulation', function () {
     for (const nodes of [4, 6]) {
       const world = new World({ seed: 9, nodes })
       world.run(40_000)
-      world.sideOf = index => index % 2
+      world.network.part(index => index % 2)
       world.run(150_000)
       assert.equal(world.heads().length, 2)
       assert.deepEqual(world.settle(60_000, 60_000), [])
@@ -176,23 +180,30 @@ describe('rounds in simulation', function () {
   it('halves that parted before all that they remember start over from disk and become one', () => {
     const world = new World({ seed: 11, nodes: 4, innerSteps: 5, keepRounds: 2, stepMs: () => 50 })
     world.run(10_000)
-    world.sideOf = index => index % 2
+    world.network.part(index => index % 2)
     assert.ok(world.until(900_000, () => world.lowestRound() > 300))
     assert.deepEqual(world.settle(60_000, 60_000), [])
     assert.ok(world.reports.has('fork_too_old'))
   })
 
   it('nodes that withhold their bodies or sign two of everything stop nobody', () => {
-    const world = new World({ seed: 10, nodes: 6, liars: [1], withholders: [2] })
+    const world = new World({
+      seed: 10,
+      nodes: 6,
+      conducts: new Map([
+        [1, equivocating],
+        [2, withholding]
+      ])
+    })
     world.run(300_000)
     assert.ok(world.lowestRound() >= 10, `round ${world.lowestRound()}`)
     assert.deepEqual(world.settle(120_000, 60_000), [])
   })
 
   it('a body shown twice stops nobody', () => {
-    const world = new World({ seed: 12, nodes: 4, copiers: [3], stepMs: index => (index === 3 ? 120 : 90) })
+    const world = new World({ seed: 12, nodes: 4, conducts: new Map([[3, copying]]), stepMs: index => (index === 3 ? 120 : 90) })
     world.run(120_000)
-    const records = world.nodes[0]!.chain()
+    const records = chainOf(world.nodes[0]!)
     assert.ok(records.some(({ bodies }) => new Set(bodies).size < bodies.length))
     assert.ok(world.lowestRound() >= 12, `round ${world.lowestRound()}`)
     assert.deepEqual(world.settle(30_000, 30_000), [])
@@ -208,7 +219,7 @@ describe('rounds in simulation', function () {
     }
     const honestIn = (world: World, honest: readonly SimNode[]): void => {
       const peers = honest.map(node => node.peer)
-      for (const { round, authors } of honest[0]!.chain()) {
+      for (const { round, authors } of chainOf(honest[0]!)) {
         assert.deepEqual(
           peers.filter(peer => !authors.includes(peer)),
           [],
@@ -259,6 +270,14 @@ describe('rounds in simulation', function () {
 
 function lastRecord(node: SimNode): { contributors: number } {
   return { contributors: node.disk.records.get(node.view().head)!.record.contributions.length }
+}
+
+/** Who gave what to each record of its chain, the newest first. */
+function chainOf(node: SimNode): { round: number; authors: string[]; bodies: string[] }[] {
+  return node.chain().map(({ record }) => {
+    const parts = record.contributions.map(cid => node.disk.contributions.get(cid)!)
+    return { round: record.round, authors: parts.map(({ peer }) => peer), bodies: parts.map(({ body }) => body) }
+  })
 }
 
 /** Runs until a node with that role comes to that phase of round 3, and kills it there. */

@@ -1,4 +1,7 @@
 // What a seed does to a world. Changing the order of draws changes what every kept seed means: add new storms rather than alter these.
+import { type Conduct, together } from './conduct.ts'
+import { equivocating } from './liars/equivocating.ts'
+import { withholding } from './liars/withholding.ts'
 import { Random } from './random.ts'
 import { World, type WorldOptions } from './world.ts'
 
@@ -9,6 +12,7 @@ export function roughStorm(seed: number): World {
   const world = new World({
     seed,
     nodes,
+    briefPresence: true,
     loss: random.pick([0, 0.02, 0.1, 0.3]),
     duplicates: random.pick([0, 0.1]),
     delayMs: random.pick([
@@ -49,6 +53,7 @@ export function oddStorm(seed: number): World {
   const options: WorldOptions = {
     seed,
     nodes,
+    briefPresence: true,
     loss: random.pick([0, 0.02, 0.1]),
     delayMs: random.pick([
       [5, 60],
@@ -75,8 +80,12 @@ export function oddStorm(seed: number): World {
       [500, 4_000]
     ])
   }
-  if (nodes > 4 && random.chance(0.4)) options.withholders = [random.below(nodes)]
-  if (nodes > 4 && random.chance(0.4)) options.liars = [random.below(nodes)]
+  const conducts = new Map<number, Conduct>()
+  const misbehaves = (index: number, conduct: Conduct): Map<number, Conduct> =>
+    conducts.set(index, together(conducts.get(index) ?? {}, conduct))
+  if (nodes > 4 && random.chance(0.4)) misbehaves(random.below(nodes), withholding)
+  if (nodes > 4 && random.chance(0.4)) misbehaves(random.below(nodes), equivocating)
+  options.conducts = conducts
   if (nodes > 5 && random.chance(0.3)) options.observers = [random.below(nodes)]
   const world = new World(options)
   const blows = random.between(2, 8)
@@ -109,5 +118,6 @@ export function restartAll(world: World): void {
 
 function part(world: World, random: Random, chance: number): void {
   const sides = world.nodes.map(() => random.below(2))
-  world.sideOf = random.chance(chance) ? index => sides[index] ?? 0 : () => 0
+  if (random.chance(chance)) world.network.part(index => sides[index] ?? 0)
+  else world.network.heal()
 }

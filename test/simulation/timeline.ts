@@ -1,58 +1,99 @@
-// What will happen, ordered by time and then by when it was planned: a binary heap.
+// What will happen, ordered by time and then by when it was planned: a binary heap, in columns because a big mesh plans millions of things.
 
-interface Planned {
-  at: number
-  order: number
-  run: () => void
+/** One plan may come due many times: it says when next, or that it is over. */
+export interface Recurring {
+  /** Does what is due and answers when it is due again, ms; infinity when it is over. */
+  due(): number
 }
 
 export class Timeline {
   now = 0
-  #heap: Planned[] = []
+  /** Things that came due. */
+  happened = 0
+  readonly #at: number[] = []
+  readonly #order: number[] = []
+  readonly #plan: ((() => void) | Recurring)[] = []
   #planned = 0
 
   at(time: number, run: () => void): void {
-    const heap = this.#heap
-    heap.push({ at: Math.max(time, this.now), order: this.#planned++, run })
-    for (let i = heap.length - 1; i > 0; ) {
-      const up = (i - 1) >> 1
-      if (before(heap[up]!, heap[i]!)) break
-      ;[heap[up], heap[i]] = [heap[i]!, heap[up]!]
-      i = up
-    }
+    this.#push(Math.max(time, this.now), run)
   }
 
   after(delay: number, run: () => void): void {
     this.at(this.now + delay, run)
   }
 
+  /** The first time that it is due. */
+  recur(time: number, plan: Recurring): void {
+    if (time < Number.POSITIVE_INFINITY) this.#push(Math.max(time, this.now), plan)
+  }
+
   runUntil(time: number): void {
-    while (this.#heap.length > 0 && this.#heap[0]!.at <= time) {
-      const next = this.#pop()
-      this.now = next.at
-      next.run()
+    const at = this.#at
+    while (at.length > 0 && at[0]! <= time) {
+      this.now = at[0]!
+      this.happened++
+      const plan = this.#plan[0]!
+      if (typeof plan === 'function') {
+        this.#removeTop()
+        plan()
+        continue
+      }
+      // Planned anew before it acts: what it plans meanwhile must find the heap in order.
+      this.#removeTop()
+      const next = plan.due()
+      if (next < Number.POSITIVE_INFINITY) this.#push(Math.max(next, this.now), plan)
     }
     this.now = time
   }
 
-  #pop(): Planned {
-    const heap = this.#heap
-    const top = heap[0]!
-    const last = heap.pop()!
-    if (heap.length > 0) {
-      heap[0] = last
-      for (let i = 0; ; ) {
-        let least = i
-        for (const child of [2 * i + 1, 2 * i + 2]) if (child < heap.length && before(heap[child]!, heap[least]!)) least = child
-        if (least === i) break
-        ;[heap[least], heap[i]] = [heap[i]!, heap[least]!]
-        i = least
-      }
+  #push(time: number, plan: (() => void) | Recurring): void {
+    const order = this.#planned++
+    let i = this.#at.length
+    this.#at.push(time)
+    this.#order.push(order)
+    this.#plan.push(plan)
+    while (i > 0) {
+      const up = (i - 1) >> 1
+      if (this.#at[up]! <= time) break
+      this.#copy(up, i)
+      i = up
     }
-    return top
+    this.#put(i, time, order, plan)
   }
-}
 
-function before(a: Planned, b: Planned): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order)
+  #removeTop(): void {
+    const time = this.#at.pop()!
+    const order = this.#order.pop()!
+    const plan = this.#plan.pop()!
+    const size = this.#at.length
+    if (size === 0) return
+    let i = 0
+    for (;;) {
+      let child = 2 * i + 1
+      if (child >= size) break
+      if (child + 1 < size && this.#isBefore(child + 1, child)) child++
+      const at = this.#at[child]!
+      if (time < at || (time === at && order < this.#order[child]!)) break
+      this.#copy(child, i)
+      i = child
+    }
+    this.#put(i, time, order, plan)
+  }
+
+  #isBefore(a: number, b: number): boolean {
+    const left = this.#at[a]!
+    const right = this.#at[b]!
+    return left < right || (left === right && this.#order[a]! < this.#order[b]!)
+  }
+
+  #copy(from: number, to: number): void {
+    this.#put(to, this.#at[from]!, this.#order[from]!, this.#plan[from]!)
+  }
+
+  #put(at: number, time: number, order: number, plan: (() => void) | Recurring): void {
+    this.#at[at] = time
+    this.#order[at] = order
+    this.#plan[at] = plan
+  }
 }

@@ -1,0 +1,48 @@
+// What a node has on disk: it survives a kill, but for what was not synced yet, and nothing survives an empty disk.
+import type { Contribution, Fate, RoundRecord, RoundsStart } from '../../protocols/rounds/index.ts'
+import type { Random } from './random.ts'
+
+/** Chance that a body of somebody else is lost with the process that just wrote it. */
+const UNSYNCED = 0.2
+
+export class Disk {
+  readonly records = new Map<string, { record: RoundRecord; ready: boolean; shown: boolean }>()
+  readonly contributions = new Map<string, Contribution>()
+  /** Contributions whose bodies are here whole, with their rounds. */
+  readonly bodies = new Map<string, number>()
+  readonly anchors = new Map<string, number>([['genesis', 0]])
+  readonly fates = new Map<string, Fate>()
+  /** Steps of the trainer since its last snapshot. */
+  steps = 0
+
+  /** What others made and was not synced may go with the process. */
+  crash(self: string, random: Random): void {
+    for (const [cid, contribution] of this.contributions) {
+      if (contribution.peer !== self && random.chance(UNSYNCED)) this.bodies.delete(cid)
+    }
+  }
+
+  /** A new disk in the same machine: the identity lives on, and nothing else. */
+  clear(): void {
+    for (const shelf of [this.records, this.contributions, this.bodies, this.anchors, this.fates]) shelf.clear()
+    this.anchors.set('genesis', 0)
+    this.steps = 0
+  }
+
+  /** Bodies and anchors from before this round go. */
+  forget(round: number): void {
+    for (const shelf of [this.anchors, this.bodies]) for (const [name, of] of shelf) if (of < round) shelf.delete(name)
+  }
+
+  /** All that is here, as the rules are told it when they begin. */
+  past(self: string, now: number): RoundsStart {
+    return {
+      now,
+      records: [...this.records]
+        .filter(([, { record, shown }]) => shown || record.closer !== self)
+        .map(([cid, { record, ready }]) => ({ cid, record, ready }))
+        .sort((a, b) => a.record.round - b.record.round),
+      contributions: [...this.contributions].map(([cid, contribution]) => ({ cid, contribution, held: this.bodies.has(cid) }))
+    }
+  }
+}

@@ -1,0 +1,163 @@
+// How a node gets what the rules want from others: contributions, records, anchors, and a whole chain when it starts over.
+import { type RoundCommand, type RoundEvent, type RoundRecord, reopenRounds } from '../../protocols/rounds/index.ts'
+import { flawOf } from './names.ts'
+import type { SimNode } from './node.ts'
+
+/** ms between two looks at a chain that parted too long ago. */
+const START_OVER_MS = 60_000
+/** ms that a holder may say nothing before the next one is asked. */
+const STALL_MS = 5_000
+
+type Fetch<T extends RoundCommand['type']> = Extract<RoundCommand, { type: T }>
+
+export class Fetching {
+  readonly #node: SimNode
+  #startedOverAt = Number.NEGATIVE_INFINITY
+
+  constructor(node: SimNode) {
+    this.#node = node
+  }
+
+  contribution({ cid, holders, author, body }: Fetch<'fetchContribution'>): void {
+    const node = this.#node
+    const { disk, world } = node
+    const asked = this.#others(author === null ? holders : [author, ...holders])
+    const { giver, lostMs } = body
+      ? this.#giver(asked, 'bodies', cid)
+      : { giver: asked.find(other => other.disk.contributions.has(cid)), lostMs: 0 }
+    const known = disk.contributions.get(cid)
+    if (body && known !== undefined && disk.bodies.has(cid)) {
+      node.later(1, () => node.tell({ type: 'contributionHeld', cid }))
+      return
+    }
+    if (!body && known !== undefined) {
+      node.later(1, () => node.tell({ type: 'contribution', cid, contribution: known }))
+      return
+    }
+    const refused = (): void => node.tell({ type: 'contributionRefused', cid, reason: 'fetch_timeout' })
+    if (giver === undefined || world.random.chance(world.network.loss / 2)) {
+      node.later(world.rules.fetchTimeoutMs, refused)
+      return
+    }
+    const contribution = giver.disk.contributions.get(cid)!
+    if (!node.enters('fetching', (known ?? contribution).round)) return
+    const ms = lostMs + 2 * world.network.delay(node, giver) + (body ? this.#transferMs(giver) : 0)
+    const { fetchTimeoutMs } = world.rules
+    if (ms > 4 * fetchTimeoutMs) {
+      node.later(fetchTimeoutMs, refused)
+      return
+    }
+    node.later(ms, () => {
+      if (!world.network.connects(node, giver)) {
+        node.later(fetchTimeoutMs - ms, refused)
+        return
+      }
+      disk.contributions.set(cid, contribution)
+      if (!body) return node.tell({ type: 'contribution', cid, contribution })
+      const flaw = flawOf(contribution)
+      if (flaw === null) disk.bodies.set(cid, contribution.round)
+      const found: RoundEvent = flaw === null ? { type: 'contributionHeld', cid } : { type: 'contributionRefused', cid, reason: flaw }
+      node.tell({ type: 'contribution', cid, contribution }, found)
+    })
+  }
+
+  record({ cid, holders }: { cid: string; holders: readonly string[] }): void {
+    const node = this.#node
+    const { world, disk } = node
+    const known = disk.records.get(cid)
+    const giver = this.#others(holders).find(other => other.disk.records.has(cid) || other.head === cid)
+    if (known === undefined && giver === undefined) return
+    const from = known === undefined ? giver! : node
+    node.later(known === undefined ? 2 * world.network.delay(node, from) : 1, () => {
+      if (from !== node && !world.network.connects(node, from)) return
+      const chain: [string, RoundRecord][] = []
+      for (let at = cid; at !== 'run'; ) {
+        const record = (from.disk.records.get(at) ?? disk.records.get(at))?.record
+        if (record === undefined) break
+        chain.push([at, record])
+        if (disk.records.has(at) && at !== cid) break
+        at = record.parent
+      }
+      for (const [name, record] of chain.reverse()) node.receiveRecord(name, record)
+    })
+  }
+
+  anchor({ cid, anchor, round }: Fetch<'fetchAnchor'>): void {
+    const node = this.#node
+    const { world, disk } = node
+    const { giver, lostMs } = this.#giver(this.#others([]), 'anchors', anchor)
+    const [, most] = world.options.transferMs ?? [20, 400]
+    const ms = giver === undefined ? world.rules.fetchTimeoutMs : lostMs + 2 * world.network.delay(node, giver) + most
+    node.later(ms, () => {
+      const stored = disk.records.get(cid)
+      if (giver === undefined || stored === undefined || !world.network.connects(node, giver))
+        return node.tell({ type: 'recordUnavailable', cid })
+      disk.anchors.set(anchor, round)
+      stored.ready = true
+      node.tell({ type: 'recordComputed', cid, anchor })
+    })
+  }
+
+  /** A branch that parted before all we remember: its whole chain is fetched, and the rules begin again with everything on disk. */
+  startOver(head: string): void {
+    const node = this.#node
+    const { world, disk } = node
+    if (world.time.now - this.#startedOverAt < START_OVER_MS) return
+    this.#startedOverAt = world.time.now
+    const giver = this.#others([]).find(other => other.disk.records.has(head))
+    if (giver === undefined) return
+    node.later(2 * world.network.delay(node, giver), () => {
+      for (let at = head; at !== 'run'; ) {
+        const record = giver.disk.records.get(at)?.record
+        if (record === undefined) return
+        if (!disk.records.has(at)) disk.records.set(at, { record, ready: false, shown: true })
+        for (const cid of record.contributions) {
+          const contribution = giver.disk.contributions.get(cid)
+          if (contribution !== undefined) disk.contributions.set(cid, contribution)
+        }
+        at = record.parent
+      }
+      node.rounds = reopenRounds(node.rounds, disk.past(node.peer, node.now))
+      node.tell({ type: 'tick' })
+    })
+  }
+
+  /** Every peer is asked for its head. */
+  heads(): void {
+    const node = this.#node
+    const others = this.#others([])
+    let worst = 1
+    for (const other of others) {
+      const ms = 2 * node.world.network.delay(node, other)
+      worst = Math.max(worst, ms)
+      node.later(ms, () => node.presence.answered(other))
+    }
+    node.later(others.length === 0 ? 1_000 : worst + 1, () => node.tell({ type: 'synced' }))
+  }
+
+  #transferMs(giver: SimNode): number {
+    const { world } = this.#node
+    const { bodyBytes, transferMs: [least, most] = [20, 400] } = world.options
+    return bodyBytes === undefined ? world.random.between(least, most) : world.network.transferMs(giver, this.#node, bodyBytes)
+  }
+
+  /** The first who gives it whole, and the ms that others before it cost. */
+  #giver(asked: SimNode[], what: 'bodies' | 'anchors', name: string): { giver: SimNode | undefined; lostMs: number } {
+    const node = this.#node
+    let lostMs = 0
+    for (const other of asked) {
+      if (!other.disk[what].has(name)) continue
+      const serving = other.conduct.serves?.(other, node, what, name) ?? 'whole'
+      if (serving === 'whole') return { giver: other, lostMs }
+      if (serving === 'wrong') lostMs += 2 * node.world.network.delay(node, other)
+      if (serving === 'silence') lostMs += STALL_MS
+    }
+    return { giver: undefined, lostMs }
+  }
+
+  #others(preferred: readonly string[]): SimNode[] {
+    const { world } = this.#node
+    const all = world.nodes.filter(other => other !== this.#node && world.network.connects(this.#node, other) && !other.stopped)
+    return [...all.filter(other => preferred.includes(other.peer)), ...all.filter(other => !preferred.includes(other.peer))]
+  }
+}

@@ -1,0 +1,185 @@
+// What must hold whatever happens: on a node whenever something touched it, and at the end. Each has a name, is counted whenever it is looked at, and may be broken.
+import type { RoundCommand, RoundRecord } from '../../protocols/rounds/index.ts'
+import type { SimNode } from './node.ts'
+import type { World } from './world.ts'
+
+type Close = Extract<RoundCommand, { type: 'close' }>
+type Adopt = Extract<RoundCommand, { type: 'adopt' }>
+type Report = Extract<RoundCommand, { type: 'report' }>
+
+/** Says whether it holds; the text is made only where it does not. */
+export type Holds = (holds: boolean, broken: () => string) => void
+
+export interface Invariant {
+  readonly name: string
+  /** The node is about to close a round with this list. */
+  closing?(node: SimNode, command: Close, holds: Holds): void
+  /** The node's head is this record now. */
+  adopted?(node: SimNode, command: Adopt, holds: Holds): void
+  reported?(node: SimNode, command: Report, holds: Holds): void
+  /** After everything is mended and quiet, for each node that is up. */
+  ended?(node: SimNode, holds: Holds): void
+  /** The same, once for all. */
+  allEnded?(world: World, holds: Holds): void
+}
+
+/** What is looked at in every world. */
+export const INVARIANTS: readonly Invariant[] = [
+  {
+    name: 'late work reopens no round',
+    closing(node, { parent, round, contributions }, holds) {
+      const movedAt = node.movedOnAt.get(parent)
+      if (movedAt === undefined) return
+      const { disk, world } = node
+      const listed = new Set([...disk.records.values()].flatMap(({ record }) => (record.parent === parent ? record.contributions : [])))
+      for (const { cid } of contributions) {
+        const late = world.madeAt.get(cid)! - movedAt
+        holds(late <= 0 || listed.has(cid), () => `${node.index} reopens round ${round} with ${cid}, made ${late} ms after`)
+      }
+    }
+  },
+  {
+    name: 'nobody honest signs what is invalid',
+    reported({ index, world }, { code, subject }, holds) {
+      if (world.hasForgers) return
+      holds(!CONTENT_CODES.has(code), () => `${index} reports ${code} of ${subject}`)
+    }
+  },
+  {
+    name: 'the own chain is known to the genesis',
+    ended(node, holds) {
+      const { disk } = node
+      for (let at = node.head; at !== 'run'; ) {
+        const stored = disk.records.get(at)
+        holds(stored !== undefined, () => `${node.index} lacks ${at} of its own chain`)
+        if (stored === undefined) return
+        const unknown = stored.record.contributions.find(cid => !disk.contributions.has(cid))
+        holds(unknown === undefined, () => `${node.index} does not know ${unknown} of record ${at}`)
+        at = stored.record.parent
+      }
+    }
+  },
+  {
+    name: "the head's anchor is here",
+    ended(node, holds) {
+      const stored = node.disk.records.get(node.head)
+      holds(stored === undefined || node.disk.anchors.has(stored.record.anchor), () => `${node.index} lacks its head's anchor`)
+    }
+  },
+  {
+    name: 'one contribution of an author for a round',
+    ended(node, holds) {
+      const places = new Set<string>()
+      for (const { record } of node.chain()) {
+        for (const name of record.contributions) {
+          const contribution = node.disk.contributions.get(name)
+          if (contribution === undefined) continue
+          const place = `${contribution.peer}/${contribution.round}`
+          holds(!places.has(place), () => `${node.index}: two contributions for ${place} on one chain`)
+          places.add(place)
+        }
+      }
+    }
+  },
+  {
+    name: 'every author is told what became of its work',
+    ended(node, holds) {
+      const { disk, index } = node
+      const { round } = node.rounds.head
+      const accepted = new Set(node.chain().flatMap(({ record }) => record.contributions))
+      for (const [cid, contribution] of disk.contributions) {
+        if (contribution.peer !== node.peer || contribution.round > round - 1) continue
+        // Nobody watches a contribution for ever.
+        if (contribution.round < node.furthest - 6) continue
+        const fate = disk.fates.get(cid)
+        const expected = accepted.has(cid) ? 'included' : 'lost'
+        holds(
+          fate === expected,
+          () => `${index} was told ${fate ?? 'nothing'} of ${cid} (round ${contribution.round}), which was ${expected}`
+        )
+      }
+    }
+  },
+  {
+    name: 'what is remembered is bounded',
+    ended(node, holds) {
+      const { contributions, orphans, unknown, lacking, tree, peers } = node.rounds
+      const nodes = node.world.nodes.length
+      const { index } = node
+      holds(contributions.size <= 8 * nodes + 16, () => `${index} keeps ${contributions.size} contributions`)
+      holds(tree.byCid.size <= 256 + 64, () => `${index} keeps ${tree.byCid.size} records`)
+      holds(
+        orphans.size + unknown.size + lacking.size <= 2 * nodes + 8,
+        () => `${index} keeps ${orphans.size} orphans, ${unknown.size} unknown, ${lacking.size} lacking`
+      )
+      holds(peers.size <= nodes, () => `${index} keeps ${peers.size} peers`)
+    }
+  },
+  {
+    name: 'all agree at the end',
+    allEnded(world, holds) {
+      const heads = world.heads()
+      holds(
+        heads.length <= 1,
+        () => `${heads.length} heads at the end: ${world.up.map(n => `${n.index}@${n.rounds.head.round}:${n.head}`).join(' ')}`
+      )
+    }
+  }
+]
+
+const CONTENT_CODES: ReadonlySet<string> = new Set([
+  'anchor_mismatch',
+  'wrong_order',
+  'bad_contribution',
+  'below_quorum',
+  'closer_unranked',
+  'bad_parent'
+])
+
+/** Which of a record's ancestors a node has on disk, the newest first. */
+export interface ChainRecord {
+  cid: string
+  record: RoundRecord
+}
+
+/** Asks every invariant, counts how often, and writes down what is broken. */
+export class Checks {
+  readonly #world: World
+  readonly #invariants: readonly Invariant[]
+  /** How often each was looked at. */
+  readonly counts = new Map<string, number>()
+
+  constructor(world: World, invariants: readonly Invariant[]) {
+    this.#world = world
+    this.#invariants = invariants
+  }
+
+  closing(node: SimNode, command: Close): void {
+    for (const invariant of this.#invariants) invariant.closing?.(node, command, this.#holds(invariant))
+  }
+
+  adopted(node: SimNode, command: Adopt): void {
+    for (const invariant of this.#invariants) invariant.adopted?.(node, command, this.#holds(invariant))
+  }
+
+  reported(node: SimNode, command: Report): void {
+    for (const invariant of this.#invariants) invariant.reported?.(node, command, this.#holds(invariant))
+  }
+
+  /** A liar's own memory is its own affair. */
+  ended(node: SimNode): void {
+    if (node.conduct.forges) return
+    for (const invariant of this.#invariants) invariant.ended?.(node, this.#holds(invariant))
+  }
+
+  allEnded(): void {
+    for (const invariant of this.#invariants) invariant.allEnded?.(this.#world, this.#holds(invariant))
+  }
+
+  #holds({ name }: Invariant): Holds {
+    return (holds, broken) => {
+      this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
+      if (!holds) this.#world.problem(`${name}: ${broken()}`)
+    }
+  }
+}

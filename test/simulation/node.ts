@@ -1,0 +1,354 @@
+// One node: its identity, clock and life, and what it does with what the rules command. It does what a daemon does, and nothing else, but for its conduct.
+import {
+  advance,
+  type Contribution,
+  createRounds,
+  type Part,
+  type RoundCommand,
+  type RoundEvent,
+  type RoundRecord,
+  type RoundsState,
+  viewOf
+} from '../../protocols/rounds/index.ts'
+import { type Conduct, HONEST, type Told } from './conduct.ts'
+import { Disk } from './disk.ts'
+import { Fetching } from './fetching.ts'
+import { anchorOf, peerName, recordCid } from './names.ts'
+import type { Line } from './network.ts'
+import { BriefPresence, type Presence, RuledPresence, Voice } from './presence.ts'
+import { STEPS_MS, Training } from './training.ts'
+import type { World } from './world.ts'
+
+export type Phase =
+  | 'training'
+  | 'encoding'
+  | 'stored'
+  | 'announced'
+  | 'fetching'
+  | 'closing'
+  | 'closed'
+  | 'published'
+  | 'computing'
+  | 'storing'
+  | 'adopting'
+
+const PRESENCE_MS = 2_000
+const TICK_MS = 1_000
+
+export class SimNode {
+  readonly world: World
+  readonly index: number
+  readonly peer: string
+  readonly stepMs: number
+  readonly disk = new Disk()
+  readonly line: Line
+  /** Virtual ms until which its line is busy with what it sends and gets. */
+  sendsUntil = 0
+  takesUntil = 0
+  conduct: Conduct
+  up = false
+  /** It will not come back. */
+  left = false
+  /** Counts its processes, from 1. */
+  life = 0
+  rounds!: RoundsState
+  presence!: Presence
+  #voice!: Voice
+  #training!: Training
+  #fetching!: Fetching
+  holding: string[] = []
+  forks = 0
+  /** The highest round that it ever adopted. */
+  furthest = 0
+  /** When it first adopted a record on each parent. */
+  readonly movedOnAt = new Map<string, number>()
+  #stoppedAt: number | null = null
+  #held: (() => void)[] = []
+  #clockOffset: number
+  #drift: number
+  #wakeAt = Number.POSITIVE_INFINITY
+
+  constructor(world: World, index: number) {
+    this.world = world
+    this.index = index
+    this.peer = peerName(index)
+    this.stepMs = (world.options.stepMs ?? ((_, random) => random.between(60, 140)))(index, world.random)
+    this.#clockOffset = world.random.between(0, 1e6)
+    this.#drift = world.random.between(0.99, 1.01)
+    this.conduct = world.options.conducts?.get(index) ?? HONEST
+    this.line = { loss: 0, slowness: 1, up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY, ...world.options.lineOf?.(index) }
+  }
+
+  get trains(): boolean {
+    return !(this.world.options.observers?.includes(this.index) ?? false)
+  }
+
+  /** CID of the record that it has adopted last. */
+  get head(): string {
+    return this.rounds.head.cid
+  }
+
+  view(): ReturnType<typeof viewOf> {
+    return viewOf(this.rounds)
+  }
+
+  /** What it has to say of itself, if it is honest. */
+  told(): Told {
+    const { cid, round } = this.rounds.head
+    return { head: cid, round, trains: this.trains }
+  }
+
+  // ---- its clock and its life
+
+  /** Its own monotonic clock, ms. */
+  get now(): number {
+    return this.#clockOffset + this.world.time.now * this.#drift
+  }
+
+  /** From now on its clock goes at this many of its ms in a real one. */
+  drift(rate: number): void {
+    this.#clockOffset += this.world.time.now * (this.#drift - rate)
+    this.#drift = rate
+  }
+
+  start(): void {
+    if (this.up) return
+    this.up = true
+    this.life++
+    this.holding = []
+    this.#wakeAt = Number.POSITIVE_INFINITY
+    this.rounds = createRounds(this.world.rules, this.peer, { ...this.disk.past(this.peer, this.now), trains: this.trains })
+    this.#training = new Training(this)
+    this.#fetching = new Fetching(this)
+    this.#voice = new Voice(this)
+    this.loop(TICK_MS, () => this.tell({ type: 'tick' }))
+    this.presence = this.world.options.briefPresence ? new BriefPresence(this) : new RuledPresence(this)
+    this.loop(PRESENCE_MS, () => this.#beHere())
+    if (this.trains) this.loop(STEPS_MS, () => this.#training.work())
+    this.tell({ type: 'tick' })
+    this.#beHere()
+  }
+
+  /** SIGKILL. What others made and was not synced to disk may be lost with it. */
+  kill(): void {
+    if (!this.up) return
+    this.up = false
+    this.life++
+    this.#stoppedAt = null
+    this.#held = []
+    this.disk.crash(this.peer, this.world.random)
+  }
+
+  leave(): void {
+    this.left = true
+    this.kill()
+  }
+
+  /** SIGSTOP: nothing runs; what arrives waits. */
+  stop(): void {
+    if (this.up && this.#stoppedAt === null) this.#stoppedAt = this.world.time.now
+  }
+
+  resume(): void {
+    if (this.#stoppedAt === null) return
+    this.#stoppedAt = null
+    this.tell({ type: 'paused' })
+    for (const run of this.#held.splice(0)) run()
+  }
+
+  get stopped(): boolean {
+    return this.#stoppedAt !== null
+  }
+
+  /** Runs later if this life of the node still goes on then. */
+  later(ms: number, run: () => void): void {
+    const { life } = this
+    this.world.time.after(ms, () => this.live(life, run))
+  }
+
+  /** Runs now if that life of the node still goes on; a stopped node does it when it goes on. */
+  live(life: number, run: () => void): void {
+    if (life !== this.life) return
+    if (this.#stoppedAt !== null) this.#held.push(() => this.live(life, run))
+    else run()
+  }
+
+  loop(ms: number, run: () => void): void {
+    const turn = (): void => {
+      run()
+      this.later(ms, turn)
+    }
+    this.later(this.world.random.between(0, ms), turn)
+  }
+
+  // ---- its rules
+
+  tell(...events: RoundEvent[]): void {
+    const { life } = this
+    for (const event of events) {
+      if (life !== this.life) return
+      for (const command of advance(this.rounds, event, this.now).commands) {
+        if (life !== this.life) return
+        this.#obey(command)
+      }
+    }
+    if (life !== this.life || this.rounds.nextAt >= this.#wakeAt - 1) return
+    const at = this.rounds.nextAt
+    this.#wakeAt = at
+    this.later(Math.max(0, (at - this.now) / this.#drift) + 0.001, () => {
+      if (this.#wakeAt === at) this.#wakeAt = Number.POSITIVE_INFINITY
+      this.tell({ type: 'tick' })
+    })
+  }
+
+  /** Tells whoever watches that it has come this far; false when that was its end, or stopped it. */
+  enters(phase: Phase, round: number): boolean {
+    const { life } = this
+    this.world.onPhase(this, phase, round)
+    return life === this.life && this.#stoppedAt === null
+  }
+
+  receiveRecord(cid: string, record: RoundRecord): void {
+    if (!this.disk.records.has(cid)) this.disk.records.set(cid, { record, ready: false, shown: true })
+    this.tell({ type: 'record', cid, record })
+  }
+
+  receiveContribution(cid: string, contribution: Contribution): void {
+    this.disk.contributions.set(cid, contribution)
+    this.tell({ type: 'contribution', cid, contribution })
+  }
+
+  /** One that it made itself is on its disk, whole. */
+  keepOwn(cid: string, contribution: Contribution): void {
+    this.world.madeAt.set(cid, this.world.time.now)
+    this.disk.contributions.set(cid, contribution)
+    this.disk.bodies.set(cid, contribution.round)
+  }
+
+  /** The records of its chain as far as its disk has them, the newest first. */
+  chain(): { cid: string; record: RoundRecord }[] {
+    const chain: { cid: string; record: RoundRecord }[] = []
+    for (let at = this.head; at !== 'run'; ) {
+      const stored = this.disk.records.get(at)
+      if (stored === undefined) break
+      chain.push({ cid: at, record: stored.record })
+      at = stored.record.parent
+    }
+    return chain
+  }
+
+  // ---- what a daemon does with commands
+
+  #obey(command: RoundCommand): void {
+    switch (command.type) {
+      case 'fetchContribution':
+        this.#fetching.contribution(command)
+        return
+      case 'announceHolding':
+        this.holding = command.contributions
+        this.#voice.sayHolding()
+        return
+      case 'fetchRecord':
+        this.#fetching.record(command)
+        return
+      case 'fetchAnchor':
+        this.#fetching.anchor(command)
+        return
+      case 'close':
+        this.#close(command)
+        return
+      case 'compute':
+        this.#computeOther(command)
+        return
+      case 'publish':
+        this.#publish(command.cid)
+        return
+      case 'adopt':
+        this.#adopt(command)
+        return
+      case 'syncHeads':
+        this.#fetching.heads()
+        return
+      case 'report':
+        this.world.reported(this, command)
+        if (command.code === 'fork_too_old') this.#fetching.startOver(command.subject)
+        return
+      default:
+        command satisfies never
+    }
+  }
+
+  #close(command: Extract<RoundCommand, { type: 'close' }>): void {
+    if (!this.enters('closing', command.round)) return
+    this.world.checks.closing(this, command)
+    if (this.conduct.closes?.(this, command) === false) return
+    const { disk } = this
+    const { round, parent } = command
+    this.#compute(command.parentAnchor, command.contributions, (anchor, missing) => {
+      if (anchor === null) return this.tell({ type: 'closeFailed', round, reason: 'close_failed', missing })
+      const contributions = command.contributions.map(({ cid }) => cid)
+      const record: RoundRecord = { run: 'run', round, parent, contributions, anchor, closer: this.peer }
+      const cid = recordCid(record)
+      disk.anchors.set(anchor, round)
+      disk.records.set(cid, { record, ready: true, shown: false })
+      if (!this.enters('closed', round)) return
+      this.tell({ type: 'record', cid, record }, { type: 'recordComputed', cid, anchor })
+    })
+  }
+
+  #computeOther({ cid, record, parentAnchor, contributions }: Extract<RoundCommand, { type: 'compute' }>): void {
+    if (!this.enters('computing', record.round)) return
+    const { disk } = this
+    this.#compute(parentAnchor, contributions, (anchor, missing) => {
+      if (anchor === null) return this.tell({ type: 'recordUnavailable', cid, missing })
+      if (!this.enters('storing', record.round)) return
+      disk.anchors.set(anchor, record.round)
+      const stored = disk.records.get(cid)
+      if (stored !== undefined && anchor === record.anchor) stored.ready = true
+      this.tell({ type: 'recordComputed', cid, anchor })
+    })
+  }
+
+  #compute(parentAnchor: string, parts: readonly Part[], done: (anchor: string | null, missing: string[]) => void): void {
+    const [least, most] = this.world.options.computeMs ?? [50, 400]
+    this.later(this.world.random.between(least, most), () => {
+      const missing = parts.map(({ cid }) => cid).filter(cid => !this.disk.bodies.has(cid))
+      const whole = this.disk.anchors.has(parentAnchor) && missing.length === 0
+      done(whole ? anchorOf(parentAnchor, parts) : null, missing)
+    })
+  }
+
+  #publish(cid: string): void {
+    const { conduct, disk, world } = this
+    const stored = disk.records.get(cid)!
+    stored.shown = true
+    const shown = conduct.showsRecord?.(this, cid, stored.record)
+    world.network.gossip(this, to => {
+      const name = shown === undefined ? cid : shown(to)
+      if (name !== null) to.receiveRecord(name, disk.records.get(name)!.record)
+    })
+    this.enters('published', stored.record.round)
+  }
+
+  #adopt(command: Extract<RoundCommand, { type: 'adopt' }>): void {
+    const { disk, world } = this
+    const { cid, round, fork, own } = command
+    const stored = disk.records.get(cid)
+    if (stored !== undefined) stored.shown = true
+    world.adopted(this, command)
+    if (fork) this.forks++
+    this.furthest = Math.max(this.furthest, round)
+    const parent = stored?.record.parent ?? ''
+    if (!this.movedOnAt.has(parent)) this.movedOnAt.set(parent, world.time.now)
+    if (!this.enters('adopting', round)) return
+    for (const { cid, fate } of own) disk.fates.set(cid, fate)
+    disk.forget(round - (world.options.keepRounds ?? 8))
+    this.#training.paced({ type: 'adopted', head: cid, round })
+    this.#voice.say(false)
+  }
+
+  #beHere(): void {
+    this.presence.look()
+    this.#voice.say(true)
+  }
+}
