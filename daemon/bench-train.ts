@@ -24,7 +24,7 @@ const DESCRIPTION = v.object({
     v.object({ model: v.looseObject({ family: v.string(), context: COUNT }), batch: COUNT })
   ]),
   specs: v.array(v.looseTuple([v.string(), v.array(COUNT)])),
-  adamw: v.object({ beta1: REAL, beta2: REAL, weightDecay: REAL })
+  adamw: v.object({ learningRate: REAL, beta1: REAL, beta2: REAL, epsilon: REAL, weightDecay: REAL })
 })
 
 /** Times the compiled training step on a workload. Throws `data_missing`, `data_unreadable`, or what the engine does. */
@@ -57,7 +57,7 @@ function describe(path: string, text: Buffer): Pick<BenchTrainOptions, 'config' 
     const [issue] = result.issues
     throw new DaemonError('data_unreadable', `${path} describes no workload: ${v.getDotPath(issue) ?? 'it'}: ${issue.message}`)
   }
-  // Whether the specs are the model's, and the rest of adamw, the benchmark itself checks.
+  // Whether the specs are the model's, the benchmark itself checks.
   return value as Pick<BenchTrainOptions, 'config' | 'specs' | 'adamw'>
 }
 
