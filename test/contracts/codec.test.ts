@@ -36,6 +36,12 @@ for (const name of NAMES) {
   describe(`codec ${name}`, () => {
     const codec = createCodec(name)
 
+    it('gives no memory to a shape whose bytes are not there', () => {
+      const before = process.memoryUsage().arrayBuffers
+      for (let i = 0; i < 20; i++) assert.throws(() => codec.decode(new Uint8Array(8), [2 ** 14, 2 ** 14]), { code: 'bad_codec_bytes' })
+      assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 28)
+    })
+
     it('has the name that makes it', () => assert.equal(codec.name, name))
 
     it('writes exactly maxBytes and the same bytes again', () => {

@@ -21,10 +21,17 @@ export function checkCount(values: Float32Array, shape: readonly number[]): void
     throw new TrainingError('shape_mismatch', `cannot encode ${values.length} values as [${shape}]: ${count} are needed`)
 }
 
-/** @throws TrainingError bad_codec_bytes */
-export function checkSize(codec: string, bytes: Uint8Array, expected: number): void {
+/**
+ * Room for the values of a shape, once its bytes are there: what a stranger says of a shape costs no memory before that.
+ *
+ * @throws TrainingError bad_codec_bytes, shape_mismatch
+ */
+export function valuesFor(codec: string, bytes: Uint8Array, shape: readonly number[], bytesOf: (count: number) => number): Float32Array {
+  const count = countOf(shape)
+  const expected = bytesOf(count)
   if (bytes.byteLength !== expected)
     throw new TrainingError('bad_codec_bytes', `cannot decode ${bytes.byteLength} bytes as ${codec}: ${expected} are needed`)
+  return new Float32Array(count)
 }
 
 /** The error of a value that is no number. */

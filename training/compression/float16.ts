@@ -1,7 +1,7 @@
 // Codec `f16`: IEEE binary16, little-endian, 2 bytes for each value; rounded to nearest, ties to even.
 // Magnitudes from 65520 on, which would round to infinity, become 65504: a codec never makes a number into none.
 import type { Codec } from './codec.ts'
-import { checkCount, checkSize, countOf, nonFinite, viewOf } from './counting.ts'
+import { checkCount, nonFinite, valuesFor, viewOf } from './counting.ts'
 
 export const float16Codec: Codec = {
   name: 'f16',
@@ -16,8 +16,7 @@ export const float16Codec: Codec = {
     return bytes
   },
   decode(bytes, shape) {
-    const values = new Float32Array(countOf(shape))
-    checkSize('f16', bytes, 2 * values.length)
+    const values = valuesFor('f16', bytes, shape, count => 2 * count)
     const bad = readHalves(viewOf(bytes), values)
     if (bad >= 0) throw nonFinite('decode f16', bad)
     return values

@@ -2,7 +2,7 @@
 // Bytes: IEEE binary32, little-endian, 4 for each value.
 import assert from 'node:assert/strict'
 import type { Codec } from './codec.ts'
-import { checkCount, checkSize, countOf, nonFinite } from './counting.ts'
+import { checkCount, nonFinite, valuesFor } from './counting.ts'
 
 // Memory is copied as it is; of the platforms that Node is built for only s390x has the other order.
 assert.equal(new Uint8Array(new Uint16Array([1]).buffer)[0], 1, 'Shoal needs a little-endian machine')
@@ -18,8 +18,7 @@ export const float32Codec: Codec = {
     return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice()
   },
   decode(bytes, shape) {
-    const values = new Float32Array(countOf(shape))
-    checkSize('f32', bytes, values.byteLength)
+    const values = valuesFor('f32', bytes, shape, count => 4 * count)
     new Uint8Array(values.buffer).set(bytes)
     if (!allFinite(values)) throw nonFinite('decode f32', values.findIndex(isNotFinite))
     return values

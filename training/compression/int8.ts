@@ -4,7 +4,7 @@
 import { TrainingError } from '../errors.ts'
 import type { Codec } from './codec.ts'
 import { INT8_BLOCK_VALUES } from './constants.ts'
-import { checkCount, checkSize, countOf, nonFinite, viewOf } from './counting.ts'
+import { checkCount, nonFinite, valuesFor, viewOf } from './counting.ts'
 
 const SCALE_BYTES = 4
 /** The largest scale of which 127 are still finite in binary32. */
@@ -29,8 +29,7 @@ export function createInt8Codec(blockValues: number): Codec {
       return bytes
     },
     decode(bytes, shape) {
-      const values = new Float32Array(countOf(shape))
-      checkSize(name, bytes, maxBytes(values.length))
+      const values = valuesFor(name, bytes, shape, maxBytes)
       readBlocks(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), viewOf(bytes), blockValues, values)
       return values
     }

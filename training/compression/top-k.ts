@@ -5,7 +5,7 @@
 import { TrainingError } from '../errors.ts'
 import type { Codec } from './codec.ts'
 import { TOPK_BLOCK_VALUES, TOPK_DENSITY, TOPK_VALUE } from './constants.ts'
-import { checkCount, checkSize, countOf, nonFinite } from './counting.ts'
+import { checkCount, nonFinite, valuesFor } from './counting.ts'
 import { float16Codec } from './float16.ts'
 import { float32Codec } from './float32.ts'
 import { createInt8Codec } from './int8.ts'
@@ -49,8 +49,7 @@ export function createTopKCodec(density: number, blockValues: number, value: 'f3
       return bytes
     },
     decode(bytes, shape) {
-      const values = new Float32Array(countOf(shape))
-      checkSize(name, bytes, maxBytes(values.length))
+      const values = valuesFor(name, bytes, shape, maxBytes)
       for (let start = 0, at = 0; start < values.length; start += blockValues) {
         const count = Math.min(blockValues, values.length - start)
         const k = kept(count)

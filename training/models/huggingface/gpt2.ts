@@ -1,7 +1,7 @@
 // What config.json says of a GPT-2 and which tensors lie beside it, both ways.
 import { GPT2_LAYER_NORM_EPSILON, type Gpt2Config, HEAD, TOKEN_EMBEDDING } from '../gpt2.ts'
 import { createModel, elementCount, type NamedTensor } from '../model.ts'
-import { bad, mustBe, named, type Settings, whole } from './settings.ts'
+import { bad, mustBe, named, real, type Settings, whole } from './settings.ts'
 
 /** Where this project notes what Hugging Face's configuration has no word for; transformers keeps keys it does not know. */
 const OWN_KEY = 'shoal'
@@ -58,8 +58,8 @@ export function gpt2FromHuggingFace(settings: Settings, tensors: readonly NamedT
     biases: matrixBiases.length > 0 && !(withoutBiases(settings) && matrixBiases.every(({ values }) => values.every(value => value === 0))),
     tiedEmbeddings
   }
-  const epsilon = settings.layer_norm_epsilon ?? GPT2_LAYER_NORM_EPSILON
-  if (epsilon !== GPT2_LAYER_NORM_EPSILON) own.layerNormEpsilon = Number(epsilon)
+  const epsilon = real(settings, 'layer_norm_epsilon', GPT2_LAYER_NORM_EPSILON)
+  if (epsilon !== GPT2_LAYER_NORM_EPSILON) own.layerNormEpsilon = epsilon
   if (!own.biases) for (const { name } of matrixBiases) given.delete(name)
   // With tied embeddings transformers reads the head from the embedding whatever else is in the file.
   if (tiedEmbeddings) given.delete(HEAD)

@@ -1,7 +1,7 @@
 // What config.json says of a Llama and which tensors lie beside it, both ways.
 import { LLAMA_EMBEDDING, LLAMA_HEAD, LLAMA_RMS_NORM_EPSILON, LLAMA_ROPE_THETA, type LlamaConfig } from '../llama.ts'
 import type { NamedTensor } from '../model.ts'
-import { bad, mustBe, named, type Settings, whole } from './settings.ts'
+import { bad, mustBe, named, real, type Settings, whole } from './settings.ts'
 
 const PREFIX = 'model.'
 /** Angles that old checkpoints carry as if they were parameters. */
@@ -59,8 +59,8 @@ export function llamaFromHuggingFace(settings: Settings, tensors: readonly Named
     hidden: whole(settings, 'intermediate_size'),
     tiedEmbeddings
   }
-  const epsilon = settings.rms_norm_eps ?? LLAMA_RMS_NORM_EPSILON
-  if (epsilon !== LLAMA_RMS_NORM_EPSILON) config.rmsNormEpsilon = Number(epsilon)
+  const epsilon = real(settings, 'rms_norm_eps', LLAMA_RMS_NORM_EPSILON)
+  if (epsilon !== LLAMA_RMS_NORM_EPSILON) config.rmsNormEpsilon = epsilon
   const theta = ropeTheta(settings)
   if (theta !== LLAMA_ROPE_THETA) config.ropeTheta = theta
   const given = named(tensors, { prefix: PREFIX, head: LLAMA_HEAD, ignored: BUFFER })
@@ -75,7 +75,5 @@ function ropeTheta(settings: Settings): number {
   if (typeof scaling !== 'object') throw bad(`rope_scaling is ${JSON.stringify(scaling)}`)
   const own = scaling as Settings
   mustBe({ rope_type: own.rope_type ?? own.type }, 'rope_type', 'default', 'default')
-  const theta = own.rope_theta ?? settings.rope_theta ?? LLAMA_ROPE_THETA
-  if (typeof theta !== 'number') throw bad(`rope_theta is ${JSON.stringify(theta)}, it must be a number`)
-  return theta
+  return real({ rope_theta: own.rope_theta ?? settings.rope_theta }, 'rope_theta', LLAMA_ROPE_THETA)
 }

@@ -19,6 +19,13 @@ export function whole(settings: Settings, key: string, fallback?: number): numbe
   return value
 }
 
+/** @throws TrainingError 'bad_hugging_face_folder' */
+export function real(settings: Settings, key: string, fallback: number): number {
+  const value = settings[key] ?? fallback
+  if (typeof value !== 'number') throw bad(`${key} is ${JSON.stringify(value)}, it must be a number`)
+  return value
+}
+
 /** Tensors by name; a bare model, saved without its head, lacks the prefix. */
 export function named(
   tensors: readonly NamedTensor[],

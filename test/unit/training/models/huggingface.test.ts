@@ -64,7 +64,8 @@ for (const tied of [true, false])
         { rope_scaling: { type: 'linear', factor: 2 } },
         { attention_bias: true },
         { head_dim: 5 },
-        { hidden_act: 'gelu' }
+        { hidden_act: 'gelu' },
+        { rms_norm_eps: { toString: null, valueOf: null } }
       ]) {
         const [key] = Object.keys(wrong)
         const named = key === 'rope_scaling' ? /rope_type is "linear"/ : new RegExp(`${key} is `)
@@ -128,7 +129,8 @@ describe('fromHuggingFace()', () => {
       activation_function: 'relu',
       n_inner: 7,
       scale_attn_by_inverse_layer_idx: true,
-      n_layer: 0
+      n_layer: 0,
+      layer_norm_epsilon: { toString: null, valueOf: null }
     }))
       assert.throws(() => fromHuggingFace({ ...config, [key]: value }, tensors), {
         code: 'bad_hugging_face_folder',
