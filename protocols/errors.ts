@@ -5,6 +5,7 @@ export type ProtocolErrorCode =
   // signed blocks and messages: bytes from outside that are not what they must be
   | 'bad_message' // cannot be decoded, or a field is missing or of the wrong kind
   | 'message_too_large'
+  | 'version_mismatch' // of a version that this node does not read
   | 'bad_signature'
   | 'wrong_signer' // signing with a key that is not the peer's named in the payload
   // streams and blocks

@@ -2,6 +2,7 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidOf, cidText, DAG_CBOR, parseCid, RAW } from '../cids.ts'
 import { ProtocolError } from '../errors.ts'
+import { versionText } from '../versions.ts'
 import {
   BODY_VERSION,
   CHUNK_BYTES,
@@ -99,7 +100,7 @@ function decodeIndex(bytes: Uint8Array, what: string): Record<string, unknown> {
     throw new ProtocolError('bad_message', `cannot decode ${what}: not dag-cbor`, { cause })
   }
   const record = recordOf(value, what)
-  if (record.v !== BODY_VERSION) throw wrong(`${what} has version ${String(record.v)}, this node reads ${BODY_VERSION}`)
+  if (record.v !== BODY_VERSION) throw wrong(`${what} has version ${versionText(record.v)}, this node reads ${BODY_VERSION}`)
   return record
 }
 

@@ -2,6 +2,7 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidText, DAG_CBOR, parseCid } from '../cids.ts'
 import { ProtocolError } from '../errors.ts'
+import { requireVersion } from '../versions.ts'
 import { MAX_HOLDING, MAX_PRESENCE_BYTES, MAX_RUNS, MAX_TEXT_LENGTH, PRESENCE_VERSION } from './constants.ts'
 
 /** "I am here, in these runs; this is how far I am." */
@@ -59,7 +60,7 @@ export function encodePresence(presence: Presence): Uint8Array {
   return bytes
 }
 
-/** Unknown fields are ignored. @throws ProtocolError bad_message | message_too_large */
+/** Unknown fields are ignored. @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodePresence(bytes: Uint8Array): Presence {
   if (bytes.length > MAX_PRESENCE_BYTES) {
     throw new ProtocolError(
@@ -74,7 +75,7 @@ export function decodePresence(bytes: Uint8Array): Presence {
     throw new ProtocolError('bad_message', 'cannot decode presence: not dag-cbor', { cause })
   }
   const message = recordOf(value, 'presence')
-  if (message.v !== PRESENCE_VERSION) throw wrong(`version ${String(message.v)}, this node reads ${PRESENCE_VERSION}`)
+  requireVersion('presence', message.v, PRESENCE_VERSION)
   if (typeof message.leaving !== 'boolean') throw wrong('leaving is not true or false')
   if (!Array.isArray(message.runs) || message.runs.length > MAX_RUNS) throw wrong(`runs is not a list of at most ${MAX_RUNS}`)
   return {

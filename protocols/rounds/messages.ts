@@ -4,6 +4,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
 import { ProtocolError } from '../errors.ts'
 import { decodeMap, ed25519KeyOf, openBlock, type SignedBlock, signBlock } from '../signed-block.ts'
+import { versionText } from '../versions.ts'
 import { MAX_CODEC_NAME_LENGTH, MAX_CONTRIBUTIONS_PER_RECORD, MAX_ROUND, MESSAGE_VERSION } from './constants.ts'
 
 /** "In this round, from this record on, I took these steps; here is where my compressed change lies." */
@@ -150,7 +151,7 @@ function version(what: string, map: Fields): void {
   if (map.v === MESSAGE_VERSION) return
   throw new ProtocolError(
     'bad_message',
-    `cannot read ${what} of version ${String(map.v).slice(0, 20)}: this node knows version ${MESSAGE_VERSION}`,
+    `cannot read ${what} of version ${versionText(map.v)}: this node knows version ${MESSAGE_VERSION}`,
     {
       hint: 'one of the two nodes needs an update'
     }

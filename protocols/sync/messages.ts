@@ -2,6 +2,7 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidText, DAG_CBOR, parseCid } from '../cids.ts'
 import { ProtocolError } from '../errors.ts'
+import { requireVersion } from '../versions.ts'
 import { MAX_CHAIN, MAX_SYNC_BYTES, SYNC_VERSION } from './constants.ts'
 
 /** "What is your newest record of this run?" or "which records of your chain follow, from this round on?" */
@@ -23,7 +24,7 @@ export function encodeSyncRequest(request: SyncRequest): Uint8Array {
   return dagCbor.encode({ v: SYNC_VERSION, ...request, run: parseCid(request.run) })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeSyncRequest(bytes: Uint8Array): SyncRequest {
   const message = decodeMap(bytes)
   const run = cidText(message.run, DAG_CBOR)
@@ -41,7 +42,7 @@ export function encodeHeadAnswer(answer: HeadAnswer): Uint8Array {
   })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeHeadAnswer(bytes: Uint8Array): HeadAnswer {
   const message = decodeMap(bytes)
   if (message.known !== true) return null
@@ -52,7 +53,7 @@ export function encodeChainAnswer(answer: ChainAnswer): Uint8Array {
   return dagCbor.encode({ v: SYNC_VERSION, known: answer !== null, ...(answer === null ? {} : { records: answer.records.map(parseCid) }) })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeChainAnswer(bytes: Uint8Array): ChainAnswer {
   const message = decodeMap(bytes)
   if (message.known !== true) return null
@@ -75,7 +76,7 @@ function decodeMap(bytes: Uint8Array): Record<string, unknown> {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('it is not a map')
   const message = value as Record<string, unknown>
-  if (message.v !== SYNC_VERSION) throw wrong(`version ${String(message.v)}, this node reads ${SYNC_VERSION}`)
+  requireVersion('a sync message', message.v, SYNC_VERSION)
   return message
 }
 

@@ -35,7 +35,7 @@ describe('a presence message', () => {
     const good = { v: 1, session: 1, seq: 1, timeMs: 1, leaving: false, version: '', agent: '', runs: [run] }
     decodePresence(dagCbor.encode(good))
     const bad: Record<string, unknown>[] = [
-      { v: 2 },
+      { v: 'one' },
       { session: -1 },
       { seq: 1.5 },
       { timeMs: 'now' },

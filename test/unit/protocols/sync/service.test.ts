@@ -78,7 +78,7 @@ describe('sync', () => {
   })
 
   it('refuses what is not a sync message', () => {
-    const bad = [{}, { v: 2, ask: 'head', run: parseCid(RUN) }, { v: 1, ask: 'all', run: parseCid(RUN) }, { v: 1, ask: 'head', run: RUN }]
+    const bad = [{}, { v: '1', ask: 'head', run: parseCid(RUN) }, { v: 1, ask: 'all', run: parseCid(RUN) }, { v: 1, ask: 'head', run: RUN }]
     for (const value of bad) assert.throws(() => decodeSyncRequest(dagCbor.encode(value)), { code: 'bad_message' })
     const chain = { v: 1, ask: 'chain', run: parseCid(RUN), fromRound: 1, limit: MAX_CHAIN + 1 }
     assert.throws(() => decodeSyncRequest(dagCbor.encode(chain)), { code: 'bad_message' })
