@@ -1,4 +1,5 @@
 // Server-sent events as the WHATWG describes them, the part that the control API uses: id, event, data, comments.
+import { ControlError } from './errors.ts'
 
 /** One event off a stream. */
 export interface ServerSentEvent {
@@ -21,7 +22,7 @@ export function encodeServerSentEvent(event: { id?: string | number; event?: str
 /** A comment line, which readers skip: what keeps an idle stream alive. */
 export const HEARTBEAT = ': still here\n\n'
 
-/** Cuts a byte stream into events. Throws a RangeError when one event would exceed `maxBytes`. */
+/** Cuts a byte stream into events. @throws ControlError `answer_too_large` when one event would exceed `maxBytes` */
 export async function* parseServerSentEvents(bytes: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<ServerSentEvent> {
   const decoder = new TextDecoder()
   let rest = ''
@@ -33,12 +34,16 @@ export async function* parseServerSentEvents(bytes: AsyncIterable<Uint8Array>, m
     const last = blocks.pop() ?? ''
     rest = last + rest.slice(whole.length)
     for (const block of blocks) {
-      if (block.length > maxBytes) throw new RangeError(`a server-sent event exceeds ${maxBytes} bytes`)
+      if (block.length > maxBytes) throw tooLarge(maxBytes)
       const event = parseBlock(block)
       if (event !== undefined) yield event
     }
-    if (rest.length > maxBytes) throw new RangeError(`a server-sent event exceeds ${maxBytes} bytes`)
+    if (rest.length > maxBytes) throw tooLarge(maxBytes)
   }
+}
+
+function tooLarge(maxBytes: number): ControlError {
+  return new ControlError('answer_too_large', `a server-sent event exceeds ${maxBytes} bytes`)
 }
 
 function parseBlock(block: string): ServerSentEvent | undefined {
