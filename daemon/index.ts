@@ -20,6 +20,7 @@ export type { DaemonReady } from './daemon.ts'
 export { DaemonError, type DaemonErrorCode } from './errors.ts'
 export { DEMO_SPEC, parseRunSpec, type RunSpec, type RunSpecInput, specWarnings } from './manifest.ts'
 export { VERSION } from './version.ts'
+export { nestsTooDeep } from './yaml-text.ts'
 
 /** Runs a node until told to stop. @see RunDaemonOptions for what it needs and the errors that keep it from starting */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {

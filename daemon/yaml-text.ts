@@ -17,8 +17,32 @@ export interface YamlFault {
 /** Aliases that one document may expand: more are a bomb, not a configuration. */
 const MAX_ALIASES = 100
 
+/** Levels of a document: what people write has ten. Some thousands make the parser recurse until V8 cannot compile its patterns and ends the process. */
+const MAX_LEVELS = 100
+
+/** Whether a text may nest deeper than is read; counted before it is parsed, brackets inside of texts too. */
+export function nestsTooDeep(text: string): boolean {
+  let brackets = 0
+  let levels = 0
+  let isIndented = true
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i]!
+    if (character === '\n') {
+      isIndented = true
+      levels = 0
+    } else if (character === '[' || character === '{') brackets++
+    else if (character === ']' || character === '}') brackets = Math.max(0, brackets - 1)
+    // Each space, dash and question mark before a line's first word may open a level of its own.
+    if (isIndented && ' -?:\t'.includes(character)) levels++
+    else if (character !== '\n') isIndented = false
+    if (brackets > MAX_LEVELS || levels > 2 * MAX_LEVELS) return true
+  }
+  return false
+}
+
 /** Parses one document (JSON is YAML too); the first fault is returned, not thrown. */
 export function readYaml(text: string): YamlText | YamlFault {
+  if (nestsTooDeep(text)) return { line: undefined, message: `it has more than ${MAX_LEVELS} levels` }
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const fault = document.errors[0]

@@ -1,7 +1,7 @@
 // What a mesh run is told to do: a small YAML document, checked whole before anything is started. Flags win over the file.
 // Pure: text in, a scenario or a CliError `bad_scenario` out.
 import { isMap, isNode, LineCounter, parseDocument } from 'yaml'
-import { ENGINE_NAMES } from '../../daemon/index.ts'
+import { ENGINE_NAMES, nestsTooDeep } from '../../daemon/index.ts'
 import { PHASES, type Phase } from '../../protocols/control/constants.ts'
 import { parseDuration } from '../duration.ts'
 import { CliError } from '../errors.ts'
@@ -109,6 +109,7 @@ type Fail = (path: string, what: string, want: string) => never
  * @throws CliError `bad_scenario` with the line and, for unknown names, the nearest known one.
  */
 export function parseScenario(text: string, flags: ScenarioFlags = {}, name = 'scenario'): Scenario {
+  if (nestsTooDeep(text)) throw new CliError('bad_scenario', `read ${name}: it nests too deep`, { hint: 'the file must be a scenario' })
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
   const lineOf = (path: string): string => {

@@ -165,6 +165,11 @@ describe('parseRunSpec()', () => {
     ]
     assert.equal(refused(bomb.join('\n')).code, 'manifest_syntax')
   })
+
+  it('reads no text that nests so deep that its parser would end the process', () => {
+    for (const text of ['['.repeat(5_000), '{a: '.repeat(5_000), '- '.repeat(5_000), '? '.repeat(5_000)])
+      assert.match(refused(text).message, /more than 100 levels/)
+  })
 })
 
 describe('parseRunSpec() of a llama', () => {
