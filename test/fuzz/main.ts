@@ -1,0 +1,132 @@
+// `npm run fuzz -- [--count N] [--decoder NAME]... [--seed N] [--from N] [--processes N]`: holds every decoder of bytes from outside to its law on as many
+// inputs as are wanted, and prints what became of them. Exit 1 names the first input that breaks it; the same seed and number make it again.
+import { type ChildProcess, fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
+import { DECODERS, decoderNamed } from './decoders.ts'
+import type { Fault, Range, Report } from './fuzz-process.ts'
+import { Fuzzer } from './judge.ts'
+
+/** Inputs that one process is given at a time. */
+const RANGE = 5_000
+/** Milliseconds without a sign of life after which an input counts as one that never ends. */
+const HANG_MS = 60_000
+/** Bytes of a failing input that are printed. */
+const SHOWN_BYTES = 4_096
+
+const { values } = parseArgs({
+  options: {
+    count: { type: 'string', default: '10000' },
+    decoder: { type: 'string', multiple: true, default: [] },
+    seed: { type: 'string', default: '1' },
+    from: { type: 'string', default: '0' },
+    processes: { type: 'string', default: String(availableParallelism()) }
+  }
+})
+const seed = Number(values.seed)
+const from = Number(values.from)
+const count = Number(values.count)
+const chosen = values.decoder.length === 0 ? DECODERS : values.decoder.map(decoderNamed)
+
+interface Tally {
+  inputs: number
+  outcomes: Map<string, number>
+  slowest: { n: number; ms: number }
+  largest: { n: number; bytes: number }
+}
+
+/** One child process, and what it is asked. */
+class Hand {
+  readonly #child: ChildProcess
+  #settle: ((report: Extract<Report, { kind: 'done' }>) => void) | undefined
+  #range: Range | undefined
+  #atN = 0
+  #hang: NodeJS.Timeout | undefined
+
+  constructor() {
+    this.#child = fork(new URL('./fuzz-process.js', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child.on('message', (report: Report) => {
+      clearTimeout(this.#hang)
+      if (report.kind === 'at') {
+        this.#atN = report.n
+        this.#watch()
+      } else this.#done(report)
+    })
+    this.#child.on('exit', code => this.#lost(`the process ended (${code}) at input ${this.#atN} or soon after`))
+  }
+
+  run(range: Range): Promise<Extract<Report, { kind: 'done' }>> {
+    this.#range = range
+    this.#atN = range.from
+    this.#watch()
+    this.#child.send(range)
+    return new Promise(resolve => {
+      this.#settle = resolve
+    })
+  }
+
+  end(): void {
+    clearTimeout(this.#hang)
+    this.#range = undefined
+    this.#child.kill()
+  }
+
+  #watch(): void {
+    this.#hang = setTimeout(() => this.#lost(`no end within ${HANG_MS} ms at input ${this.#atN} or soon after`), HANG_MS)
+  }
+
+  #lost(why: string): void {
+    if (this.#range === undefined) return
+    this.#done({ kind: 'done', outcomes: {}, slowest: { n: 0, ms: 0 }, largest: { n: 0, bytes: 0 }, fault: { n: this.#atN, why } })
+  }
+
+  #done(report: Extract<Report, { kind: 'done' }>): void {
+    this.#range = undefined
+    this.#settle?.(report)
+  }
+}
+
+const hands = Array.from({ length: Number(values.processes) }, () => new Hand())
+let failed = false
+console.log(`seed ${seed}, inputs ${from} to ${from + count - 1} for each of ${chosen.length} decoders`)
+for (const { name } of chosen) {
+  const startedMs = performance.now()
+  const tally: Tally = { inputs: 0, outcomes: new Map(), slowest: { n: 0, ms: 0 }, largest: { n: 0, bytes: 0 } }
+  const fault = await fuzz(name, tally)
+  const codes = [...tally.outcomes].sort(([, a], [, b]) => b - a).map(([code, times]) => `${code} ${times}`)
+  const { slowest, largest } = tally
+  const costs = `slowest ${slowest.ms.toFixed(1)} ms (${slowest.n}), most ${(largest.bytes / 2 ** 20).toFixed(1)} MiB (${largest.n})`
+  console.log(`${name}: ${tally.inputs} inputs in ${((performance.now() - startedMs) / 1000).toFixed(0)} s: ${codes.join(', ')}; ${costs}`)
+  if (fault === null) continue
+  const bytes = (await Fuzzer.open(decoderNamed(name), seed)).input(fault.n)
+  console.log(`BROKEN ${name} --seed ${seed} --from ${fault.n} --count 1: ${fault.why}`)
+  console.log(
+    `${bytes.length} bytes: ${Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString('hex')}${bytes.length > SHOWN_BYTES ? '...' : ''}`
+  )
+  failed = true
+  break
+}
+for (const hand of hands) hand.end()
+process.exitCode = failed ? 1 : 0
+
+async function fuzz(decoder: string, tally: Tally): Promise<Fault | null> {
+  let next = from
+  const faults: Fault[] = []
+  await Promise.all(
+    hands.map(async hand => {
+      while (next < from + count && faults.length === 0) {
+        const range = { decoder, seed, from: next, to: Math.min(next + RANGE, from + count) }
+        next = range.to
+        const report = await hand.run(range)
+        for (const [outcome, times] of Object.entries(report.outcomes)) {
+          tally.outcomes.set(outcome, (tally.outcomes.get(outcome) ?? 0) + times)
+          tally.inputs += times
+        }
+        if (report.slowest.ms > tally.slowest.ms) tally.slowest = report.slowest
+        if (report.largest.bytes > tally.largest.bytes) tally.largest = report.largest
+        if (report.fault !== null) faults.push(report.fault)
+      }
+    })
+  )
+  return faults.sort((a, b) => a.n - b.n)[0] ?? null
+}
