@@ -16,6 +16,7 @@ export type CliErrorCode =
   | 'already_exists'
   | 'no_mesh'
   | 'step_failed'
+  | 'network_unavailable'
   | 'unknown_run'
 
 interface CliErrorOptions {

@@ -92,14 +92,22 @@ function rates(text: string): unknown[] {
 }
 
 async function runScenario(session: Session, flags: RunFlags, file: string | undefined): Promise<void> {
-  const [{ parseScenario, scenarioOf }, { DEMO_SIZE, demoScenario }, { runMesh, writeReport }, { emptyReport, tenths }, { loadJudge }] =
-    await Promise.all([
-      import('../mesh/scenario.ts'),
-      import('../mesh/demo.ts'),
-      import('../mesh/mesh-run.ts'),
-      import('../mesh/report.ts'),
-      import('../mesh/judge.ts')
-    ])
+  const [
+    { parseScenario, scenarioOf },
+    { DEMO_SIZE, demoScenario },
+    { runMesh, writeReport },
+    { emptyReport, tenths },
+    { loadJudge },
+    enclosure
+  ] = await Promise.all([
+    import('../mesh/scenario.ts'),
+    import('../mesh/demo.ts'),
+    import('../mesh/mesh-run.ts'),
+    import('../mesh/report.ts'),
+    import('../mesh/judge.ts'),
+    import('../mesh/faults/enclosure.ts')
+  ])
+  const { isEnclosed, needsEnclosure, runEnclosed } = enclosure
   // The process's own clock: a command begins when its process does, not when its modules are loaded.
   const seconds = (): number => performance.now() / 1000
   const { engine: engines, ...others } = flags
@@ -113,6 +121,10 @@ async function runScenario(session: Session, flags: RunFlags, file: string | und
       file === undefined
         ? scenarioOf(demoScenario(flags.nodes ?? DEMO_SIZE.nodes, flags.rounds ?? DEMO_SIZE.rounds), given)
         : parseScenario(await readNamed(file), given, file)
+    if (needsEnclosure(scenario) && !isEnclosed()) {
+      process.exitCode = await runEnclosed({ signal: session.signal })
+      return
+    }
     const { report, code } = await runMesh(
       { output: session.output, judge: loadJudge(), seconds },
       {

@@ -12,9 +12,6 @@ export const DAEMON_START_LIMIT_MS = 60_000
 /** Milliseconds that a daemon gets to stop cleanly before it is killed. */
 export const STOP_LIMIT_MS = 10_000
 
-/** Milliseconds that nodes may take to agree after the last round (the scenario's rule). */
-export const SETTLE_LIMIT_MS = 30_000
-
 /** Milliseconds without a change of any head after which the mesh counts as settled: longer than a close that was already under way. */
 export const SETTLE_QUIET_MS = 1500
 

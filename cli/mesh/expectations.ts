@@ -1,6 +1,93 @@
-// Whether what a scenario expects holds, judged from what the run left. Pure.
+// What a scenario may expect: read from it, and judged from what the run left. Pure.
+import { type Fail, integer, list, mapping, milliseconds, oneOf } from './checked-values.ts'
+import type { LostContribution } from './measures/fates.ts'
+import type { Gap } from './measures/gaps.ts'
+import type { Ghost } from './measures/ghosts.ts'
+import { growthOf, type NodeMemory } from './measures/memory.ts'
 import type { ReportExpectation, ReportHeldOut } from './report.ts'
-import type { Expectation, Step } from './scenario.ts'
+import { MAX_NODES, type Step } from './steps.ts'
+
+export type Expectation =
+  /** All nodes that are alive and have not left hold the same head. */
+  | { name: 'equalAnchors' }
+  /** Nats per UTF-8 byte on the held-out text, of the final anchor, below `limit`. */
+  | { name: 'heldOutBelow'; limit: number }
+  /** The same below that of every lone node; needs the baseline. */
+  | { name: 'meshBelowAlone' }
+  /** No node that nothing was done to waits longer from one record to the next: `ms`, or the run's deadline, so many graces and its fetch timeout. */
+  | { name: 'roundsWithin'; ms: number | null; graces: number }
+  /** Of every node that is alive at the end: each contribution that it told is in a record, or the node says why not. */
+  | { name: 'nothingLost' }
+  /** So long after its death at the latest no live node lists a peer or member that is gone. */
+  | { name: 'ghostsWithin'; ms: number }
+  /** Resident memory of the daemons that live from beginning to end grows by less, from `afterMs` on. */
+  | { name: 'memoryGrowthBelow'; megabytesAnHour: number; afterMs: number }
+  /** These nodes have told events with these codes. */
+  | { name: 'tells'; codes: Record<number, string[]> }
+
+type Readers = { [Name in Expectation['name']]: (argument: unknown, path: string, fail: Fail) => Expectation & { name: Name } }
+
+const without =
+  <Name extends 'equalAnchors' | 'meshBelowAlone' | 'nothingLost'>(name: Name) =>
+  (argument: unknown, path: string, fail: Fail): { name: Name } =>
+    argument === undefined ? { name } : fail(path, 'is given a value', `${name} takes none`)
+
+const READERS: Readers = {
+  equalAnchors: without('equalAnchors'),
+  meshBelowAlone: without('meshBelowAlone'),
+  nothingLost: without('nothingLost'),
+  heldOutBelow: (argument, path, fail) =>
+    typeof argument === 'number' && argument > 0
+      ? { name: 'heldOutBelow', limit: argument }
+      : fail(
+          path,
+          `is ${JSON.stringify(argument) ?? 'without a value'}`,
+          'want a number of nats per byte above 0, as { heldOutBelow: 2.5 }'
+        ),
+  roundsWithin: (argument, path, fail) => {
+    if (argument !== undefined && (typeof argument !== 'object' || argument === null))
+      return { name: 'roundsWithin', ms: milliseconds(argument, path, fail), graces: 0 }
+    const { graces } = mapping(argument ?? {}, path, ['graces'], fail)
+    return { name: 'roundsWithin', ms: null, graces: integer(graces ?? 1, `${path}.graces`, 0, MAX_NODES, fail) }
+  },
+  ghostsWithin: (argument, path, fail) => ({ name: 'ghostsWithin', ms: milliseconds(argument, path, fail) }),
+  memoryGrowthBelow: (argument, path, fail) => {
+    const { megabytesAnHour, after } = mapping(argument, path, ['megabytesAnHour', 'after'], fail)
+    if (typeof megabytesAnHour !== 'number' || !(megabytesAnHour > 0))
+      fail(`${path}.megabytesAnHour`, `is ${JSON.stringify(megabytesAnHour) ?? 'missing'}`, 'want a number above 0')
+    const afterMs = after === undefined ? 0 : milliseconds(after, `${path}.after`, fail)
+    return { name: 'memoryGrowthBelow', megabytesAnHour: megabytesAnHour as number, afterMs }
+  },
+  tells: (argument, path, fail) => {
+    if (typeof argument !== 'object' || argument === null || Array.isArray(argument))
+      return fail(path, `is ${JSON.stringify(argument) ?? 'without a value'}`, 'want codes by node, as { tells: { 5: [disk_full] } }')
+    const codes: Record<number, string[]> = {}
+    for (const [node, given] of Object.entries(argument)) {
+      const index = integer(/^[1-9]\d*$/.test(node) ? Number(node) : node, `${path}.${node}`, 1, MAX_NODES, fail)
+      codes[index] = list(given, `${path}.${node}`, fail).map(code =>
+        typeof code === 'string' ? code : fail(`${path}.${node}`, `has ${JSON.stringify(code)}`, 'want codes, as [disk_full]')
+      )
+    }
+    return { name: 'tells', codes }
+  }
+}
+
+export function readExpectation(value: unknown, path: string, fail: Fail): Expectation {
+  const names = Object.keys(READERS) as Expectation['name'][]
+  if (typeof value === 'string') return READERS[oneOf(value, path, names, fail)](undefined, path, fail)
+  const map = mapping(value, path, names, fail)
+  const keys = Object.keys(map)
+  if (keys.length !== 1) fail(path, `has ${keys.length} names`, `want one of ${names.join(', ')}`)
+  const name = keys[0] as Expectation['name']
+  return READERS[name](map[name], path, fail)
+}
+
+/** Times of the run's manifest that bound a round, ms. */
+export interface RoundTimes {
+  deadlineMs: number
+  graceMs: number
+  fetchTimeoutMs: number
+}
 
 export interface Outcome {
   /** Heads of the nodes that are alive and have not left, by index, after the time to settle. */
@@ -8,6 +95,15 @@ export interface Outcome {
   heldOut: ReportHeldOut | null
   /** Steps that were never due. */
   stepsLeft: Step[]
+  /** The longest wait from one record to the next on each node that nothing was done to. */
+  gaps: Gap[]
+  times: RoundTimes | null
+  /** Contributions that were told and are neither in a record nor explained. */
+  lost: LostContribution[]
+  ghosts: Ghost[]
+  memory: NodeMemory[]
+  /** Codes of the events of each node, by index. */
+  told: Map<number, Set<string>>
 }
 
 /** One row for each expectation, and one for steps that never came: a scenario whose fault did not happen has shown nothing. */
@@ -19,21 +115,52 @@ export function judgeExpectations(expect: Expectation[], outcome: Outcome): Repo
   return rows
 }
 
-function judge(expectation: Expectation, { heads, heldOut }: Outcome): ReportExpectation {
+function judge(expectation: Expectation, outcome: Outcome): ReportExpectation {
+  const { heads, heldOut, gaps, times, lost, ghosts, told } = outcome
+  const row = (ok: boolean, got: unknown, want: unknown): ReportExpectation => ({ name: expectation.name, ok, got, want })
   switch (expectation.name) {
     case 'equalAnchors': {
       const known = heads.map(({ head, anchor }) => (head === null || anchor === null ? null : `${head} ${anchor}`))
       const ok = known.length > 0 && known[0] !== null && known.every(text => text === known[0])
-      return { name: expectation.name, ok, got: Object.fromEntries(heads.map(({ index, anchor }) => [index, anchor])), want: 'one head' }
+      return row(ok, Object.fromEntries(heads.map(({ index, anchor }) => [index, anchor])), 'one head')
     }
     case 'heldOutBelow': {
       const got = heldOut?.mesh ?? null
-      return { name: expectation.name, ok: got !== null && got < expectation.limit, got, want: expectation.limit }
+      return row(got !== null && got < expectation.limit, got, expectation.limit)
     }
     case 'meshBelowAlone': {
       const got = heldOut?.mesh ?? null
       const want = heldOut?.alone == null ? null : Math.min(...heldOut.alone)
-      return { name: expectation.name, ok: got !== null && want !== null && got < want, got, want }
+      return row(got !== null && want !== null && got < want, got, want)
+    }
+    case 'roundsWithin': {
+      const { ms, graces } = expectation
+      const limitMs = ms ?? (times === null ? null : times.deadlineMs + graces * times.graceMs + times.fetchTimeoutMs)
+      const longest = gaps.reduce<Gap | null>((worst, gap) => (worst === null || gap.seconds > worst.seconds ? gap : worst), null)
+      return row(longest !== null && limitMs !== null && longest.seconds * 1000 <= limitMs, longest, {
+        seconds: limitMs === null ? null : limitMs / 1000
+      })
+    }
+    case 'nothingLost':
+      return row(lost.length === 0, lost, 'every told contribution in a record, or explained')
+    case 'ghostsWithin': {
+      const late = ghosts.filter(({ seconds }) => seconds * 1000 > expectation.ms)
+      return row(late.length === 0, late, { seconds: expectation.ms / 1000 })
+    }
+    case 'memoryGrowthBelow':
+      return judgeMemory(expectation, outcome)
+    case 'tells': {
+      const missing = Object.entries(expectation.codes).flatMap(([node, codes]) =>
+        codes.filter(code => told.get(Number(node))?.has(code) !== true).map(code => ({ node: Number(node), code }))
+      )
+      return row(missing.length === 0, { missing }, expectation.codes)
     }
   }
+}
+
+/** Holds where the growth is below the limit; how sure that is stands beside it. */
+function judgeMemory(expectation: Expectation & { name: 'memoryGrowthBelow' }, { memory }: Outcome): ReportExpectation {
+  const got = memory.map(({ index, samples }) => ({ index, ...growthOf(samples, expectation.afterMs)?.resident }))
+  const ok = got.length > 0 && got.every(({ megabytesAnHour }) => (megabytesAnHour ?? Number.NaN) < expectation.megabytesAnHour)
+  return { name: expectation.name, ok, got, want: { megabytesAnHour: expectation.megabytesAnHour } }
 }

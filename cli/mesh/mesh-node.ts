@@ -39,6 +39,16 @@ export interface StartOptions {
   signal: AbortSignal
 }
 
+/** Where a node's daemon runs. */
+export interface NodePlace {
+  /** Multiaddr to listen on for peers; null: any port of the loopback address, and the same one in each later life. */
+  listen: string | null
+  /** Where its API listens; null: any port. */
+  apiPort: number | null
+  /** Command line that goes before the daemon's own. */
+  command: string[]
+}
+
 /** Starts node `index` from its own home, the same one each time. */
 export interface NodeStarter {
   start(index: number, options: StartOptions): Promise<MeshNode>

@@ -8,10 +8,15 @@ import type { Output } from '../output.ts'
 import { compared, inTurns, type LoneResult, type LoneTraining, loneTrainings, mostTokens, summaryLines } from './baseline.ts'
 import { shardOf } from './demo.ts'
 import { judgeExpectations } from './expectations.ts'
+import { corruptBlock } from './faults/corrupt-block.ts'
+import { Namespaces } from './faults/namespaces.ts'
+import { SmallDisks } from './faults/small-disks.ts'
+import { growthOf, type NodeMemory, readSamples } from './measures/memory.ts'
+import type { NodePlace } from './mesh-node.ts'
 import { Narrator } from './narrator.ts'
 import { Processes } from './processes.ts'
 import { emptyReport, type Report, type ReportHeldOut, tenths } from './report.ts'
-import { MeshRunner, type NodeState } from './runner.ts'
+import { type MeshFaults, MeshRunner, type NodeState } from './runner.ts'
 import type { Scenario } from './scenario.ts'
 import { loadSpec, loneSpec, type MeshSpec } from './spec.ts'
 
@@ -58,7 +63,7 @@ export async function runMesh(components: MeshRunComponents, options: MeshRunOpt
   try {
     const spec = await loadSpec(scenario, options.folder)
     folder = await mkdtemp(join(tmpdir(), 'shoal-mesh-'))
-    stage = new MeshStage(components, options, spec, folder, narrator)
+    stage = await MeshStage.open(components, options, spec, folder, narrator)
     narrator.line(
       `${scenario.nodes} nodes, run ${spec.name}, ${scenario.rounds} rounds, at most ${Math.round(scenario.timeoutMs / 1000)} s`
     )
@@ -119,17 +124,43 @@ class MeshStage {
   readonly #narrator: Narrator
   readonly #processes: Processes[] = []
   readonly #runner: MeshRunner
+  readonly #network: Namespaces | null
+  readonly #disks = new SmallDisks()
+  /** Nodes whose homes are small disks. */
+  readonly #onSmallDisks: Set<unknown>
+  #memory: NodeMemory[] = []
   /** The last resort, for a second Ctrl-C and for crashes of this process. */
   readonly #onExit = (): void => {
     for (const processes of this.#processes) processes.killAll()
   }
 
-  constructor(components: MeshRunComponents, options: MeshRunOptions, spec: MeshSpec, folder: string, narrator: Narrator) {
+  /** Lays the network first where the nodes are to have one of their own. @throws CliError `network_unavailable`. */
+  static async open(
+    components: MeshRunComponents,
+    options: MeshRunOptions,
+    spec: MeshSpec,
+    folder: string,
+    narrator: Narrator
+  ): Promise<MeshStage> {
+    const network = options.scenario.network === 'namespaces' ? await Namespaces.open(folder) : null
+    return new MeshStage(components, options, spec, folder, narrator, network)
+  }
+
+  private constructor(
+    components: MeshRunComponents,
+    options: MeshRunOptions,
+    spec: MeshSpec,
+    folder: string,
+    narrator: Narrator,
+    network: Namespaces | null
+  ) {
     this.#components = components
     this.#options = options
     this.#spec = spec
     this.#folder = folder
     this.#narrator = narrator
+    this.#network = network
+    this.#onSmallDisks = new Set(options.scenario.steps.map(step => (step.do === 'fillDisk' ? step.node : undefined)))
     process.once('exit', this.#onExit)
     this.#runner = this.#newRunner(this.#newProcesses(''), spec.spec, index => (spec.isPrivate ? [shardOf(index)] : undefined))
   }
@@ -141,6 +172,7 @@ class MeshStage {
     const settled = await runner.settle({ signal })
     await runner.collect({ signal })
     const heads = runner.states.filter(state => state.life === 'alive').map(({ index, head, anchor }) => ({ index, head, anchor }))
+    await this.#readMemory()
     this.fill(report)
     report.checkpoint = await this.#export(runner, join(this.#folder, 'checkpoint'), { signal })
     const rounds = scenario.baseline ? await this.#loneRounds(signal) : 0
@@ -149,8 +181,19 @@ class MeshStage {
 
     if (settled) this.#narrator.line(`all ${heads.length} hold the same anchor`, this.#components.seconds())
     report.heldOut = await this.#heldOut(report.checkpoint, rounds, signal)
-    report.expect = judgeExpectations(scenario.expect, { heads, heldOut: report.heldOut, stepsLeft: runner.stepsLeft })
-    for (const row of report.expect) this.#narrator.line(`${row.ok ? 'holds' : 'DOES NOT HOLD'}: ${row.name}`)
+    report.expect = judgeExpectations(scenario.expect, {
+      heads,
+      heldOut: report.heldOut,
+      stepsLeft: runner.stepsLeft,
+      gaps: runner.gaps(),
+      times: runner.times,
+      lost: runner.lost(),
+      ghosts: runner.ghosts,
+      memory: this.#memory,
+      told: new Map(runner.states.map(({ index, told }) => [index, new Set(told.keys())]))
+    })
+    for (const row of report.expect)
+      this.#narrator.line(`${row.ok ? 'holds' : 'DOES NOT HOLD'}: ${row.name}${row.ok ? '' : `, ${JSON.stringify(row.got)}`}`)
     const text = await this.#components.judge.sample(report.checkpoint, signal)
     this.#narrator.line(`a line from the model: ${JSON.stringify(text)}`, this.#components.seconds())
     this.#narrator.line(`the checkpoint: ${report.checkpoint}`)
@@ -164,11 +207,39 @@ class MeshStage {
     // After the end the processes are gone; what counts is how they stood when the run was over.
     if (report.nodes.length === 0 || report.checkpoint === null) report.nodes = runner.reportNodes()
     report.faults = runner.faults
+    report.gaps = runner
+      .gaps()
+      .map(gap => ({ ...gap, seconds: tenths(gap.seconds) }))
+      .sort((a, b) => b.seconds - a.seconds)
+    report.ghosts = runner.ghosts.slice(0, GHOSTS_MAX).map(ghost => ({ ...ghost, seconds: tenths(ghost.seconds) }))
+    report.memory = this.#memory.map(({ index, samples }) => ({
+      node: index,
+      growth: growthOf(samples, this.#memoryAfterMs()),
+      samples: samples.map(({ seconds, resident, heap, external }) => [tenths(seconds), tenths(resident), tenths(heap), tenths(external)])
+    }))
+  }
+
+  /** From where on growth is measured: what the scenario expects, else the second half of the run. */
+  #memoryAfterMs(): number {
+    const expected = this.#options.scenario.expect.find(entry => entry.name === 'memoryGrowthBelow')
+    return expected?.name === 'memoryGrowthBelow' ? expected.afterMs : (this.#components.seconds() * 1000) / 2
+  }
+
+  /** Of the daemons that lived from beginning to end: one that began later has other things to remember. */
+  async #readMemory(): Promise<void> {
+    if (this.#options.scenario.memoryEveryMs === null) return
+    const startMs = Date.now() - this.#components.seconds() * 1000
+    const whole = this.#runner.states.filter(state => state.life === 'alive' && !state.isTouched)
+    this.#memory = await Promise.all(
+      whole.map(async ({ index }) => ({ index, samples: await readSamples(this.#processes[0]!.memoryFile(index), startMs) }))
+    )
   }
 
   async close(): Promise<void> {
     this.#runner.close()
     await this.#closeProcesses()
+    await this.#disks.close()
+    await this.#network?.close()
     process.off('exit', this.#onExit)
   }
 
@@ -223,7 +294,10 @@ class MeshStage {
   /** A real daemon that has nobody to talk to. @returns the folder of the checkpoint after exactly so many rounds. */
   async #trainAlone({ name, learningRate, data }: LoneTraining, rounds: number, signal: AbortSignal): Promise<string> {
     const processes = this.#newProcesses(name)
-    const runner = this.#newRunner(processes, loneSpec(this.#spec.spec, learningRate), () => data, { nodes: 1, rounds, steps: [] })
+    const runner = this.#newRunner(processes, loneSpec(this.#spec.spec, learningRate), () => data, {
+      ...{ nodes: 1, rounds, steps: [] },
+      settleMs: this.#options.scenario.settleMs
+    })
     try {
       await runner.drive({ signal })
       await runner.settle({ signal })
@@ -247,21 +321,48 @@ class MeshStage {
       .replace(/[^a-z0-9]/gi, '')
       .toLowerCase()
     const network = `${suffix}${name.replaceAll('-', '')}`.slice(-32)
-    const processes = new Processes({ folder, network, flags: this.#options.daemonFlags ?? [] })
+    const { memoryEveryMs } = this.#options.scenario
+    const isMesh = name === ''
+    const processes = new Processes({
+      folder,
+      network,
+      flags: this.#options.daemonFlags ?? [],
+      ...(isMesh ? { placeOf: (index: number, home: string) => this.#placeOf(index, home) } : {}),
+      ...(isMesh && memoryEveryMs !== null ? { memoryEveryMs } : {})
+    })
     this.#processes.push(processes)
     return processes
+  }
+
+  async #placeOf(index: number, home: string): Promise<NodePlace> {
+    if (this.#onSmallDisks.has(index)) await this.#disks.mount(home)
+    return (await this.#network?.place(index)) ?? { listen: null, apiPort: null, command: [] }
+  }
+
+  /** The scenario was checked for what each of them needs. */
+  #faults(processes: Processes): MeshFaults {
+    const network = this.#network
+    return {
+      partition: async (groups, oneWay) => await network?.partition(groups, oneWay),
+      heal: async () => await network?.heal(),
+      slow: async (index, bitsPerSecond) => await network?.slow(index, bitsPerSecond),
+      fillDisk: async index => await this.#disks.fill(processes.home(index)),
+      freeDisk: async index => await this.#disks.free(processes.home(index)),
+      corruptBlock: async (index, cid) => await corruptBlock(processes.home(index), cid)
+    }
   }
 
   #newRunner(
     starter: Processes,
     spec: unknown,
     dataOf: (index: number) => string[] | undefined,
-    scenario: Pick<Scenario, 'nodes' | 'rounds' | 'steps'> = this.#options.scenario
+    scenario: Pick<Scenario, 'nodes' | 'rounds' | 'steps' | 'settleMs'> = this.#options.scenario
   ): MeshRunner {
     const alone = scenario !== this.#options.scenario
     return new MeshRunner(
       {
         starter,
+        faults: this.#faults(starter),
         seconds: this.#components.seconds,
         // Lone nodes are many and uneventful.
         news: news => (alone ? undefined : this.#narrator.tell(news))
@@ -278,6 +379,9 @@ class MeshStage {
     )
   }
 }
+
+/** More ghosts than these say nothing more. */
+const GHOSTS_MAX = 100
 
 /** What of a resolved manifest says how many tokens a step has, and a round. */
 interface StepSizes {

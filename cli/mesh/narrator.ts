@@ -1,7 +1,9 @@
 // Tells a mesh run to the person who started it: a line for each thing that happened, and on a terminal a table of the nodes below them.
 import { formatBytes, formatCount, formatLoss, formatSeconds, formatTable, shortId } from '../format.ts'
 import type { Output } from '../output.ts'
+import type { ReportFault } from './report.ts'
 import type { MeshNews, NodeState } from './runner.ts'
+import type { Step } from './steps.ts'
 
 export class Narrator {
   readonly #output: Output
@@ -34,8 +36,8 @@ export class Narrator {
           news.seconds
         )
         break
-      case 'step':
-        this.#step(news)
+      case 'fault':
+        this.#fault(news.fault)
         break
       case 'status':
         this.#caughtUp(news.states)
@@ -72,18 +74,11 @@ export class Narrator {
     }
   }
 
-  #step({ step, fault, seconds }: Extract<MeshNews, { kind: 'step' }>): void {
-    const what = {
-      kill: 'killed with SIGKILL',
-      stop: 'stopped with SIGSTOP',
-      continue: 'goes on (SIGCONT)',
-      restart: 'started again',
-      leave: 'left the run and stopped',
-      join: 'joined as a new node'
-    }[step.do]
-    const phase = fault.phase === null || step.do === 'restart' || step.do === 'join' ? '' : `, in phase ${fault.phase}`
-    const who = step.node === 'closer' ? `node ${fault.node}, the closer,` : `node ${fault.node} `
-    this.line(`${who} ${what} at round ${fault.round}${phase}`, seconds)
+  #fault({ do: does, node, phase, round, seconds, detail }: ReportFault): void {
+    const who = node === null ? '' : `node ${node} `
+    const isStart = does === 'restart' || does === 'join'
+    const inPhase = phase === null || isStart ? '' : `, in phase ${phase}`
+    this.line(`${who}${DONE[does]} at round ${round}${inPhase}${detail === null ? '' : ` (${detail})`}`, seconds)
   }
 
   #caughtUp(states: NodeState[]): void {
@@ -105,10 +100,31 @@ export class Narrator {
   }
 }
 
-function contributors({ row, states }: Extract<MeshNews, { kind: 'round' }>): string {
+/** What was done, as a sentence about the node or the mesh. */
+const DONE: Record<Step['do'], string> = {
+  kill: 'killed with SIGKILL',
+  stop: 'stopped with SIGSTOP',
+  continue: 'goes on (SIGCONT)',
+  restart: 'started again',
+  leave: 'left the run and stopped',
+  join: 'joined as a new node',
+  fillDisk: 'has its disk filled',
+  freeDisk: 'has its disk freed',
+  corruptBlock: 'has a block corrupted',
+  slow: 'has its network limited',
+  partition: 'the network is parted',
+  heal: 'the network is whole again',
+  killAll: 'all killed with SIGKILL',
+  restartAll: 'all that are dead start again',
+  storm: 'a storm begins'
+}
+
+function contributors({ row, states, absent }: Extract<MeshNews, { kind: 'round' }>): string {
   const names = new Map(states.map(state => [state.peer, state.index]))
   const indexes = row.contributors.map(({ peer, age }) => `${names.get(peer) ?? '?'}${age > 0 ? ' (late)' : ''}`).sort()
-  return `from nodes ${indexes.join(' ')}, closed by ${names.get(row.closer) ?? '?'}`
+  const without = absent.map(({ node, was }) => (was === 'alive' ? `${node}` : `${node} (${was})`))
+  const lacks = without.length === 0 ? '' : `, without ${without.join(' ')}`
+  return `from nodes ${indexes.join(' ')}${lacks}, closed by ${names.get(row.closer) ?? '?'}`
 }
 
 /** The table that is redrawn on a terminal. */

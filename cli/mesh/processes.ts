@@ -9,7 +9,7 @@ import { connectControl, type LocatedDaemon, locateDaemon } from '../../protocol
 import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
 import { DAEMON_START_LIMIT_MS, POLL_MS, STOP_LIMIT_MS } from './constants.ts'
-import type { MeshNode, NodeStarter, ProcessEnd, ProcessSignal, StartOptions } from './mesh-node.ts'
+import type { MeshNode, NodePlace, NodeStarter, ProcessEnd, ProcessSignal, StartOptions } from './mesh-node.ts'
 
 export interface ProcessesOptions {
   /** Folder under which each node gets its home, `node-N`, and its output file, `node-N.log`. */
@@ -20,10 +20,17 @@ export interface ProcessesOptions {
   flags?: string[]
   /** They go on when this process ends, however it does. @default false */
   outlive?: boolean
+  /** Where a node lives, told its home before it is used. @default on the loopback address */
+  placeOf?: (index: number, home: string) => Promise<NodePlace>
+  /** Milliseconds between two samples that each daemon takes of its memory; none without. */
+  memoryEveryMs?: number
 }
 
 /** The script that this process runs, which is what a node runs too. */
 const MAIN = join(import.meta.dirname, '..', 'main.js')
+const MEMORY_PROBE = join(import.meta.dirname, 'measures', 'memory-probe-process.js')
+
+const LOOPBACK: NodePlace = { listen: null, apiPort: null, command: [] }
 
 export class Processes implements NodeStarter {
   readonly #options: ProcessesOptions
@@ -48,6 +55,11 @@ export class Processes implements NodeStarter {
     return join(this.#options.folder, `node-${index}.log`)
   }
 
+  /** What a node's memory probe writes, all its lives one after the other. */
+  memoryFile(index: number): string {
+    return join(this.#options.folder, `node-${index}.memory`)
+  }
+
   async start(index: number, options: StartOptions): Promise<MeshNode> {
     try {
       return await this.#start(index, options)
@@ -63,7 +75,8 @@ export class Processes implements NodeStarter {
     if (this.#closed) throw new CliError('interrupted', `start node ${index}: the mesh is being taken down`)
     const home = this.home(index)
     await mkdir(home, { recursive: true })
-    const child = this.#spawn(index, home, options)
+    const place = (await this.#options.placeOf?.(index, home)) ?? LOOPBACK
+    const child = this.#spawn(index, place, options)
     const ended = this.#end(child, index)
     let gone: ProcessEnd | undefined
     void ended.then(end => {
@@ -134,22 +147,28 @@ export class Processes implements NodeStarter {
     this.#groups.clear()
   }
 
-  #spawn(index: number, home: string, options: StartOptions): ChildProcess {
-    const flags = ['--home', home, '--listen', this.#listening.get(index) ?? '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--profile', 'test']
+  #spawn(index: number, place: NodePlace, options: StartOptions): ChildProcess {
+    const listen = place.listen ?? this.#listening.get(index) ?? '/ip4/127.0.0.1/tcp/0'
+    const flags = ['--home', this.home(index), '--listen', listen, '--no-mdns', '--profile', 'test']
     flags.push('--network', this.#options.network, ...(this.#options.flags ?? []))
+    if (place.apiPort !== null) flags.push('--api-port', String(place.apiPort))
     for (const address of options.bootstrap) flags.push('--bootstrap', address)
     const outlive = this.#options.outlive === true
     if (!outlive) flags.push('--stop-with-parent')
     const output = openSync(this.outputFile(index), 'a')
     const env = { ...process.env }
     // What the person who started the mesh has set for a daemon of their own must not reach these.
-    for (const name of Object.keys(env)) if (/^SHOAL_(HOME|API|HOLD_PHASE)$/.test(name)) delete env[name]
+    for (const name of Object.keys(env)) if (/^SHOAL_(HOME|API|HOLD_PHASE|MEMORY_PROBE)$/.test(name)) delete env[name]
     if (options.holdPhase !== undefined) env.SHOAL_HOLD_PHASE = options.holdPhase
+    const { memoryEveryMs } = this.#options
+    if (memoryEveryMs !== undefined) env.SHOAL_MEMORY_PROBE = `${memoryEveryMs}:${this.memoryFile(index)}`
+    const probe = memoryEveryMs === undefined ? [] : ['--expose-gc', '--import', MEMORY_PROBE]
+    const [command, ...args] = [...place.command, process.execPath, ...probe, MAIN, 'daemon', ...flags]
     try {
       // Detached: a Ctrl-C on the terminal is for the runner alone, which then ends the nodes in its own way.
       // The pipe is never written to: the system closes it when this process is gone, also by SIGKILL.
       const stdin = outlive ? 'ignore' : 'pipe'
-      const child = spawn(process.execPath, [MAIN, 'daemon', ...flags], { stdio: [stdin, output, output], env, detached: true })
+      const child = spawn(command!, args, { stdio: [stdin, output, output], env, detached: true })
       this.#children.add(child)
       if (child.pid !== undefined) {
         this.#groups.add(child.pid)

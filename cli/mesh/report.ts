@@ -1,12 +1,18 @@
 // The report of a mesh run: one JSON document, written whatever happened.
 
+import type { Step } from './steps.ts'
+
 /** One adopted round. */
 export interface ReportRound {
   round: number
   record: string
   anchor: string
+  /** Index of the node that closed it. */
+  closer: number | null
   /** Peer ids. */
   contributors: string[]
+  /** Nodes that gave nothing to it, and what each was when it was first adopted: a round that ran to its deadline waited for those that seemed alive. */
+  absent: { node: number; was: 'starting' | 'alive' | 'stopped' | 'dead' | 'left' }[]
   /** From the parent's adoption to this record's, on the node that was asked. */
   seconds: number | null
   /** Payload on the wire, all nodes together. */
@@ -26,6 +32,37 @@ export interface ReportNode {
   /** Payload on the wire. */
   bytesSent: number
   bytesReceived: number
+  /** How often each code stood in its events. */
+  told: Record<string, number>
+}
+
+/** The longest wait of a node that nothing was done to, for the next record. */
+export interface ReportGap {
+  node: number
+  /** The newest round that it had. */
+  round: number
+  seconds: number
+}
+
+/** A dead node that another went on listing for so long. */
+export interface ReportGhost {
+  of: number
+  on: number
+  seconds: number
+}
+
+/** Megabytes an hour. */
+export interface ReportGrowth {
+  megabytesAnHour: number
+  error: number
+}
+
+export interface ReportMemory {
+  node: number
+  /** Null with too few samples. */
+  growth: { resident: ReportGrowth; heap: ReportGrowth; external: ReportGrowth } | null
+  /** Seconds from the command's start, and megabytes resident, on the heap, and outside it. */
+  samples: [number, number, number, number][]
 }
 
 export interface ReportHeldOut {
@@ -54,12 +91,17 @@ export interface ReportExpectation {
 }
 
 export interface ReportFault {
-  do: string
-  node: number
+  do: Step['do']
+  /** Null where it was done to the mesh. */
+  node: number | null
   /** The phase it was held in, or that it was last seen in. */
   phase: string | null
   /** The newest round of the mesh at that time. */
   round: number
+  /** When it was done, from the command's start. */
+  seconds: number
+  /** What else there is to say: groups, a rate, the block. */
+  detail: string | null
 }
 
 export interface Report {
@@ -75,6 +117,12 @@ export interface Report {
   heldOut: ReportHeldOut | null
   expect: ReportExpectation[]
   faults: ReportFault[]
+  /** Of each node that was there from the beginning and that nothing was done to, the longest first. */
+  gaps: ReportGap[]
+  /** The longest first, at most a hundred. */
+  ghosts: ReportGhost[]
+  /** Of each daemon that lived from beginning to end; empty where no samples were asked for. */
+  memory: ReportMemory[]
   /** The folder left behind. */
   checkpoint: string | null
 }
@@ -92,6 +140,9 @@ export function emptyReport(): Report {
     heldOut: null,
     expect: [],
     faults: [],
+    gaps: [],
+    ghosts: [],
+    memory: [],
     checkpoint: null
   }
 }

@@ -4,11 +4,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { NodeEvent, RoundRow, StatusDocument } from '../../protocols/control/messages.ts'
 import { CliError } from '../errors.ts'
 import { Condition } from './condition.ts'
-import { RETRY_MS, SETTLE_LIMIT_MS, SETTLE_QUIET_MS, STATUS_LIMIT_MS, STATUS_POLL_MS } from './constants.ts'
+import { RETRY_MS, SETTLE_QUIET_MS, STATUS_LIMIT_MS, STATUS_POLL_MS } from './constants.ts'
+import type { RoundTimes } from './expectations.ts'
+import { createStorm, nextVictims, type Victim } from './faults/storm.ts'
+import { type LostContribution, lostContributions } from './measures/fates.ts'
+import { type Adoption, type Gap, longestGap } from './measures/gaps.ts'
+import { type Ghost, Ghosts } from './measures/ghosts.ts'
 import type { MeshNode, NodeStarter } from './mesh-node.ts'
 import { exitedBySelf } from './processes.ts'
-import type { ReportFault, ReportNode, ReportRound } from './report.ts'
-import { AFTER, type NodeName, type Scenario, type Step } from './scenario.ts'
+import { type ReportFault, type ReportNode, type ReportRound, tenths } from './report.ts'
+import type { Scenario } from './scenario.ts'
+import { finds, MAX_NODES, type MeshDeed, type NodeDeed, type NodeName, nodeOf, type Step, type Storm } from './steps.ts'
 
 export type Life = 'starting' | 'alive' | 'stopped' | 'dead' | 'left'
 
@@ -38,6 +44,28 @@ export interface NodeState {
   before: { sent: number; received: number }
   /** Payload bytes of this life. */
   traffic: { sent: number; received: number }
+  adoptions: Adoption[]
+  /** How often each code stood in its events. */
+  told: Map<string, number>
+  /** Rounds for which it told a contribution, and those of which it said why that is in no record. */
+  announced: Set<number>
+  explained: Set<number>
+  /** Something was done to it that can cost it time. */
+  isTouched: boolean
+  /** Another came instead of it: it never starts again. */
+  isReplaced: boolean
+}
+
+/** What is done to networks and disks. */
+export interface MeshFaults {
+  partition(groups: number[][], oneWay: boolean): Promise<void>
+  heal(): Promise<void>
+  /** null: as fast as it can. */
+  slow(index: number, bitsPerSecond: number | null): Promise<void>
+  fillDisk(index: number): Promise<void>
+  freeDisk(index: number): Promise<void>
+  /** @param cid null: the largest of those written last. @returns the block's CID */
+  corruptBlock(index: number, cid: string | null): Promise<string>
 }
 
 /** What the runner tells whoever shows it. */
@@ -45,21 +73,22 @@ export type MeshNews =
   | { kind: 'ready'; state: NodeState; seconds: number; again: boolean }
   | { kind: 'run'; run: string; seconds: number }
   | { kind: 'met'; states: NodeState[] }
-  | { kind: 'round'; row: RoundRow; bytes: number; seconds: number; states: NodeState[] }
-  | { kind: 'step'; step: Step; fault: ReportFault; state: NodeState; seconds: number }
+  | { kind: 'round'; row: RoundRow; bytes: number; seconds: number; states: NodeState[]; absent: ReportRound['absent'] }
+  | { kind: 'fault'; fault: ReportFault }
   | { kind: 'status'; states: NodeState[] }
   | { kind: 'ended'; states: NodeState[]; seconds: number }
   | { kind: 'note'; text: string }
 
 export interface MeshRunnerComponents {
   starter: NodeStarter
+  faults: MeshFaults
   /** Seconds since the command's start. */
   seconds(): number
   news(news: MeshNews): void
 }
 
 export interface MeshRunnerOptions {
-  scenario: Pick<Scenario, 'nodes' | 'rounds' | 'steps'>
+  scenario: Pick<Scenario, 'nodes' | 'rounds' | 'steps' | 'settleMs'>
   /** The run's description, as `run create` takes it. */
   spec: unknown
   /** Folder for relative paths in it. */
@@ -77,12 +106,25 @@ export class MeshRunner {
   readonly faults: ReportFault[] = []
   firstRoundSeconds: number | null = null
   run: string | null = null
+  /** Of the run's manifest; null until it was read. */
+  times: RoundTimes | null = null
 
   readonly #components: MeshRunnerComponents
   readonly #options: MeshRunnerOptions
   readonly #condition = new Condition()
   readonly #watchers = new AbortController()
   readonly #pending: Set<Step>
+  /** When each step was done, as performance.now() has it. */
+  readonly #doneAtMs = new Map<Step, number>()
+  readonly #ghosts = new Ghosts()
+  /** What each node was when a round was first adopted, by round and index. */
+  readonly #livesAt = new Map<number, Map<number, Life>>()
+  #runAtMs: number | null = null
+  #storms = 0
+  /** The newest index that any node has. */
+  #newestIndex: number
+  /** When the last round was adopted and no step was left, as Date.now() has it. */
+  #endMs: number | null = null
   /** Watchers and joins under way; a failure of one ends the run. */
   #failure: unknown
   /** Payload of all nodes when a round had been adopted by all, by round. */
@@ -97,6 +139,7 @@ export class MeshRunner {
     this.#components = components
     this.#options = options
     this.#pending = new Set(options.scenario.steps)
+    this.#newestIndex = Math.max(options.scenario.nodes, ...options.scenario.steps.map(step => Number(nodeOf(step)) || 0))
   }
 
   /** Steps that were never due. */
@@ -118,6 +161,7 @@ export class MeshRunner {
     // Together, so that the failure of one is not left lying while the other is waited for.
     await Promise.all([this.#create(first, inner), ...others.map(index => this.#start(index, inner))])
     await this.#steps(inner)
+    this.#endMs = Date.now()
   }
 
   /**
@@ -127,7 +171,7 @@ export class MeshRunner {
   async settle({ signal }: { signal: AbortSignal }): Promise<boolean> {
     const run = this.run
     if (run === null) return false
-    const deadline = AbortSignal.any([signal, this.#watchers.signal, AbortSignal.timeout(SETTLE_LIMIT_MS)])
+    const deadline = AbortSignal.any([signal, this.#watchers.signal, AbortSignal.timeout(this.#options.scenario.settleMs)])
     return await this.#agree(run, signal, deadline)
   }
 
@@ -171,6 +215,32 @@ export class MeshRunner {
       await this.#readRounds(state, this.#options.scenario.rounds + 10, signal).catch(() => undefined)
     }
     this.#countBytes(this.round)
+    const holder = this.states.find(state => state.life === 'alive')
+    if (holder?.node == null || this.run === null) return
+    const { manifest } = await holder.node.control.run(this.run, { signal })
+    this.times = (manifest as unknown as { strategy: RoundTimes }).strategy // the daemon's own document, checked when the run was made
+  }
+
+  /** The longest wait of each node that was there from the beginning and that nothing was done to. */
+  gaps(): Gap[] {
+    const endMs = this.#endMs ?? Date.now()
+    return this.states.flatMap(({ index, isTouched, adoptions }) => {
+      const gap = isTouched || index > this.#options.scenario.nodes ? null : longestGap(index, adoptions, endMs)
+      return gap === null ? [] : [gap]
+    })
+  }
+
+  /** Peers that were listed after their death, the longest first. */
+  get ghosts(): Ghost[] {
+    return this.#ghosts.list()
+  }
+
+  /** Contributions of nodes that are alive which are neither in a record nor explained. */
+  lost(): LostContribution[] {
+    return lostContributions(
+      this.states.filter(({ life }) => life === 'alive'),
+      this.rounds()
+    )
   }
 
   /** Stops watching; the nodes are not touched. */
@@ -187,8 +257,11 @@ export class MeshRunner {
   }
 
   reportRounds(): ReportRound[] {
+    const indexes = this.#indexes()
     return this.rounds().map(row => ({
       round: row.round,
+      closer: indexes.get(row.closer) ?? null,
+      absent: this.#absent(row),
       record: row.record,
       anchor: row.anchor,
       contributors: row.contributors.map(contributor => contributor.peer),
@@ -207,14 +280,27 @@ export class MeshRunner {
       tokens: state.tokens,
       engine: state.engine,
       bytesSent: state.before.sent + state.traffic.sent,
-      bytesReceived: state.before.received + state.traffic.received
+      bytesReceived: state.before.received + state.traffic.received,
+      told: Object.fromEntries([...state.told].sort(([a], [b]) => (a < b ? -1 : 1)))
     }))
+  }
+
+  #indexes(): Map<string, number> {
+    return new Map(this.states.flatMap(({ peer, index }) => (peer === null ? [] : [[peer, index] as const])))
+  }
+
+  /** Who gave nothing to a round, and what it was when the round was adopted: whom the others may have waited for. */
+  #absent(row: RoundRow): ReportRound['absent'] {
+    const indexes = this.#indexes()
+    const gave = new Set(row.contributors.map(({ peer }) => indexes.get(peer)))
+    return [...(this.#livesAt.get(row.round) ?? [])].filter(([node]) => !gave.has(node)).map(([node, was]) => ({ node, was }))
   }
 
   async #create(first: NodeState, signal: AbortSignal): Promise<void> {
     const { spec, baseDir } = this.#options
     const { run } = await first.node!.control.createRun({ spec, ...(baseDir === undefined ? {} : { baseDir }) }, { signal })
     this.run = run
+    this.#runAtMs = performance.now()
     this.#components.news({ kind: 'run', run, seconds: this.#components.seconds() })
     this.#condition.changed()
   }
@@ -242,6 +328,7 @@ export class MeshRunner {
       state.waitingFor = null
     }
     state.life = 'starting'
+    if (state.peer !== null) this.#ghosts.returned(state.peer)
     const bootstrap = this.#bootstrapFor(index, again)
     const hold = this.#holdFor(index)
     const node = await this.#components.starter.start(index, { bootstrap, signal, ...(hold === undefined ? {} : { holdPhase: hold }) })
@@ -266,7 +353,7 @@ export class MeshRunner {
    * they come back where they were, and after all were down somebody must call first.
    */
   #bootstrapFor(index: number, again: boolean): string[] {
-    const known = this.states.filter(state => state.index !== index && state.node !== null && state.life !== 'left')
+    const known = this.states.filter(state => state.index !== index && state.node !== null && state.life !== 'left' && !state.isReplaced)
     const chosen = again ? known : known.filter(state => state.life === 'alive').slice(0, 1)
     return chosen.flatMap(state => state.node!.addresses)
   }
@@ -323,13 +410,21 @@ export class MeshRunner {
       const phase = event.data?.phase
       if (typeof phase !== 'string') return
       state.phase = phase
+      if (phase === 'announced' && event.round !== undefined) state.announced.add(event.round)
       if (event.data?.held === true) {
         state.held = { phase, round: event.round ?? 0 }
         if (event.data.closer === true) this.#foundCloser(state.index)
         this.#condition.changed()
       }
-    } else if (event.type === 'round') {
-      if (typeof event.round === 'number') this.#adopted(state, event.round)
+      return
+    }
+    if (event.code !== undefined) state.told.set(event.code, (state.told.get(event.code) ?? 0) + 1)
+    if (event.code !== undefined && event.round !== undefined && event.peer === state.peer) state.explained.add(event.round)
+    if (event.type === 'round') {
+      if (typeof event.round === 'number') {
+        state.adoptions.push({ round: event.round, atMs: Date.parse(event.ts) })
+        this.#adopted(state, event.round)
+      }
       await this.#readRounds(state, 5, signal).catch(() => undefined)
       await this.#readStatus(state, signal).catch(() => undefined)
       this.#showRounds()
@@ -346,6 +441,7 @@ export class MeshRunner {
   #adopted(state: NodeState, round: number): void {
     if (round <= state.round) return
     state.round = round
+    if (!this.#livesAt.has(round)) this.#livesAt.set(round, new Map(this.states.map(({ index, life }) => [index, life])))
     if (round >= 1 && this.firstRoundSeconds === null) this.firstRoundSeconds = this.#components.seconds()
     this.#condition.changed()
   }
@@ -368,8 +464,11 @@ export class MeshRunner {
   async #readStatus(state: NodeState, signal: AbortSignal): Promise<void> {
     const node = state.node
     if (node === null) return
+    const askedMs = Date.now()
     const status = await node.control.status({ signal, timeoutMs: STATUS_LIMIT_MS })
     if (state.node !== node) return
+    const listed = [...status.peers.map(({ peer }) => peer), ...status.runs.flatMap(({ members }) => members)]
+    this.#ghosts.saw({ index: state.index, lists: listed }, askedMs)
     state.status = status
     state.traffic = { sent: status.traffic.sent, received: status.traffic.received }
     const run = status.runs.find(row => row.run === this.run)
@@ -411,7 +510,14 @@ export class MeshRunner {
       this.#shownRound = round
       this.#countBytes(round)
       const bytes = this.#roundBytes.get(round) ?? 0
-      this.#components.news({ kind: 'round', row, bytes, seconds: this.#components.seconds(), states: this.states })
+      this.#components.news({
+        kind: 'round',
+        row,
+        bytes,
+        seconds: this.#components.seconds(),
+        states: this.states,
+        absent: this.#absent(row)
+      })
     }
   }
 
@@ -437,6 +543,7 @@ export class MeshRunner {
       if (due === 'end') return
       this.#pending.delete(due)
       await this.#do(due, signal)
+      this.#doneAtMs.set(due, performance.now())
       this.#condition.changed()
     }
   }
@@ -448,24 +555,50 @@ export class MeshRunner {
 
   #nextStep(): Step | 'end' | undefined {
     const busy = new Set<NodeName>()
-    let isHeldUp = false
-    for (const step of this.#pending) {
-      if (!busy.has(step.node) && this.#isReached(step)) {
-        // A node that is still starting must be there before anything more is done to it.
-        if (this.#stateOf(step.node)?.life !== 'starting') return step
+    // A storm, a node that is still starting, and a time that is still passing: what comes after them is sure to come.
+    let isHeldUp = this.#storms > 0
+    const { steps, rounds } = this.#options.scenario
+    for (const [position, step] of steps.entries()) {
+      if (!this.#pending.has(step)) continue
+      const node = nodeOf(step)
+      const isTurn = node === undefined ? busy.size === 0 : !busy.has(node)
+      if (isTurn && this.#isReached(step, steps[position - 1])) {
+        if (this.#isReady(step)) return step
         isHeldUp = true
       }
-      busy.add(step.node)
+      if (this.#isSure(position)) isHeldUp = true
+      // What is done to the whole mesh has all before it behind it, and all after it before it.
+      if (node === undefined) break
+      busy.add(node)
     }
-    return this.round >= this.#options.scenario.rounds && !isHeldUp ? 'end' : undefined
+    return this.round >= rounds && !isHeldUp ? 'end' : undefined
   }
 
-  #isReached({ at }: Step): boolean {
-    if (at.kind === 'round') return this.round >= at.round
+  #isReached({ at }: Step, before: Step | undefined): boolean {
+    if (at.kind === 'after') {
+      const sinceMs = before === undefined ? this.#runAtMs : this.#doneAtMs.get(before)
+      return sinceMs != null && performance.now() - sinceMs >= at.ms
+    }
+    if (at.kind === 'round') return (at.node === null ? this.round : (this.#stateOf(at.node)?.round ?? 0)) >= at.round
     const state = this.#stateOf(at.node)
     if (state === undefined) return false
     if (at.kind === 'waiting') return state.life === 'alive' && state.waitingFor !== null && WAITS_FOR_OTHERS.test(state.waitingFor)
     return state.held !== null && state.held.phase === at.phase && state.held.round >= at.round
+  }
+
+  /** Nodes that are still starting must be there before anything more is done to them, and a storm must be over before the next. */
+  #isReady(step: Step): boolean {
+    const node = nodeOf(step)
+    if (node !== undefined) return this.#stateOf(node)?.life !== 'starting'
+    if (step.do === 'partition' || step.do === 'heal') return true
+    return this.#storms === 0 && !this.states.some(({ life }) => life === 'starting')
+  }
+
+  /** Waits for time alone, after steps that are done or sure to come themselves. */
+  #isSure(position: number): boolean {
+    const step = this.#options.scenario.steps[position]
+    if (step === undefined || !this.#pending.has(step)) return true
+    return step.at.kind === 'after' && this.#isSure(position - 1)
   }
 
   #stateOf(node: NodeName): NodeState | undefined {
@@ -474,55 +607,176 @@ export class MeshRunner {
   }
 
   async #do(step: Step, signal: AbortSignal): Promise<void> {
+    if ('node' in step) await this.#doTo(step, signal)
+    else await this.#doToMesh(step, signal)
+  }
+
+  /** Notes what is done, to be told when it is. */
+  #fault(does: Step['do'], node: number | null, detail: string | null = null): ReportFault {
+    const state = node === null ? undefined : this.#stateOf(node)
+    const phase = state?.held?.phase ?? state?.phase ?? null
+    const fault = { do: does, node, phase, round: this.round, seconds: tenths(this.#components.seconds()), detail }
+    this.faults.push(fault)
+    return fault
+  }
+
+  #tell(fault: ReportFault): void {
+    fault.seconds = tenths(this.#components.seconds())
+    this.#components.news({ kind: 'fault', fault })
+  }
+
+  async #doTo(step: Step & NodeDeed, signal: AbortSignal): Promise<void> {
     const state = this.#stateOf(step.node)
     const life = state?.life ?? 'absent'
     // The closer may turn out to be a node that other steps name by its index.
-    if (!AFTER[step.do].from.some(from => from === life)) throw new CliError('step_failed', `${step.do} node ${step.node}: it is ${life}`)
+    if (!finds(step.do, life)) throw new CliError('step_failed', `${step.do} node ${step.node}: it is ${life}`)
     const index = state?.index ?? Number(step.node)
     // Read before it dies: afterwards nobody can tell.
     if (state?.life === 'alive') await this.#readStatus(state, signal).catch(() => undefined)
-    const fault: ReportFault = { do: step.do, node: index, phase: state?.held?.phase ?? state?.phase ?? null, round: this.round }
-    this.faults.push(fault)
-    const node = state?.node
-    const tell = (): void =>
-      this.#components.news({
-        kind: 'step',
-        step,
-        fault,
-        state: this.#stateOf(index)!,
-        seconds: this.#components.seconds()
-      })
+    if (step.do === 'restart' || step.do === 'join') {
+      // Not waited for: the steps of other nodes go on meanwhile.
+      void this.#startAgain(index, step.do, signal).catch(error => this.#fail(error))
+      return
+    }
+    const fault = this.#fault(step.do, index, step.node === 'closer' ? 'the closer' : null)
+    await this.#doToLiving(step, state!, fault, signal)
+    this.#tell(fault)
+  }
+
+  async #doToLiving(step: NodeDeed, state: NodeState, fault: ReportFault, signal: AbortSignal): Promise<void> {
+    const { faults } = this.#components
+    const { index, node } = state
+    state.isTouched = true
     switch (step.do) {
       case 'kill':
-        state!.life = 'dead'
-        node!.signal('SIGKILL')
-        await node!.ended
-        break
+        await this.#kill(state)
+        return
       case 'stop':
-        state!.life = 'stopped'
+        state.life = 'stopped'
         node!.signal('SIGSTOP')
-        break
+        return
       case 'continue':
         node!.signal('SIGCONT')
-        state!.life = 'alive'
-        break
+        state.life = 'alive'
+        return
       case 'leave':
         await node!.control.leaveRun(this.run!, { signal })
-        state!.life = 'left'
+        state.life = 'left'
         await node!.control.shutdown({ signal })
         await node!.ended
-        break
-      case 'restart':
-      case 'join':
-        // Not waited for: the steps of other nodes go on meanwhile.
-        void this.#start(index, signal)
-          .then(tell)
-          .catch(error => this.#fail(error))
+        this.#ghosts.died(index, state.peer!, Date.now())
+        return
+      case 'fillDisk':
+        await faults.fillDisk(index)
+        return
+      case 'freeDisk':
+        await faults.freeDisk(index)
+        return
+      case 'corruptBlock':
+        fault.detail = await faults.corruptBlock(index, step.block === 'anchor' ? state.anchor : null)
+        return
+      case 'slow':
+        fault.detail = step.bitsPerSecond === null ? 'unlimited' : `${step.bitsPerSecond / 1000} kbit/s`
+        await faults.slow(index, step.bitsPerSecond)
         return
       default:
-        step.do satisfies never
+        throw new Error(`${step.do} starts a node`)
     }
-    tell()
+  }
+
+  async #doToMesh(step: MeshDeed, signal: AbortSignal): Promise<void> {
+    const { faults } = this.#components
+    switch (step.do) {
+      case 'partition': {
+        const sides = step.groups.map(group => group.join(' '))
+        const fault = this.#fault(
+          step.do,
+          null,
+          step.oneWay ? `${sides[0]} hear nothing from ${sides.slice(1).join(', ')}` : sides.join(' | ')
+        )
+        await faults.partition(step.groups, step.oneWay)
+        this.#tell(fault)
+        return
+      }
+      case 'heal': {
+        const fault = this.#fault(step.do, null)
+        await faults.heal()
+        this.#tell(fault)
+        return
+      }
+      case 'killAll': {
+        const living = this.states.filter(({ life }) => life === 'alive' || life === 'stopped')
+        const fault = this.#fault(step.do, null, living.map(({ index }) => index).join(' '))
+        for (const state of living) state.isTouched = true
+        await Promise.all(living.map(state => this.#kill(state)))
+        this.#tell(fault)
+        return
+      }
+      case 'restartAll':
+        for (const { index } of this.states.filter(({ life, isReplaced }) => life === 'dead' && !isReplaced))
+          void this.#startAgain(index, 'restart', signal).catch(error => this.#fail(error))
+        return
+      case 'storm':
+        this.#storms++
+        this.#tell(this.#fault(step.do, null, `seed ${step.storm.seed}, for ${step.storm.forMs / 1000} s`))
+        void this.#storm(step.storm, signal)
+          .catch(error => this.#fail(error))
+          .finally(() => {
+            this.#storms--
+            this.#condition.changed()
+          })
+        return
+      default:
+        step satisfies never
+    }
+  }
+
+  async #kill(state: NodeState): Promise<void> {
+    state.life = 'dead'
+    state.node!.signal('SIGKILL')
+    await state.node!.ended
+    this.#ghosts.died(state.index, state.peer!, Date.now())
+  }
+
+  async #startAgain(index: number, does: 'restart' | 'join', signal: AbortSignal): Promise<void> {
+    const fault = this.#fault(does, index)
+    const state = await this.#start(index, signal)
+    // Whoever comes later has rounds to fetch that the others had time for.
+    state.isTouched = true
+    this.#tell(fault)
+  }
+
+  async #storm(storm: Storm, signal: AbortSignal): Promise<void> {
+    const endMs = performance.now() + storm.forMs
+    const returns: Promise<void>[] = []
+    let state = createStorm(storm)
+    for (;;) {
+      await delay(storm.everyMs, undefined, { signal })
+      if (performance.now() >= endMs) break
+      const alive = this.states.filter(({ life }) => life === 'alive').map(({ index }) => index)
+      const next = nextVictims(storm, state, alive)
+      state = next.state
+      for (const victim of next.victims) {
+        const found = this.#stateOf(victim.node)!
+        // Another may have been waited for meanwhile.
+        if (found.life !== 'alive') continue
+        found.isTouched = true
+        found.isReplaced = victim.replaced
+        const fault = this.#fault('kill', victim.node)
+        await this.#kill(found)
+        this.#tell(fault)
+        returns.push(this.#comeBack(victim, storm, signal).catch(error => this.#fail(error)))
+      }
+    }
+    await Promise.all(returns)
+  }
+
+  async #comeBack({ node, replaced }: Victim, storm: Storm, signal: AbortSignal): Promise<void> {
+    await delay(storm.restartAfterMs, undefined, { signal })
+    if (!replaced) return await this.#startAgain(node, 'restart', signal)
+    if (this.#newestIndex >= MAX_NODES) throw new CliError('step_failed', `start a new node: there have been ${MAX_NODES}`)
+    this.#newestIndex++
+    await this.#startAgain(this.#newestIndex, 'join', signal)
   }
 }
 
@@ -547,7 +801,13 @@ function newState(index: number): NodeState {
     lastEvent: 0,
     rounds: new Map(),
     before: { sent: 0, received: 0 },
-    traffic: { sent: 0, received: 0 }
+    traffic: { sent: 0, received: 0 },
+    adoptions: [],
+    told: new Map(),
+    announced: new Set(),
+    explained: new Set(),
+    isTouched: false,
+    isReplaced: false
   }
 }
 

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict'
 import { compared } from '../../../../cli/mesh/baseline.ts'
 import { demoScenario } from '../../../../cli/mesh/demo.ts'
-import { judgeExpectations } from '../../../../cli/mesh/expectations.ts'
+import { type Expectation, judgeExpectations, type Outcome } from '../../../../cli/mesh/expectations.ts'
 import { emptyReport } from '../../../../cli/mesh/report.ts'
-import { type Expectation, scenarioOf } from '../../../../cli/mesh/scenario.ts'
+import { scenarioOf } from '../../../../cli/mesh/scenario.ts'
 import { loadSpec, loneSpec } from '../../../../cli/mesh/spec.ts'
 
-const outcome = (anchors: (string | null)[], mesh: number | null = null, alone: number[] | null = null) => ({
+const nothing = { stepsLeft: [], gaps: [], times: null, lost: [], ghosts: [], memory: [], told: new Map() }
+const outcome = (anchors: (string | null)[], mesh: number | null = null, alone: number[] | null = null): Outcome => ({
+  ...nothing,
   heads: anchors.map((anchor, position) => ({ index: position + 1, head: anchor, anchor })),
-  heldOut: mesh === null ? null : { unit: 'nats/byte' as const, mesh, alone, rates: null },
-  stepsLeft: []
+  heldOut: mesh === null ? null : { unit: 'nats/byte' as const, mesh, alone, rates: null }
 })
 const holds = (expectation: Expectation, ...given: Parameters<typeof outcome>): boolean =>
   judgeExpectations([expectation], outcome(...given))[0]!.ok
@@ -42,6 +43,59 @@ describe('judgeExpectations()', () => {
     assert.deepEqual(row, { name: 'meshBelowAlone', ok: false, got: 2.25, want: 2.2 })
   })
 
+  it('roundsWithin holds the longest wait to a time, or to what the run allows', () => {
+    const gaps = [
+      { node: 1, round: 3, seconds: 12 },
+      { node: 2, round: 5, seconds: 14 }
+    ]
+    const times = { deadlineMs: 8000, graceMs: 1000, fetchTimeoutMs: 4000 }
+    const row = (ms: number | null, graces: number) =>
+      judgeExpectations([{ name: 'roundsWithin', ms, graces }], { ...outcome([]), gaps, times })[0]!
+    assert.deepEqual([row(14_000, 0).ok, row(13_999, 0).ok], [true, false])
+    assert.deepEqual([row(null, 2).ok, row(null, 1).ok], [true, false])
+    assert.deepEqual([row(null, 1).got, row(null, 1).want], [gaps[1], { seconds: 13 }])
+    const none = judgeExpectations([{ name: 'roundsWithin', ms: 1, graces: 0 }], outcome([]))
+    assert.equal(none[0]!.ok, false, 'where no node was left alone nothing is shown')
+  })
+
+  it('ghostsWithin, nothingLost and tells name what is wrong', () => {
+    const ghost = { of: 3, on: 1, seconds: 21 }
+    const lost = { node: 2, round: 4 }
+    const left = { ...outcome([]), ghosts: [ghost], lost: [lost], told: new Map([[5, new Set(['disk_full'])]]) }
+    const expect: Expectation[] = [
+      { name: 'ghostsWithin', ms: 20_000 },
+      { name: 'nothingLost' },
+      { name: 'tells', codes: { 5: ['disk_full'], 6: ['block_corrupted'] } }
+    ]
+    assert.deepEqual(
+      judgeExpectations(expect, left).map(({ ok, got }) => [ok, got]),
+      [
+        [false, [ghost]],
+        [false, [lost]],
+        [false, { missing: [{ node: 6, code: 'block_corrupted' }] }]
+      ]
+    )
+    assert.deepEqual(
+      judgeExpectations(expect.slice(0, 2), outcome([])).map(({ ok }) => ok),
+      [true, true]
+    )
+  })
+
+  it('memoryGrowthBelow looks at the growth after its time, on every node', () => {
+    const grows = (index: number, perHour: number) => ({
+      index,
+      samples: Array.from({ length: 60 }, (_, minute) => ({
+        seconds: minute * 60,
+        resident: 100 + (minute < 10 ? minute * 5 : 50 + (perHour * (minute - 10)) / 60),
+        heap: 20,
+        external: 5
+      }))
+    })
+    const holdsFor = (...memory: ReturnType<typeof grows>[]): boolean =>
+      judgeExpectations([{ name: 'memoryGrowthBelow', megabytesAnHour: 1, afterMs: 600_000 }], { ...outcome([]), memory })[0]!.ok
+    assert.deepEqual([holdsFor(grows(1, 0.5), grows(2, 0.9)), holdsFor(grows(1, 0.5), grows(2, 1.1)), holdsFor()], [true, false, false])
+  })
+
   it('a step that never came is a row that fails', () => {
     const [step] = scenarioOf({ nodes: 2, steps: [{ at: { round: 1 }, do: 'kill', node: 2 }] }).steps
     const rows = judgeExpectations([], { ...outcome(['a']), stepsLeft: [step!] })
@@ -65,6 +119,9 @@ describe('the report', () => {
       'heldOut',
       'expect',
       'faults',
+      'gaps',
+      'ghosts',
+      'memory',
       'checkpoint'
     ])
   })

@@ -1,5 +1,6 @@
 // Stand-ins for daemons: they answer as the control client would and do what the test says.
 import type { MeshControl, MeshNode, NodeStarter, ProcessEnd, ProcessSignal, StartOptions } from '../../../../cli/mesh/mesh-node.ts'
+import type { MeshFaults } from '../../../../cli/mesh/runner.ts'
 import type { NodeEvent, RoundRow, RunStatus } from '../../../../protocols/control/index.ts'
 
 const RUN = 'brun'
@@ -16,6 +17,7 @@ export class FakeNode implements MeshNode {
   round = 0
   waitingFor: string | null = null
   received = 0
+  members: string[] = []
   rows: RoundRow[] = []
   #events: NodeEvent[] = []
   #wake = new Set<() => void>()
@@ -72,7 +74,7 @@ export class FakeNode implements MeshNode {
       tokensPerSecond: null,
       engine: 'js',
       engineReason: null,
-      members: [],
+      members: this.members,
       lastContribution: null,
       trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
     }
@@ -89,6 +91,7 @@ export class FakeNode implements MeshNode {
         traffic: { sent: this.received, received: this.received },
         health: []
       }),
+      run: async () => ({ manifest: { strategy: { deadlineMs: 8000, graceMs: 1000, fetchTimeoutMs: 4000 } } }),
       createRun: async () => this.#called('create', { schema: 1, run: RUN }),
       joinRun: async (_run: string, { data, engine }: { data?: string[]; engine?: string }) =>
         this.#called(`join ${data?.join()}${engine === undefined ? '' : ` on ${engine}`}`, {}),
@@ -132,9 +135,35 @@ export class FakeNode implements MeshNode {
   }
 }
 
-/** Starts {@link FakeNode}s and remembers every life. */
-export class FakeStarter implements NodeStarter {
+/** Starts {@link FakeNode}s and remembers every life, and what was done to networks and disks. */
+export class FakeStarter implements NodeStarter, MeshFaults {
   readonly started: FakeNode[] = []
+  readonly done: string[] = []
+
+  async partition(groups: number[][], oneWay: boolean): Promise<void> {
+    this.done.push(`partition ${JSON.stringify(groups)}${oneWay ? ' one way' : ''}`)
+  }
+
+  async heal(): Promise<void> {
+    this.done.push('heal')
+  }
+
+  async slow(index: number, bitsPerSecond: number | null): Promise<void> {
+    this.done.push(`slow ${index} ${bitsPerSecond}`)
+  }
+
+  async fillDisk(index: number): Promise<void> {
+    this.done.push(`fill ${index}`)
+  }
+
+  async freeDisk(index: number): Promise<void> {
+    this.done.push(`free ${index}`)
+  }
+
+  async corruptBlock(index: number, cid: string | null): Promise<string> {
+    this.done.push(`corrupt ${index} ${cid}`)
+    return cid ?? 'bnewest'
+  }
 
   async start(index: number, options: StartOptions): Promise<MeshNode> {
     const node = new FakeNode(index, options)

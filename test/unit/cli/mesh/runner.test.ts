@@ -20,7 +20,7 @@ describe('MeshRunner', () => {
     starter = new FakeStarter()
     news = []
     runner = new MeshRunner(
-      { starter, seconds: () => 1.5, news: item => news.push(item) },
+      { starter, faults: starter, seconds: () => 1.5, news: item => news.push(item) },
       {
         scenario: scenarioOf(scenario),
         spec: {},
@@ -230,6 +230,9 @@ describe('MeshRunner', () => {
         round: 1,
         record: 'brecord1',
         anchor: 'banchor1',
+        closer: 1,
+        // The other read of it without having been told.
+        absent: [{ node: 1, was: 'alive' }],
         contributors: [runner.reportRounds()[0]!.contributors[0]!],
         seconds: 1,
         bytes: 20
@@ -244,7 +247,92 @@ describe('MeshRunner', () => {
       tokens: 100,
       engine: 'js',
       bytesSent: 10,
-      bytesReceived: 10
+      bytesReceived: 10,
+      told: {}
     })
+  })
+
+  it('does what a scenario does to networks and disks, in the order of the file', async () => {
+    newRunner({
+      nodes: 3,
+      rounds: 3,
+      network: 'namespaces',
+      steps: [
+        { at: { round: 1 }, do: 'partition', groups: [[1], [2, 3]], oneWay: true },
+        // Due long before, and still after the partition: what is done to the mesh holds up what follows.
+        { at: { round: 0 }, do: 'corruptBlock', node: 2 },
+        { at: { round: 0 }, do: 'slow', node: 3, rate: '1mbit' },
+        { at: { after: '10ms' }, do: 'heal' },
+        { at: { round: 2 }, do: 'fillDisk', node: 2 },
+        { at: { round: 3 }, do: 'freeDisk', node: 2 }
+      ]
+    })
+    const driven = runner.drive({ signal })
+    await until(() => runner.run !== null && runner.states.length === 3 && runner.states.every(({ life }) => life === 'alive'))
+    assert.deepEqual(starter.done, [])
+    for (const round of [1, 2, 3]) {
+      adoptEverywhere(round)
+      await until(() => runner.round === round)
+    }
+    await driven
+    assert.deepEqual(starter.done, ['partition [[1],[2,3]] one way', 'corrupt 2 banchor1', 'slow 3 1000000', 'heal', 'fill 2', 'free 2'])
+    assert.deepEqual(
+      runner.gaps().map(({ node }) => node),
+      [1],
+      'only what nothing was done to is held to the times of a round'
+    )
+  })
+
+  it('kills and replaces in a storm, spares whom it is to spare, and ends only after it', async () => {
+    const storm = { do: 'storm', every: '5ms', kills: '1..2', for: '60ms', restartAfter: '1ms', back: 'either', spare: [1], seed: 3 }
+    newRunner({ nodes: 4, rounds: 1, steps: [{ at: { round: 1 }, ...storm }] })
+    const driven = runner.drive({ signal })
+    await until(() => runner.run !== null && runner.states.length === 4)
+    adoptEverywhere(1)
+    await driven
+    const kills = runner.faults.filter(fault => fault.do === 'kill').map(({ node }) => node)
+    assert.ok(kills.length > 2 && !kills.includes(1), `${kills}`)
+    assert.equal(starter.lives(1).length, 1)
+    assert.equal(runner.states.filter(({ life }) => life === 'alive').length, 4, 'as many as before')
+    assert.ok(runner.states.length > 4, 'some came back as new ones')
+    for (const { index, isReplaced } of runner.states) {
+      const killed = kills.filter(node => node === index).length
+      assert.equal(starter.lives(index).length, killed + (isReplaced ? 0 : 1))
+    }
+  })
+
+  it('kills all and starts all again', async () => {
+    const steps = [
+      { at: { round: 1 }, do: 'killAll' },
+      { at: { after: '5ms' }, do: 'restartAll' }
+    ]
+    newRunner({ nodes: 3, rounds: 2, steps })
+    const driven = runner.drive({ signal })
+    await until(() => runner.run !== null && runner.states.length === 3 && runner.states.every(({ life }) => life === 'alive'))
+    adoptEverywhere(1)
+    await until(() => starter.started.length === 6 && runner.states.every(({ life }) => life === 'alive'))
+    adoptEverywhere(2)
+    await driven
+    assert.deepEqual(
+      runner.states.map(({ index }) => starter.lives(index).length),
+      [2, 2, 2]
+    )
+  })
+
+  it('says who gave nothing to a round, what it was by then, and who went on listing the dead', async () => {
+    newRunner({ nodes: 2, rounds: 2, steps: [{ at: { round: 1 }, do: 'kill', node: 2 }] })
+    const driven = runner.drive({ signal })
+    await until(() => runner.run !== null && runner.states.length === 2)
+    adoptEverywhere(1)
+    await until(() => runner.states[1]!.life === 'dead')
+    starter.node(1).members = ['peer1', 'peer2']
+    adoptEverywhere(2)
+    await driven
+    await runner.collect({ signal })
+    assert.deepEqual(runner.reportRounds().at(-1)!.absent, [{ node: 2, was: 'dead' }])
+    assert.deepEqual(
+      runner.ghosts.map(({ of, on }) => ({ of, on })),
+      [{ of: 2, on: 1 }]
+    )
   })
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { parseScenario } from '../../../../cli/mesh/scenario.ts'
+import { nodeOf } from '../../../../cli/mesh/steps.ts'
 
 const ISSUE = `
 nodes: 5             # indexes 1..5
@@ -37,9 +38,12 @@ describe('parseScenario()', () => {
       baselineRates: null,
       set: {},
       engines: {},
+      network: 'loopback',
+      memoryEveryMs: null,
+      settleMs: 30_000,
       steps: [
-        { at: { kind: 'round', round: 2 }, do: 'kill', node: 3 },
-        { at: { kind: 'round', round: 4 }, do: 'restart', node: 3 }
+        { at: { kind: 'round', round: 2, node: null }, do: 'kill', node: 3 },
+        { at: { kind: 'round', round: 4, node: null }, do: 'restart', node: 3 }
       ],
       expect: [{ name: 'equalAnchors' }, { name: 'heldOutBelow', limit: 2.5 }]
     })
@@ -109,7 +113,7 @@ steps:
   - { at: { waiting: 3 }, do: stop, node: closer }
   - { at: { round: 3 }, do: continue, node: closer }
 `
-    const nodes = (rounds: number) => parseScenario(text, { rounds }).steps.map(step => step.node)
+    const nodes = (rounds: number) => parseScenario(text, { rounds }).steps.map(nodeOf)
     assert.deepEqual(nodes(3), [4])
     assert.deepEqual(nodes(5), [4, 2, 2, 'closer', 'closer'])
   })
@@ -139,7 +143,7 @@ steps:
 `)
     assert.deepEqual(steps, [
       { at: { kind: 'phase', phase: 'closing', round: 3, node: 'closer' }, do: 'kill', node: 'closer' },
-      { at: { kind: 'round', round: 5 }, do: 'restart', node: 'closer' }
+      { at: { kind: 'round', round: 5, node: null }, do: 'restart', node: 'closer' }
     ])
   })
 
@@ -195,6 +199,96 @@ steps:
     ] as [string, RegExp][]) {
       assert.match(refusal(text), wanted)
     }
+  })
+
+  it('reads what is done to networks, disks and the whole mesh', () => {
+    const { steps } = parseScenario(`
+nodes: 8
+network: namespaces
+steps:
+  - { at: { round: 2 }, do: partition, groups: [[1, 2, 3, 4], [5, 6, 7, 8]] }
+  - { at: { round: 3, node: 5 }, do: heal }
+  - { at: { after: 10s }, do: slow, node: 5, rate: 1mbit }
+  - { at: { after: 10s }, do: slow, node: 5, rate: unlimited }
+  - { at: { round: 4 }, do: fillDisk, node: 3 }
+  - { at: { round: 6 }, do: freeDisk, node: 3 }
+  - { at: { round: 6 }, do: corruptBlock, node: 4 }
+  - { at: { round: 7 }, do: storm, every: 5s, kills: 1..3, for: 2m, spare: [1], seed: 7 }
+  - { at: { after: 3m }, do: killAll }
+  - { at: { after: 1s }, do: restartAll }
+`)
+    assert.deepEqual(steps.slice(0, 2), [
+      {
+        at: { kind: 'round', round: 2, node: null },
+        do: 'partition',
+        groups: [
+          [1, 2, 3, 4],
+          [5, 6, 7, 8]
+        ],
+        oneWay: false
+      },
+      { at: { kind: 'round', round: 3, node: 5 }, do: 'heal' }
+    ])
+    assert.deepEqual(
+      steps.flatMap(step => (step.do === 'slow' ? [step.bitsPerSecond] : [])),
+      [1_000_000, null]
+    )
+    assert.deepEqual(
+      steps.flatMap(step => (step.do === 'storm' ? [step.storm] : [])),
+      [{ everyMs: 5000, kills: { least: 1, most: 3 }, forMs: 120_000, restartAfterMs: 3000, back: 'same', seed: 7, spare: [1] }]
+    )
+    assert.deepEqual(
+      steps.slice(-2).map(step => step.do),
+      ['killAll', 'restartAll']
+    )
+  })
+
+  it('refuses faults that cannot be done or show nothing', () => {
+    for (const [text, wanted] of [
+      [
+        'steps:\n  - { at: { round: 1 }, do: partition, groups: [[1], [2]] }',
+        /x\.yaml:2: steps\[0\] needs a network .*\| add network: namespaces/
+      ],
+      ['steps:\n  - { at: { round: 1 }, do: slow, node: 2, rate: 1mbit }', /add network: namespaces/],
+      ['network: none', /want one of loopback, namespaces/],
+      ['steps:\n  - { at: { round: 1 }, do: partition, groups: [[1, 2]] }', /has 1 groups \| want two groups/],
+      ['steps:\n  - { at: { round: 1 }, do: partition, groups: [[1, 2], [2]] }', /names node 2 twice/],
+      ['network: namespaces\nsteps:\n  - { at: { round: 1 }, do: partition, groups: [[1], [9]] }', /node 9, which has not started/],
+      ['steps:\n  - { at: { round: 1 }, do: heal }', /not parted by then/],
+      ['steps:\n  - { at: { round: 1 }, do: slow, node: 2, rate: fast }', /want a rate from 8kbit/],
+      ['steps:\n  - { at: { round: 1 }, do: freeDisk, node: 2 }', /is not filled by then/],
+      ['steps:\n  - { at: { round: 1 }, do: kill, node: 2, rate: 1mbit }', /rate is not a known key/],
+      ['steps:\n  - { at: { after: 5s, round: 1 }, do: kill, node: 2 }', /has after beside round/],
+      ['steps:\n  - { at: { round: 1 }, do: restartAll }', /finds no node that is dead/],
+      ['steps:\n  - { at: { round: 1 }, do: storm, every: 5s }', /for is missing/],
+      ['steps:\n  - { at: { round: 1 }, do: storm, every: 5s, for: 1m, kills: 3..1 }', /want a whole number from 1 to 256, or two/],
+      [
+        'steps:\n  - { at: { round: 1 }, do: storm, every: 5s, for: 1m, spare: [1] }\n  - { at: { round: 2 }, do: kill, node: 2 }',
+        /x\.yaml:3: steps\[1\]\.node is 2, which the storm before may have killed/
+      ],
+      ['expect: [{ roundsWithin: soon }]', /want a time/],
+      ['expect: [{ roundsWithin: { grace: 1 } }]', /did you mean graces\?/],
+      ['expect: [{ memoryGrowthBelow: { megabytesAnHour: 1 } }]', /add memory: 10s/],
+      ['memory: 10s\nexpect: [{ memoryGrowthBelow: {} }]', /want a number above 0/],
+      ['expect: [{ tells: { two: [disk_full] } }]', /want a whole number from 1 to 256/]
+    ] as [string, RegExp][]) {
+      assert.match(refusal(text), wanted)
+    }
+  })
+
+  it('leaves out, after a shorter --rounds, all that follows a fault of the whole mesh', () => {
+    const text = `
+network: namespaces
+steps:
+  - { at: { round: 2 }, do: kill, node: 3 }
+  - { at: { round: 4 }, do: partition, groups: [[1], [2]] }
+  - { at: { after: 5s }, do: heal }
+  - { at: { after: 5s }, do: restart, node: 3 }
+`
+    assert.deepEqual(
+      parseScenario(text, { rounds: 3 }).steps.map(step => step.do),
+      ['kill']
+    )
   })
 
   it('bounds aliases', () => {

@@ -1,0 +1,28 @@
+// How long a node waited from one record to the next. Pure.
+
+/** The longest wait of one node. */
+export interface Gap {
+  node: number
+  /** The newest round that it had when it began to wait. */
+  round: number
+  seconds: number
+}
+
+/** One adoption: several rounds adopted at once, as by one that has been away, count as one. */
+export interface Adoption {
+  round: number
+  atMs: number
+}
+
+/**
+ * The longest wait between two adoptions, or from the last one to the end; null where there was none.
+ * @param endMs when the mesh's last round was there, on the clock of the adoptions.
+ */
+export function longestGap(node: number, adoptions: Adoption[], endMs: number): Gap | null {
+  let longest: Gap | null = null
+  for (const [index, { round, atMs }] of adoptions.entries()) {
+    const seconds = Math.max(0, (adoptions[index + 1]?.atMs ?? endMs) - atMs) / 1000
+    if (longest === null || seconds > longest.seconds) longest = { node, round, seconds }
+  }
+  return longest
+}
