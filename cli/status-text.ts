@@ -5,9 +5,10 @@ import { formatBytes, formatCount, formatLoss, formatSeconds, formatTable, short
 /** The whole status, several lines. */
 export function statusText(status: StatusDocument): string {
   const { node } = status
+  const { wire, maxUpload } = status.traffic
   const lines = [
     `node      ${shortId(node.peer)}   ${node.state}   up ${formatSeconds(node.upSeconds)}   network ${node.network}   v${node.version}`,
-    `traffic   sent ${formatBytes(status.traffic.sent)}   received ${formatBytes(status.traffic.received)}`
+    `traffic   sent ${formatBytes(wire.sent)}   received ${formatBytes(wire.received)}${maxUpload === null ? '' : `   sends at most ${formatBytes(maxUpload)}/s`}`
   ]
   for (const run of status.runs) lines.push(...runLines(run))
   if (status.runs.length === 0) lines.push('run       none; join one with: shoal run join RUN')

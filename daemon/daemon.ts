@@ -26,6 +26,7 @@ import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
 import type { RunHost } from './run/run-host.ts'
 import { TRAINER_STOP_TIMEOUT_MS } from './trainer/supervisor.ts'
+import { UploadCap } from './upload-cap.ts'
 import { VERSION } from './version.ts'
 
 export interface DaemonOptions {
@@ -110,10 +111,12 @@ class Parts {
   #presence!: PresenceService
   #blocks!: BlockExchange
   #runs!: RunHost
+  readonly #cap: UploadCap | null
   #disk!: DiskWatch
 
   constructor(config: DaemonConfig) {
     this.config = config
+    this.#cap = config.maxUpload === null ? null : new UploadCap(config.maxUpload)
     this.stopped = new Promise(resolve => {
       this.#tellStopped = resolve
     })
@@ -157,10 +160,12 @@ class Parts {
       { node: this.#node, store: store.blocks },
       {
         network,
+        ...(this.#cap === null ? {} : { pace: this.#cap }),
         onHolderFailure: ({ peer, code, message }) => this.#events.emit({ type: 'refused', peer, code, message })
       }
     )
     await this.#blocks.start()
+    this.#lifetime.onStop('upload cap', () => this.#cap?.stop())
     this.#lifetime.onStop('blocks', () => this.#blocks.stop())
     this.#watchPeers()
     store.blocks.onCorrupt(cid =>
@@ -245,6 +250,7 @@ class Parts {
       mdns,
       profile,
       agent: `shoal/${VERSION}`,
+      onBytesSent: bytes => this.#cap?.left(bytes),
       onPortTaken: (wanted, addresses) =>
         this.#health.show({
           level: 'ok',
@@ -481,7 +487,7 @@ class Parts {
       },
       runs: this.#runs.list(),
       peers: this.#peers(),
-      traffic: this.#node.traffic(),
+      traffic: { ...this.#node.traffic(), wire: this.#node.wire(), maxUpload: this.config.maxUpload },
       health: this.#health.rows()
     }
   }

@@ -75,10 +75,19 @@ export class Metrics {
       this.reset()
       for (const peer of status().peers) this.inc({ state: peer.state })
     })
-    gauge('net_bytes', 'Payload bytes on the wire since the start.', ['dir'], function () {
+    gauge('net_bytes', 'Payload bytes of streams and gossip since the start.', ['dir'], function () {
       const { sent, received } = status().traffic
       this.set({ dir: 'sent' }, sent)
       this.set({ dir: 'received' }, received)
+    })
+    gauge('wire_bytes', 'All bytes that passed sockets since the start.', ['dir'], function () {
+      const { wire } = status().traffic
+      this.set({ dir: 'sent' }, wire.sent)
+      this.set({ dir: 'received' }, wire.received)
+    })
+    gauge('max_upload_bytes_per_second', 'What is sent at most; no value where there is no cap.', [], function () {
+      const { maxUpload } = status().traffic
+      if (maxUpload !== null) this.set(maxUpload)
     })
     gauge('health', 'Health lines by level.', ['level'], function () {
       this.reset()

@@ -26,6 +26,7 @@ import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, type TrafficCounter } from './node-streams.ts'
+import { countWireBytes } from './wire-bytes.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
 export const DIAL_TIMEOUT_MS = 5_000
@@ -119,6 +120,8 @@ export interface NodeOptions {
   dialTimeoutMs?: number
   /** Told when a wished port was taken, with the addresses that the node listens on instead. */
   onPortTaken?: (wanted: string[], addresses: string[]) => void
+  /** Told of all bytes that are handed to a socket. */
+  onBytesSent?: (bytes: number) => void
 }
 
 export interface ShoalNode {
@@ -154,6 +157,8 @@ export interface ShoalNode {
   openStream(peer: string, protocol: string, options?: { signal?: AbortSignal }): Promise<FrameStream>
   /** Payload bytes of streams and gossip since the start. */
   traffic(): TrafficCounter
+  /** All bytes that passed sockets since the start: libp2p's own words, headers and encryption too. */
+  wire(): TrafficCounter
   stop(): Promise<void>
 }
 
@@ -166,8 +171,9 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   }
   const { addresses, taken } = await freeAddresses(options.listen ?? ['/ip4/0.0.0.0/tcp/0'])
   const discovered = new Discovered()
-  const libp2p = await startLibp2p({ ...options, listen: addresses }, discovered)
-  const node = new Node(libp2p, options, discovered)
+  const wire = { sent: 0, received: 0 }
+  const libp2p = await startLibp2p({ ...options, listen: addresses }, discovered, wire)
+  const node = new Node(libp2p, options, discovered, wire)
   await node.start()
   if (taken.length > 0) options.onPortTaken?.(taken, node.addresses())
   return node
@@ -175,7 +181,7 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
 
 const dhtProtocol = (network: string): string => `/shoal/${network}/kad/1.0.0`
 
-async function startLibp2p(options: NodeOptions, discovered: Discovered) {
+async function startLibp2p(options: NodeOptions, discovered: Discovered, wire: TrafficCounter) {
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
   return await createLibp2p({
     privateKey: options.privateKey,
@@ -184,6 +190,7 @@ async function startLibp2p(options: NodeOptions, discovered: Discovered) {
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
+    metrics: countWireBytes(wire, options.onBytesSent),
     // It drops good peers when the machine is busy; presence says who is alive.
     connectionMonitor: { enabled: false },
     connectionManager: {
@@ -275,6 +282,7 @@ class Node implements ShoalNode {
   readonly #provided = new Set<string>()
   readonly #listeners = new Set<(event: NodeEvent) => void>()
   readonly #traffic: TrafficCounter = { sent: 0, received: 0 }
+  readonly #wire: TrafficCounter
   readonly #stopping = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   #lookupTimer: NodeJS.Timeout | undefined
@@ -282,8 +290,9 @@ class Node implements ShoalNode {
   #lookedUpAtMs = Number.NEGATIVE_INFINITY
   #provideTimer: NodeJS.Timeout | undefined
 
-  constructor(libp2p: Libp2pNode, options: NodeOptions, discovered: Discovered) {
+  constructor(libp2p: Libp2pNode, options: NodeOptions, discovered: Discovered, wire: TrafficCounter) {
     this.#libp2p = libp2p
+    this.#wire = wire
     this.#options = options
     this.#discovered = discovered
     this.peer = libp2p.peerId.toString()
@@ -454,6 +463,10 @@ class Node implements ShoalNode {
 
   traffic(): TrafficCounter {
     return { ...this.#traffic }
+  }
+
+  wire(): TrafficCounter {
+    return { ...this.#wire }
   }
 
   /** A connected peer has said what it speaks: ours, or of another mesh and sent away. */

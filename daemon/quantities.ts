@@ -30,6 +30,11 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(Math.round(bytes)) ? Math.round(bytes) : undefined
 }
 
+/** Bytes a second of `1MB/s`, `500kB/s`; undefined when it is none of these. The `/s` may be left out. */
+export function parseRate(text: string): number | undefined {
+  return parseSize(text.trim().replace(/\/s$/, ''))
+}
+
 /** The shortest exact way to write a duration, such as `20s`. */
 export function formatDuration(ms: number): string {
   for (const unit of ['d', 'h', 'm', 's']) {

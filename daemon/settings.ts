@@ -1,5 +1,5 @@
 // Every setting of a daemon, once: its type, default, reason and check.
-import { parseSize } from './quantities.ts'
+import { parseRate, parseSize } from './quantities.ts'
 
 /** Answers the value meant, or undefined where the input is not allowed. Text comes from flags and the environment, values from the file. */
 type Read<T> = (input: unknown) => T | undefined
@@ -45,6 +45,13 @@ const size =
   (min: number, max: number): Read<number> =>
   input => {
     const value = typeof input === 'string' ? parseSize(input) : input
+    return typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined
+  }
+/** Bytes a second. */
+const rate =
+  (min: number, max: number): Read<number> =>
+  input => {
+    const value = typeof input === 'string' ? parseRate(input) : input
     return typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined
   }
 /** Texts separated by commas or white space, or a list; at most 256 of at most 4096 characters. */
@@ -165,6 +172,14 @@ export const SETTINGS = {
     default: 0,
     reason: 'Threads of the trainer. Several nodes on one machine should share the cores among them.',
     flag: 'threads'
+  }),
+  maxUpload: setting<number | null>({
+    read: orNull(rate(16_000, 2 ** 40)),
+    allowed: 'a rate from 16kB/s, such as 1MB/s',
+    default: null,
+    reason:
+      'Bytes a second that this node sends at most, all together; facts go at once and blocks wait. Below 16 kB/s the facts of a mesh of some ten nodes would leave nothing for blocks.',
+    flag: 'max-upload'
   }),
   logLevel: setting({
     read: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),

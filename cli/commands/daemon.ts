@@ -16,6 +16,7 @@ interface DaemonFlags {
   bootstrapOnly?: boolean
   engine?: string
   threads?: string
+  maxUpload?: string
   logLevel?: string
   stopWithParent?: boolean
 }
@@ -37,18 +38,48 @@ export function registerDaemon(program: Command): void {
     .option('--bootstrap-only', 'only help others find one another; train nothing')
     .option('--engine <name>', 'what computes; see: shoal engines')
     .option('--threads <count>', 'threads of the trainer; 0 is as many as the machine has')
+    .option('--max-upload <rate>', 'send at most so much, such as 1MB/s; facts go at once, blocks wait')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
     .option('--stop-with-parent', 'stop when standard input ends, as a pipe does when the process that holds its other end is gone')
     .action(
       action<DaemonFlags>(async (session, options) => {
         const { output, home, signal } = session
-        const { listen, announce, bootstrap, network, mdns, profile, apiPort, run, data, bootstrapOnly, engine, threads, logLevel } =
-          options
+        const {
+          listen,
+          announce,
+          bootstrap,
+          network,
+          mdns,
+          profile,
+          apiPort,
+          run,
+          data,
+          bootstrapOnly,
+          engine,
+          threads,
+          maxUpload,
+          logLevel
+        } = options
         const signals = options.stopWithParent === true ? [signal, endOf(process.stdin)] : [signal]
         const { runDaemon } = await import('../../daemon/index.ts')
         await runDaemon({
           flags: {
-            ...{ home, listen, announce, bootstrap, network, profile, apiPort, run, data, bootstrapOnly, engine, threads, logLevel },
+            ...{
+              home,
+              listen,
+              announce,
+              bootstrap,
+              network,
+              profile,
+              apiPort,
+              run,
+              data,
+              bootstrapOnly,
+              engine,
+              threads,
+              maxUpload,
+              logLevel
+            },
             // Without the flag commander says true, which must not outweigh the file.
             ...(mdns ? {} : { mdns: false })
           },

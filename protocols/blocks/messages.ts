@@ -49,8 +49,14 @@ export function decodeRequest(frame: Uint8Array): Request {
 
 /** Packs answers into frames of FRAME_BYTES. Owned by one stream. */
 export class AnswerEncoder {
+  readonly #frameBytes: number
   #parts: Uint8Array[] = []
   #partBytes = 0
+
+  /** @param frameBytes at most FRAME_BYTES; the reader puts blocks together whatever the frames are */
+  constructor(frameBytes: number = FRAME_BYTES) {
+    this.#frameBytes = frameBytes
+  }
 
   /** Adds one answer, undefined for a block that is not here, and gives the frames that are now full. */
   add(block: Uint8Array | undefined): Uint8Array[] {
@@ -71,12 +77,12 @@ export class AnswerEncoder {
     const frames: Uint8Array[] = []
     let rest = bytes
     while (rest.length > 0) {
-      const room = FRAME_BYTES - this.#partBytes
+      const room = this.#frameBytes - this.#partBytes
       const part = rest.subarray(0, room)
       this.#parts.push(part)
       this.#partBytes += part.length
       rest = rest.subarray(part.length)
-      if (this.#partBytes === FRAME_BYTES) frames.push(this.#cut())
+      if (this.#partBytes === this.#frameBytes) frames.push(this.#cut())
     }
     return frames
   }

@@ -4,7 +4,7 @@ import type { FrameNode } from '../frame-stream.ts'
 import { blocksProtocol, IDLE_STREAM_MS, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
-import { serveBlocks } from './serving.ts'
+import { type Pace, serveBlocks } from './serving.ts'
 import { Standings } from './standings.ts'
 
 export interface BlockExchangeComponents {
@@ -23,6 +23,8 @@ export interface BlockExchangeOptions {
   onHolderFailure?: (failure: HolderFailure) => void
   /** Milliseconds a holder may say nothing while it owes us a block. @default STALL_MS */
   stallMs?: number
+  /** Makes the blocks that we send wait for their turn. @default they leave as fast as they can */
+  pace?: Pace
 }
 
 export interface FetchOptions {
@@ -70,6 +72,7 @@ export class BlockExchange {
       serveBlocks({
         stream,
         store,
+        pace: this.#options.pace,
         onSent: bytes => {
           this.#sent += bytes
         }

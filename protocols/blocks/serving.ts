@@ -1,25 +1,36 @@
 // The answering side of the block exchange: one stream's wants in, its answers out, never more than the asker has given credit for.
 import { ProtocolError } from '../errors.ts'
 import type { FrameStream } from '../frame-stream.ts'
-import { MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
+import { FRAME_BYTES, MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
 import { AnswerEncoder, decodeRequest } from './messages.ts'
 import { Patience } from './patience.ts'
+
+/** What makes blocks wait for their turn, where a node may send only so much. */
+export interface Pace {
+  /** Bytes of the frames that blocks are cut into, at most `most`. */
+  frameBytes(most: number): number
+  /** Resolves when so many bytes may leave; rejects when `signal` fires first. */
+  take(bytes: number, options: { signal: AbortSignal }): Promise<void>
+}
 
 export interface ServingComponents {
   stream: FrameStream
   store: { get(cid: string): Promise<Uint8Array | undefined> }
   /** Told how many payload bytes (of blocks) were handed to the stream. */
   onSent: (bytes: number) => void
+  /** @default blocks leave as fast as they can */
+  pace?: Pace | undefined
 }
 
 /** Answers until the asker ends the stream. Rejects when it breaks the rules, or nothing moves for SERVE_IDLE_MS. */
-export async function serveBlocks({ stream, store, onSent }: ServingComponents): Promise<void> {
-  const serving = new Serving()
+export async function serveBlocks({ stream, store, onSent, pace }: ServingComponents): Promise<void> {
+  const serving = new Serving(pace)
   try {
     await Promise.all([readRequests(stream, serving), writeAnswers(stream, store, serving, onSent)])
   } finally {
     serving.patience.end()
     serving.end()
+    serving.giveUp()
   }
   await stream.close({ signal: AbortSignal.timeout(SERVE_IDLE_MS) })
 }
@@ -42,7 +53,7 @@ async function readRequests(stream: FrameStream, serving: Serving): Promise<void
 }
 
 async function writeAnswers(stream: FrameStream, store: ServingComponents['store'], serving: Serving, onSent: (bytes: number) => void) {
-  const encoder = new AnswerEncoder()
+  const encoder = new AnswerEncoder(serving.pace?.frameBytes(FRAME_BYTES))
   // The next block is read from disk while the last one is on its way.
   let next = readNext(store, serving)
   for (;;) {
@@ -73,6 +84,8 @@ async function send(stream: FrameStream, frames: Uint8Array[], serving: Serving)
       if (serving.ended) throw new ProtocolError('peer_unreachable', 'cannot send a block: the asker has gone')
       await serving.changed()
     }
+    // Our own waiting is not the asker's fault: its time counts from when the frame may leave.
+    await serving.pace?.take(frame.length, serving.whileWanted)
     serving.patience.renew()
     await stream.write([frame], serving.patience.options)
     serving.patience.rest()
@@ -93,9 +106,20 @@ class Serving {
   #wants: string[] = []
   #creditBytes = 0
   #waiting: (() => void)[] = []
+  readonly #givenUp = new AbortController()
+  readonly pace: Pace | undefined
   /** With a peer that takes nothing off our hands. */
   readonly patience = new Patience(SERVE_IDLE_MS)
   ended = false
+
+  constructor(pace: Pace | undefined) {
+    this.pace = pace
+  }
+
+  /** Its signal fires when the stream is over. */
+  get whileWanted(): { signal: AbortSignal } {
+    return { signal: this.#givenUp.signal }
+  }
 
   get queued(): number {
     return this.#wants.length
@@ -127,6 +151,11 @@ class Serving {
   end(): void {
     this.ended = true
     this.#wake()
+  }
+
+  /** Nobody wants the frame any more that waits for its turn. */
+  giveUp(): void {
+    this.#givenUp.abort(new ProtocolError('peer_unreachable', 'cannot send a block: the asker has gone'))
   }
 
   changed(): Promise<void> {

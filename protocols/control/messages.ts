@@ -114,10 +114,14 @@ export interface HealthRow {
   fix: string | null
 }
 
-/** Payload bytes on the wire since the daemon started. */
+/** Payload bytes since the daemon started. */
 export interface TrafficRow {
   sent: number
   received: number
+  /** All bytes that passed sockets: headers, encryption and libp2p's own words too. */
+  wire: { sent: number; received: number }
+  /** Bytes a second that are sent at most; null where there is no cap. */
+  maxUpload: number | null
 }
 
 export type NodeState = 'starting' | 'ready' | 'stopping'

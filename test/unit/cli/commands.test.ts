@@ -46,7 +46,7 @@ const STATUS: StatusDocument = {
   node: { peer: '12D3KooWPeerOne1111', upSeconds: 200, version: '0.1.0', network: 'shoal', state: 'ready' },
   runs: [RUN_STATUS],
   peers: [PEER],
-  traffic: { sent: 1000, received: 2_500_000 },
+  traffic: { sent: 1000, received: 2_500_000, wire: { sent: 1000, received: 2_500_000 }, maxUpload: null },
   health: [{ level: 'warn', code: 'clock_skew', message: 'the clock is a day off', fix: 'set the clock' }]
 }
 const EVENT = { id: 7, ts: '2026-01-01T00:00:00.000Z', type: 'refused', run: RUN, round: 3, code: 'norm_too_large', message: 'too large' }

@@ -25,7 +25,7 @@ const STATUS: StatusDocument = {
   node: { peer: 'p', upSeconds: 1, version: '0', network: 'n', state: 'ready' },
   runs: [],
   peers: [],
-  traffic: { sent: 1, received: 2 },
+  traffic: { sent: 1, received: 2, wire: { sent: 1, received: 2 }, maxUpload: null },
   health: []
 }
 const RUN_STATUS = {
