@@ -26,7 +26,7 @@ import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, type TrafficCounter } from './node-streams.ts'
-import { countWireBytes } from './wire-bytes.ts'
+import { countWireBytes } from './node-wire.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
 export const DIAL_TIMEOUT_MS = 5_000
