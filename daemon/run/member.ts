@@ -148,6 +148,7 @@ export class RunMember {
           ready: ready => this.#trainerReady(ready),
           step: step => this.#stepped(step),
           waiting: () => this.#pump(),
+          snapshotted: () => this.#paced({ type: 'steps', steps: 0 }),
           died: (death, next) => this.#trainerDied(death, next)
         })
       : null
@@ -899,8 +900,6 @@ export class RunMember {
     try {
       await this.#enter('encoding', round)
       const snapshot = await this.#trainer.snapshot(round)
-      // At once: the next report of the trainer counts from this snapshot, and may come while the disk is being written.
-      this.#paced({ type: 'steps', steps: 0 })
       // The trainer's base has moved: without its row nobody would know of it.
       const made = await this.#untilDone(`keeping the snapshot for round ${round}`, () => this.#own.made(snapshot, parent))
       if (made === null) return

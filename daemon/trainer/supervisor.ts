@@ -18,6 +18,8 @@ export interface SupervisorEvents {
   ready(ready: TrainerReady): void
   step(step: TrainerStep): void
   waiting(step: number): void
+  /** A snapshot was taken: steps count from it, told before any step that followed it. Who waits for the answer may hear of that later than of those steps. */
+  snapshotted(): void
   /** The process ended without being asked. */
   died(death: Death, next: Next): void
 }
@@ -237,6 +239,7 @@ export class TrainerSupervisor {
         this.#events.waiting(report.step)
         return
       case 'done':
+        if (report.result !== null) this.#events.snapshotted()
         this.#asked.get(report.id)?.resolve(report.result)
         this.#asked.delete(report.id)
         return

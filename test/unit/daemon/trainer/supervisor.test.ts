@@ -56,25 +56,44 @@ describe('TrainerSupervisor', function () {
   function trainer(changes: Partial<TrainerStart> = {}, rules: Partial<RecoveryRules> = {}) {
     const deaths: (Death & Next)[] = []
     const readies: TrainerReady[] = []
+    const told: string[] = []
     let steps = 0
     const supervisor = new TrainerSupervisor(
       () => ({ ...start(), ...changes }),
       {
         ready: ready => readies.push(ready),
-        step: () => steps++,
+        step: ({ stepsSinceSnapshot }) => {
+          steps++
+          told.push(`step ${stepsSinceSnapshot}`)
+        },
         waiting: () => {},
+        snapshotted: () => told.push('snapshot'),
         died: (death, next) => deaths.push({ ...death, ...next })
       },
       { ...RECOVERY_RULES, restartWaitsMs: [50], ...rules }
     )
     supervisor.start()
-    return { supervisor, deaths, readies, steps: () => steps }
+    return { supervisor, deaths, readies, told, steps: () => steps }
   }
 
   const until = async (condition: () => boolean) => {
     for (const limit = performance.now() + 50_000; !condition(); await new Promise(resolve => setTimeout(resolve, 5)))
       assert.ok(performance.now() < limit, `not so in time: ${condition}`)
   }
+
+  it('tells of a snapshot before the steps that follow it, also where this process was too busy to hear any of them', async () => {
+    await writeInputs()
+    const { supervisor, told } = trainer()
+    supervisor.allow(3)
+    await until(() => told.length === 3)
+    const answered = supervisor.snapshot(8)
+    await new Promise(resolve => setTimeout(resolve, 1))
+    for (const busyUntil = performance.now() + 500; performance.now() < busyUntil; );
+    await answered
+    await until(() => told.length === 7)
+    await supervisor.stop()
+    assert.deepEqual(told, ['step 1', 'step 2', 'step 3', 'snapshot', 'step 1', 'step 2', 'step 3'])
+  })
 
   it('sets a damaged state aside, says so, goes on from the anchor, and numbers its snapshots on', async () => {
     await writeInputs()
@@ -152,6 +171,7 @@ describe('TrainerSupervisor', function () {
       ready: () => assert.fail('there is no trainer'),
       step: () => {},
       waiting: () => {},
+      snapshotted: () => {},
       died: (death, next) => died.resolve({ ...death, ...next })
     })
     // As with EAGAIN: the child says that it could not be made, and never exits.
