@@ -8,6 +8,7 @@ export type ProtocolErrorCode =
   | 'version_mismatch' // of a version that this node does not read
   | 'bad_signature'
   | 'wrong_signer' // signing with a key that is not the peer's named in the payload
+  | 'bad_invitation' // the text of an invitation that cannot be read
   // streams and blocks
   | 'wrong_bytes' // a peer sent bytes that do not hash to the CID it was asked for
   | 'peer_stalled' // a peer said nothing for longer than it may

@@ -12,12 +12,14 @@ import { ProtocolError } from './errors.ts'
 
 /**
  * What may be signed. The tag keeps a signature for one kind of block from being shown as another's; `signer` is the payload's field that names the peer; `maxBytes` bounds the whole block before anything is decoded.
- * A contribution is a handful of fields; a record is at most 1,024 CIDs of 41 bytes, so that both fit a gossip message under 64 KiB; a manifest travels as a block.
+ * A contribution is a handful of fields; a record is at most 1,024 CIDs of 41 bytes, so that both fit a gossip message under 64 KiB; a manifest travels as a block;
+ * a grant travels inside each contribution of its holder.
  */
 export const SIGNED_BLOCKS = {
   'shoal/manifest/1': { signer: 'author', maxBytes: 262_144 },
   'shoal/contribution/1': { signer: 'peer', maxBytes: 4_096 },
-  'shoal/record/1': { signer: 'closer', maxBytes: 49_152 }
+  'shoal/record/1': { signer: 'closer', maxBytes: 49_152 },
+  'shoal/grant/1': { signer: 'inviter', maxBytes: 512 }
 } as const
 
 export type SignedBlockDomain = keyof typeof SIGNED_BLOCKS
@@ -68,12 +70,7 @@ export async function signBlock(domain: SignedBlockDomain, payload: Uint8Array, 
  * @throws {ProtocolError} `message_too_large`, `bad_message` or `bad_signature`.
  */
 export async function openBlock(domain: SignedBlockDomain, bytes: Uint8Array): Promise<OpenedBlock> {
-  checkSize(domain, bytes)
-  const envelope = decodeMap(domain, bytes)
-  const { payload, signature } = envelope
-  if (!(payload instanceof Uint8Array) || !(signature instanceof Uint8Array) || Object.keys(envelope).length !== 2) {
-    throw new ProtocolError('bad_message', `cannot open a ${domain} block: it is not { payload, signature }`, { details: { domain } })
-  }
+  const { payload, signature } = envelopeOf(domain, bytes)
   const { peer, key } = signerOf(domain, payload)
   if (signature.byteLength !== SIGNATURE_BYTES || !(await key.verify(signedBytes(domain, payload), signature))) {
     throw new ProtocolError('bad_signature', `cannot accept a ${domain} block: the signature is not that of ${peer}`, {
@@ -81,6 +78,16 @@ export async function openBlock(domain: SignedBlockDomain, bytes: Uint8Array): P
     })
   }
   return { cid: blockCid(bytes), peer, payload }
+}
+
+/**
+ * The same without a look at the signature: only for whoever verifies it elsewhere.
+ *
+ * @throws {ProtocolError} `message_too_large` or `bad_message`.
+ */
+export function peekBlock(domain: SignedBlockDomain, bytes: Uint8Array): { peer: string; payload: Uint8Array } {
+  const { payload } = envelopeOf(domain, bytes)
+  return { peer: signerOf(domain, payload).peer, payload }
 }
 
 /** Decodes a dag-cbor map and refuses every encoding but the canonical one. */
@@ -117,6 +124,16 @@ export function ed25519KeyOf(peer: unknown): PublicKey {
   }
   const shown = typeof peer === 'string' ? JSON.stringify(peer.slice(0, 64)) : typeof peer
   throw new ProtocolError('bad_message', `cannot read a peer id: ${shown} is not an Ed25519 peer in base58`)
+}
+
+function envelopeOf(domain: SignedBlockDomain, bytes: Uint8Array): { payload: Uint8Array; signature: Uint8Array } {
+  checkSize(domain, bytes)
+  const envelope = decodeMap(domain, bytes)
+  const { payload, signature } = envelope
+  if (!(payload instanceof Uint8Array) || !(signature instanceof Uint8Array) || Object.keys(envelope).length !== 2) {
+    throw new ProtocolError('bad_message', `cannot open a ${domain} block: it is not { payload, signature }`, { details: { domain } })
+  }
+  return { payload, signature }
 }
 
 function signerOf(domain: SignedBlockDomain, payload: Uint8Array): { peer: string; key: PublicKey } {

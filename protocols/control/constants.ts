@@ -21,6 +21,9 @@ export const MAX_ANSWER_BYTES = 64 << 20
 /** Milliseconds between the server's heartbeats on an open stream: a reader that hears nothing for three of them may give up. */
 export const HEARTBEAT_MS = 10_000
 
+/** An invitation's text begins with it, so that a command sees at once that it was given one. */
+export const INVITATION_PREFIX = 'shoal-'
+
 /** The moments of a round at which a node can be lost, as `phase` events tell them; a daemon can be made to stay in one, so that it can be killed exactly there. */
 export const PHASES = [
   'training',

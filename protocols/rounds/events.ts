@@ -10,8 +10,8 @@ export interface RunRules {
   genesisAnchor: string
   /** The ids named in the manifest: they are record 0's authors. */
   genesisPeers: string[]
-  /** Everybody, or exactly these peers may author contributions and records. */
-  admission: 'open' | string[]
+  /** Everybody, exactly these peers, or whoever has one of these inviters' word may author contributions and records. */
+  admission: 'open' | string[] | InvitationRules
   /** Distinct contributors that a record needs. */
   quorum: number
   deadlineMs: number
@@ -22,6 +22,13 @@ export interface RunRules {
   recentRounds?: number
   /** R: rounds for which every node keeps bodies and anchors. Default KEEP_ROUNDS. */
   keepRounds?: number
+}
+
+/** Admission by invitation: the peers that record 0 names and the inviters need nobody's word. */
+export interface InvitationRules {
+  inviters: string[]
+  /** How many rounds beyond a contribution's own its grant may reach: a later one is not valid yet. */
+  grantRounds: number
 }
 
 /** One contribution of a record, as whoever computes the anchor needs it. */

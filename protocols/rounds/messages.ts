@@ -2,6 +2,7 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import type { PrivateKey } from '@libp2p/interface'
 import { CID } from 'multiformats/cid'
+import { openGrant, peekGrant, type SignedGrant } from '../admission/messages.ts'
 import { ProtocolError } from '../errors.ts'
 import { decodeMap, ed25519KeyOf, openBlock, type SignedBlock, signBlock } from '../signed-block.ts'
 import { versionText } from '../versions.ts'
@@ -29,6 +30,8 @@ export interface Contribution {
   norm: number
   /** CID of the body's index. */
   body: string
+  /** An inviter's word that the author may take part, where the run admits by invitation. */
+  grant?: SignedGrant
 }
 
 /** "These contributions made this anchor out of the parent's." */
@@ -47,7 +50,7 @@ export interface RoundRecord {
 
 /** Payload bytes of a contribution: dag-cbor, CIDs as links. */
 export function encodeContribution(contribution: Contribution): Uint8Array {
-  const { run, round, parent, peer, tokens, steps, loss, codec, norm, body } = contribution
+  const { run, round, parent, peer, tokens, steps, loss, codec, norm, body, grant } = contribution
   return dagCbor.encode({
     v: MESSAGE_VERSION,
     run: CID.parse(run),
@@ -59,11 +62,12 @@ export function encodeContribution(contribution: Contribution): Uint8Array {
     loss,
     codec,
     norm,
-    body: CID.parse(body)
+    body: CID.parse(body),
+    ...(grant === undefined ? {} : { grant: grant.bytes })
   })
 }
 
-/** @throws {ProtocolError} `bad_message`. Unknown fields are ignored. */
+/** The signature of its grant is not looked at. @throws {ProtocolError} `bad_message`, `message_too_large`. Unknown fields are ignored. */
 export function decodeContribution(payload: Uint8Array): Contribution {
   const map = decodeMap('a contribution', payload)
   version('a contribution', map)
@@ -77,7 +81,8 @@ export function decodeContribution(payload: Uint8Array): Contribution {
     loss: finite(map, 'loss'),
     codec: codecName(map),
     norm: notNegative(map, 'norm'),
-    body: link(map, 'body')
+    body: link(map, 'body'),
+    ...(map.grant === undefined ? {} : { grant: grant(map) })
   }
 }
 
@@ -125,7 +130,9 @@ export async function signContribution(contribution: Contribution, privateKey: P
 /** @throws {ProtocolError} `message_too_large`, `bad_message`, `bad_signature`. */
 export async function openContribution(bytes: Uint8Array): Promise<{ cid: string; contribution: Contribution }> {
   const { cid, payload } = await openBlock('shoal/contribution/1', bytes)
-  return { cid, contribution: decodeContribution(payload) }
+  const contribution = decodeContribution(payload)
+  if (contribution.grant !== undefined) await openGrant(contribution.grant.bytes)
+  return { cid, contribution }
 }
 
 /** Signs as the closer named in it. @throws {ProtocolError} `wrong_signer`, `bad_message`. */
@@ -203,6 +210,11 @@ function peer(map: Fields, field: string): string {
   const value = map[field]
   ed25519KeyOf(value)
   return value as string
+}
+
+function grant(map: Fields): SignedGrant {
+  if (!(map.grant instanceof Uint8Array)) throw bad('grant', 'the bytes of a signed grant')
+  return peekGrant(map.grant)
 }
 
 function codecName(map: Fields): string {

@@ -8,7 +8,10 @@ export const REASONS = {
   bad_message: { content: true, sentence: 'The bytes could not be decoded as what they claim to be.' },
   bad_signature: { content: true, sentence: 'The signature is not that of the peer named in it.' },
   wrong_run: { content: true, sentence: 'It belongs to another run.' },
-  not_admitted: { content: true, sentence: 'Its author is not on the list of peers that this run admits.' },
+  not_admitted: {
+    content: true,
+    sentence: 'This run does not admit its author: not on its list, or without an invitation that holds for that round.'
+  },
   shape_mismatch: { content: true, sentence: "Its tensors do not have the model's names and shapes." },
   non_finite: { content: true, sentence: 'It contains values that are not finite numbers.' },
   norm_too_large: { content: true, sentence: 'Its change is larger than this run allows.' },

@@ -10,14 +10,25 @@ export type RecordCheck = { missing: string[] } | { reason: ReasonCode } | { par
 /** What a record may see of a contribution: unknown, refused by content, or its signed facts. */
 export type LookUp = (cid: string) => undefined | { refused: ReasonCode } | { contribution: Contribution }
 
-export function isAdmitted(rules: RunRules, peer: string): boolean {
-  return rules.admission === 'open' || rules.admission.includes(peer)
+/** May this peer take part, as far as its name alone can tell? In a run by invitation that is said by what it contributes: a record's closer is an author. */
+export function isAdmitted({ admission }: RunRules, peer: string): boolean {
+  return !Array.isArray(admission) || admission.includes(peer)
+}
+
+/** By content alone: the grant that a contribution carries is compared with its own round, never with a clock. Its signature was verified when the contribution was opened. */
+function mayContribute(rules: RunRules, { peer, round, grant }: Contribution): boolean {
+  const { admission, genesisPeers, run } = rules
+  if (admission === 'open' || Array.isArray(admission)) return isAdmitted(rules, peer)
+  const { inviters, grantRounds } = admission
+  if (inviters.includes(peer) || genesisPeers.includes(peer)) return true
+  if (grant === undefined || grant.run !== run || grant.peer !== peer || !inviters.includes(grant.inviter)) return false
+  return round <= grant.untilRound && grant.untilRound - round <= grantRounds
 }
 
 /** What is wrong with a contribution by its facts alone. */
 export function checkContribution(rules: RunRules, contribution: Contribution): ReasonCode | null {
   if (contribution.run !== rules.run) return 'wrong_run'
-  if (!isAdmitted(rules, contribution.peer)) return 'not_admitted'
+  if (!mayContribute(rules, contribution)) return 'not_admitted'
   if ((contribution.round === 1) !== (contribution.parent === rules.run)) return 'wrong_round'
   return null
 }

@@ -5,6 +5,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import { toString as textOf } from 'uint8arrays/to-string'
+import { signGrant } from '../../../../protocols/admission/index.ts'
 import { MAX_CONTRIBUTIONS_PER_RECORD } from '../../../../protocols/rounds/constants.ts'
 import {
   type Contribution,
@@ -48,6 +49,19 @@ describe('messages of rounds', () => {
     const block = await signContribution(contribution, key)
     assert.equal(block.cid, GOLDEN.contributionCid)
     assert.equal(textOf(encodeContribution(contribution), 'base16'), GOLDEN.contribution)
+  })
+
+  it('a contribution carries a grant, whose signature is verified with its own', async () => {
+    const grant = await signGrant({ run: cidOf(1), peer: contribution.peer, inviter: contribution.peer, untilRound: 9 }, key)
+    const block = await signContribution({ ...contribution, grant }, key)
+    assert.deepEqual(await openContribution(block.bytes), { cid: block.cid, contribution: { ...contribution, grant } })
+    const forged = { ...grant, bytes: grant.bytes.slice() }
+    forged.bytes[forged.bytes.length - 1]! ^= 1
+    await assert.rejects(openContribution((await signContribution({ ...contribution, grant: forged }, key)).bytes), {
+      code: 'bad_signature'
+    })
+    for (const bytes of [new Uint8Array(3), new Uint8Array(600)])
+      await assert.rejects(signContribution({ ...contribution, grant: { ...grant, bytes } }, key), /grant/)
   })
 
   it('a record keeps its bytes', async () => {

@@ -39,6 +39,29 @@ describe('checkContribution()', () => {
   })
 })
 
+describe('admission by invitation', () => {
+  const rules: RunRules = { ...RULES, admission: { inviters: ['I', 'J'], grantRounds: 16 } }
+  const grant = { run: 'run', peer: 'X', inviter: 'J', untilRound: 20, bytes: new Uint8Array() }
+  const by = (round: number, more: Partial<typeof grant> = {}) =>
+    checkContribution(rules, { ...made('X', round, `r${round - 1}`), grant: { ...grant, ...more } })
+
+  it("admits the manifest's own peers without a word, and others by a grant that reaches their round", () => {
+    for (const peer of ['A', 'B', 'I', 'J']) assert.equal(checkContribution(rules, made(peer, 1, 'run')), null)
+    assert.equal(checkContribution(rules, made('X', 5, 'r4')), 'not_admitted')
+    assert.equal(by(20), null)
+    assert.equal(by(4), null)
+    assert.equal(by(21), 'not_admitted')
+  })
+
+  it('refuses grants of another run, for another peer, by somebody who may not, and those that reach too far', () => {
+    assert.equal(by(20, { run: 'other' }), 'not_admitted')
+    assert.equal(by(20, { peer: 'Y' }), 'not_admitted')
+    assert.equal(by(20, { inviter: 'X' }), 'not_admitted')
+    assert.equal(by(3), 'not_admitted')
+    assert.equal(checkContribution({ ...RULES, admission: ['A'] }, { ...made('X', 20, 'r19'), grant }), 'not_admitted')
+  })
+})
+
 describe('checkRecord()', () => {
   const known: { [cid: string]: Contribution } = {
     a1: made('A', 1, 'run'),

@@ -1,0 +1,77 @@
+// Admission wired to a node: an inviter's answers, and a newcomer's questions.
+import { isProtocolError, ProtocolError } from '../errors.ts'
+import type { FrameNode, FrameStream } from '../frame-stream.ts'
+import { ANSWER_TIMEOUT_MS, admissionProtocol } from './constants.ts'
+import {
+  type AdmissionAnswer,
+  type AdmissionRequest,
+  decodeAdmissionAnswer,
+  decodeAdmissionRequest,
+  encodeAdmissionAnswer,
+  encodeAdmissionRequest
+} from './messages.ts'
+
+export interface AdmissionComponents {
+  node: FrameNode
+  /** Decides about one request; what it answers has been written down. */
+  answer(peer: string, request: AdmissionRequest): Promise<AdmissionAnswer>
+}
+
+export interface AdmissionOptions {
+  network: string
+  /** Milliseconds a peer may take for one answer, dialling included. @default ANSWER_TIMEOUT_MS */
+  timeoutMs?: number
+}
+
+export class AdmissionService {
+  readonly #node: FrameNode
+  readonly #answerTo: AdmissionComponents['answer']
+  readonly #protocol: string
+  readonly #timeoutMs: number
+
+  constructor({ node, answer }: AdmissionComponents, { network, timeoutMs }: AdmissionOptions) {
+    this.#node = node
+    this.#answerTo = answer
+    this.#protocol = admissionProtocol(network)
+    this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
+  }
+
+  async start(): Promise<void> {
+    await this.#node.handle(this.#protocol, (stream, peer) => this.#answer(stream, peer))
+  }
+
+  async stop(): Promise<void> {
+    await this.#node.unhandle(this.#protocol)
+  }
+
+  /** One question, one answer. @throws ProtocolError peer_unreachable | peer_stalled | bad_message | message_too_large */
+  async ask(peer: string, request: AdmissionRequest, options: { signal?: AbortSignal } = {}): Promise<AdmissionAnswer> {
+    const timeout = AbortSignal.timeout(this.#timeoutMs)
+    const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
+    let stream: FrameStream | undefined
+    try {
+      stream = await this.#node.openStream(peer, this.#protocol, { signal })
+      await stream.write([encodeAdmissionRequest(request)], { signal })
+      const frame = await stream.read({ signal })
+      if (frame === null) throw new ProtocolError('peer_unreachable', `cannot ask ${peer} for admission: it ended the stream`)
+      const answer = decodeAdmissionAnswer(frame)
+      await stream.close({ signal })
+      return answer
+    } catch (error) {
+      stream?.abort(error instanceof Error ? error : new Error(String(error)))
+      options.signal?.throwIfAborted()
+      if (isProtocolError(error)) throw error
+      throw timeout.aborted
+        ? new ProtocolError('peer_stalled', `cannot ask ${peer} for admission: nothing for ${this.#timeoutMs} ms`, { cause: error })
+        : new ProtocolError('peer_unreachable', `cannot ask ${peer} for admission`, { cause: error })
+    }
+  }
+
+  /** One request a stream: whoever has more to ask opens another, and pays for it. */
+  async #answer(stream: FrameStream, peer: string): Promise<void> {
+    const signal = AbortSignal.timeout(this.#timeoutMs)
+    const frame = await stream.read({ signal })
+    if (frame !== null) await stream.write([encodeAdmissionAnswer(await this.#answerTo(peer, decodeAdmissionRequest(frame)))], { signal })
+    await stream.close({ signal })
+  }
+}
