@@ -84,6 +84,15 @@ const EXIT_OF: Record<string, number> = {
   not_authorised: EXIT.notAuthorised,
   host_not_allowed: EXIT.notAuthorised,
   not_allowed: EXIT.notAuthorised,
+  not_admitted: EXIT.notAuthorised,
+  admission_revoked: EXIT.notAuthorised,
+  invitation_expired: EXIT.notAuthorised,
+  invitation_for_another: EXIT.notAuthorised,
+  invitation_revoked: EXIT.notAuthorised,
+  invitation_unknown: EXIT.notAuthorised,
+  invitation_used_up: EXIT.notAuthorised,
+  not_an_inviter: EXIT.notAuthorised,
+  bad_invitation: EXIT.usage,
   check_failed: EXIT.checkFailed
 }
 

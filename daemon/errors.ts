@@ -53,6 +53,22 @@ export type DaemonErrorCode =
   | 'not_joined'
   | 'already_joined'
   | 'not_allowed'
+  // admission by invitation: at the newcomer's, those of protocols/admission/refusals.ts
+  | 'not_admitted'
+  | 'admission_pending' // nobody has said yes or no so far; asked again
+  | 'admission_revoked'
+  | 'invitation_unknown'
+  | 'invitation_expired'
+  | 'invitation_used_up'
+  | 'invitation_revoked'
+  | 'invitation_for_another'
+  | 'not_an_inviter'
+  | 'too_many_requests'
+  // and at the inviter's
+  | 'bad_invitation'
+  | 'unknown_invitation'
+  | 'too_many_invitations'
+  | 'too_many_admitted'
   | 'data_missing'
   | 'data_unreadable'
   | 'directory_not_empty'

@@ -1,5 +1,6 @@
 // Every setting of a run: its type, default, range, and the words an error uses for them. A description is what a person writes, a manifest what it becomes.
 import * as v from 'valibot'
+import { GRANT_ROUNDS, MAX_INVITERS } from '../protocols/admission/index.ts'
 import { ITERATIONS_MAX, TOKENS_MAX } from '../training/outer/index.ts'
 import { parseDuration } from './quantities.ts'
 
@@ -34,12 +35,12 @@ const PEER_TEXT = 'an Ed25519 peer id such as 12D3KooW...'
 const peerId = v.pipe(v.string(PEER_TEXT), v.regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, PEER_TEXT))
 const CID_TEXT = 'a CID version 1 in base32'
 const cid = v.pipe(v.string(CID_TEXT), v.regex(/^b[a-z2-7]{58}$/, CID_TEXT))
-const peerList = (min: number) => {
-  const allowed = `a list of ${min} to ${MAX_LISTED_PEERS} different peer ids`
+const peerList = (min: number, max = MAX_LISTED_PEERS) => {
+  const allowed = `a list of ${min} to ${max} different peer ids`
   return v.pipe(
     v.array(peerId, allowed),
     v.minLength(min, allowed),
-    v.maxLength(MAX_LISTED_PEERS, allowed),
+    v.maxLength(max, allowed),
     v.check(peers => new Set(peers).size === peers.length, allowed)
   )
 }
@@ -180,7 +181,36 @@ const optimizerEntries = {
   accumulation: v.optional(integer(1, 65_536, 'microbatches'), 1)
 }
 
-const admissionSchema = v.union([v.literal('open'), peerList(1)], `open, or a list of 1 to ${MAX_LISTED_PEERS} different peer ids`)
+/** At least 8 rounds, so that a renewal has a few rounds to find an inviter. */
+const grantRounds = () => integer(8, 1_000_000, 'rounds')
+const ADMISSION_TEXT = `open, or a list of 1 to ${MAX_LISTED_PEERS} different peer ids, or invitation, or { invitation: { inviters, grantRounds } }`
+const admissionSpec = v.union(
+  [
+    v.literal('open'),
+    peerList(1),
+    // By the author's invitation alone.
+    v.pipe(
+      v.literal('invitation'),
+      v.transform(() => ({ invitation: { inviters: [] as string[], grantRounds: GRANT_ROUNDS } }))
+    ),
+    v.strictObject({
+      invitation: v.strictObject({
+        /** Besides the author. */
+        inviters: v.optional(peerList(0, MAX_INVITERS - 1), []),
+        grantRounds: v.optional(grantRounds(), GRANT_ROUNDS)
+      })
+    })
+  ],
+  ADMISSION_TEXT
+)
+const admissionSchema = v.union(
+  [
+    v.literal('open'),
+    peerList(1),
+    v.strictObject({ invitation: v.strictObject({ inviters: peerList(1, MAX_INVITERS), grantRounds: grantRounds() }) })
+  ],
+  ADMISSION_TEXT
+)
 
 // ---- the description
 
@@ -232,7 +262,7 @@ export const specSchema = v.strictObject(
     optimizer: v.strictObject({ ...optimizerEntries, totalSteps: v.optional(integer(1, 1_000_000_000)) }, 'a map of settings'),
     seed: v.optional(integer(0, 2 ** 32 - 1), 1),
     genesis: v.optional(v.strictObject({ from: v.optional(path), peers: v.optional(peerList(0), []) }, 'a map with from or peers'), {}),
-    admission: v.optional(admissionSchema, 'open')
+    admission: v.optional(admissionSpec, 'open')
   },
   'a map of settings'
 )

@@ -107,8 +107,15 @@ export function resolveManifest(spec: RunSpec, resolution: Resolution): Manifest
     optimizer: { ...optimizer, totalSteps: optimizer.totalSteps ?? 1 },
     seed: spec.seed,
     genesis: { anchor, peers: [author, ...spec.genesis.peers.filter(peer => peer !== author)] },
-    admission: spec.admission
+    admission: admissionOf(spec, author)
   })
+}
+
+/** The author is an inviter in any case. */
+function admissionOf({ admission }: RunSpec, author: string): Manifest['admission'] {
+  if (admission === 'open' || Array.isArray(admission)) return admission
+  const { inviters, grantRounds } = admission.invitation
+  return { invitation: { inviters: [author, ...inviters.filter(peer => peer !== author)], grantRounds } }
 }
 
 /** The payload that is signed: dag-cbor with keys in canonical order. Throws `manifest_too_large`. */
@@ -201,7 +208,7 @@ function contradictions(spec: RunSpec): Issue[] {
     else if (optimizer.warmupSteps >= optimizer.totalSteps)
       refuse('optimizer.warmupSteps', optimizer.warmupSteps, `below optimizer.totalSteps, which is ${optimizer.totalSteps}`)
   }
-  if (admission !== 'open' && admission.length < strategy.quorum)
+  if (Array.isArray(admission) && admission.length < strategy.quorum)
     refuse('strategy.quorum', strategy.quorum, `at most the number of peers in admission, which is ${admission.length}`)
   return issues
 }

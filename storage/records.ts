@@ -13,6 +13,9 @@ export const TABLES = [
   'own', // RUN/ROUND -> our contribution: CID, snapshot and residual files, and its fate
   'events', // EVENT -> what happened, for `events`; ids count upwards
   'reasons', // EVENT -> those that carry a code, kept by a count of their own for `why`: everyday events do not push them out
+  'invitations', // RUN/ID -> an invitation that this node handed out: the hash of its secret, until when, how often, by whom used
+  'candidates', // RUN/PEER -> who asked this node for admission, and what was said of it
+  'grants', // RUN -> this node's own admission to a run by invitation: the grant it holds, and the invitation until it has one
   'peers' // PEER -> its network, addresses and when last seen, of those that we were connected with
 ] as const
 export type TableName = (typeof TABLES)[number]

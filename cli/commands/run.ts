@@ -1,6 +1,7 @@
 // `shoal run`: describe, start, find, join and leave runs.
 import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { INVITATION_PREFIX } from '../../protocols/control/constants.ts'
 import type { RunActionDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { readNamed } from '../files.ts'
@@ -8,12 +9,14 @@ import { collected, wholeNumber } from '../option-values.ts'
 import { theRun, theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 import { runsTable } from '../status-text.ts'
+import { registerRunAdmission } from './run-admission.ts'
 
 interface JoinFlags {
   data?: string[]
   train: boolean
   engine?: string
   threads?: number
+  name?: string
 }
 
 export function registerRun(program: Command): void {
@@ -75,12 +78,29 @@ export function registerRun(program: Command): void {
       })
     )
 
-  withJoinOptions(run.command('join').description('take part in a run that this mesh knows').argument('<run>', "the run's id")).action(
-    action<JoinFlags>(async ({ output, control, signal }, flags, id) => {
+  withJoinOptions(
+    run
+      .command('join')
+      .description('take part in a run that this mesh knows, or by an invitation alone')
+      .argument('<run>', "the run's id, or an invitation's text")
+      .option('--invitation <text>', 'an invitation, as `shoal run invite` printed it')
+  ).action(
+    action<JoinFlags & { invitation?: string }>(async ({ output, control, signal }, flags, word) => {
       const client = await control()
-      tell(output, await client.joinRun(await theRunWithCheckpoints(client, id, signal), joinRequest(flags), { signal }))
+      const request = joinRequest(flags)
+      const { invitation } = flags
+      const answer = word!.startsWith(INVITATION_PREFIX)
+        ? await client.joinByInvitation({ ...request, invitation: word! }, { signal })
+        : await client.joinRun(
+            await theRunWithCheckpoints(client, word, signal),
+            { ...request, ...(invitation === undefined ? {} : { invitation }) },
+            { signal }
+          )
+      tell(output, answer)
+      if (answer.status.state === 'joining' && answer.status.reason !== null) output.note(answer.status.reason)
     })
   )
+  registerRunAdmission(run)
 
   const doings = [
     ['leave', 'stop taking part; its checkpoints stay', 'leaveRun'],
@@ -107,6 +127,7 @@ function withJoinOptions(command: Command): Command {
     .option('--no-train', 'follow the run and hold its anchors without training')
     .option('--engine <name>', 'what computes; see: shoal engines')
     .option('--threads <count>', 'threads of the trainer', wholeNumber(1, 1024))
+    .option('--name <name>', 'what an inviter is shown of this node where the run admits by invitation')
 }
 
 function joinRequest(flags: JoinFlags) {
@@ -115,7 +136,8 @@ function joinRequest(flags: JoinFlags) {
     ...(flags.data === undefined ? {} : { data: flags.data.map(path => (/^sotu(:|$)/.test(path) ? path : resolve(path))) }),
     ...(flags.train ? {} : { train: false }),
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
-    ...(flags.threads === undefined ? {} : { threads: flags.threads })
+    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.name === undefined ? {} : { name: flags.name })
   }
 }
 

@@ -1,7 +1,16 @@
 // Every path of the API and what it answers. What is slow or may fail lives behind RunHost and NodeFace; nothing is decided here.
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import type { ConfigDocument, IdDocument, PeerRow, ReadyDocument, RunStatus, StatusDocument } from '../../protocols/control/messages.ts'
+import { decodeInvitation, MAX_INVITATION_LENGTH, MAX_NAME_LENGTH, MAX_USES } from '../../protocols/admission/index.ts'
+import type {
+  ConfigDocument,
+  IdDocument,
+  JoinRunRequest,
+  PeerRow,
+  ReadyDocument,
+  RunStatus,
+  StatusDocument
+} from '../../protocols/control/messages.ts'
 import { type DaemonConfig, settingRows } from '../config.ts'
 import { DaemonError } from '../errors.ts'
 import type { EventLog } from '../events.ts'
@@ -52,6 +61,15 @@ export interface Route {
   handle(call: Call, components: RouteComponents): object | Promise<object>
 }
 
+/** Milliseconds that an invitation may be good at most: a year; longer ones are `null`. */
+const MAX_EXPIRES_MS = 366 * 24 * 60 * 60_000
+const COUNT = (least: number, most: number) =>
+  v.pipe(
+    v.number('must be a number'),
+    v.safeInteger('must be an integer'),
+    v.minValue(least, `must be at least ${least}`),
+    v.maxValue(most, `must be at most ${most}`)
+  )
 const RUN = v.pipe(v.string('must be a text'), v.minLength(1, 'must not be empty'), v.maxLength(200, 'must have at most 200 characters'))
 const TEXT = (max: number) => v.pipe(v.string('must be a text'), v.maxLength(max, `must have at most ${max} characters`))
 const ABSOLUTE = v.pipe(TEXT(4096), v.check(isAbsolute, 'must be an absolute path'))
@@ -68,10 +86,27 @@ const JOIN = v.object(
     data: v.optional(v.pipe(v.array(TEXT(4096), 'must be a list of paths'), v.maxLength(1000, 'must have at most 1000 entries'))),
     train: v.optional(v.boolean('must be true or false')),
     engine: v.optional(TEXT(64)),
-    threads: v.optional(THREADS)
+    threads: v.optional(THREADS),
+    invitation: v.optional(TEXT(MAX_INVITATION_LENGTH)),
+    name: v.optional(TEXT(MAX_NAME_LENGTH))
   },
   'must be an object'
 )
+const BY_INVITATION = v.object({ ...JOIN.entries, invitation: TEXT(MAX_INVITATION_LENGTH) }, 'must be an object')
+const PEER = v.pipe(
+  v.string('must be a text'),
+  v.regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, 'must be an Ed25519 peer id such as 12D3KooW...')
+)
+const INVITE = v.object(
+  {
+    expiresMs: v.optional(v.nullable(COUNT(1, MAX_EXPIRES_MS))),
+    uses: v.optional(COUNT(1, MAX_USES)),
+    peer: v.optional(PEER)
+  },
+  'must be an object'
+)
+const DECIDE = v.object({ peer: PEER, state: v.picklist(['admitted', 'refused', 'revoked'], 'must be admitted, refused or revoked') })
+const REVOKE = v.object({ invitation: TEXT(MAX_INVITATION_LENGTH) }, 'must be an object')
 const FETCH = v.object({ run: RUN, round: v.optional(ROUND) }, 'must be an object')
 const EXPORT = v.object({ run: RUN, round: v.optional(ROUND), directory: ABSOLUTE }, 'must be an object')
 const ADDRESS = v.object({ address: TEXT(1024) }, 'must be an object')
@@ -85,6 +120,24 @@ function runOf(runs: RunHost, text: string): string {
 
 async function statusOfRun(runs: RunHost, run: string): Promise<{ status: RunStatus }> {
   return { status: (await runs.inspect(run)).status }
+}
+
+/** A run that waits for admission is not known here by its manifest yet in every case. */
+async function joinedStatus(runs: RunHost, run: string): Promise<{ status: RunStatus }> {
+  const row = runs.list().find(status => status.run === run)
+  return row === undefined ? statusOfRun(runs, run) : { status: row }
+}
+
+function joinOptions({ data, train, engine, threads, invitation, name }: v.InferOutput<typeof JOIN>): JoinRunRequest {
+  return {
+    ...(data === undefined ? {} : { data }),
+    ...(train === undefined ? {} : { train }),
+    ...(engine === undefined ? {} : { engine }),
+    // 0 leaves it to the daemon's own setting.
+    ...(threads === undefined || threads === 0 ? {} : { threads }),
+    ...(invitation === undefined ? {} : { invitation }),
+    ...(name === undefined ? {} : { name })
+  }
 }
 
 const action = (name: 'pause' | 'resume'): Route => ({
@@ -142,16 +195,65 @@ export const ROUTES: readonly Route[] = [
     path: '/v1/runs/:run/join',
     async handle({ params, body, signal }, { runs }) {
       const run = runOf(runs, params.run!)
-      const { data, train, engine, threads } = await body(JOIN)
-      await runs.join(run, {
-        signal,
-        ...(data === undefined ? {} : { data }),
-        ...(train === undefined ? {} : { train }),
-        ...(engine === undefined ? {} : { engine }),
-        // 0 leaves it to the daemon's own setting.
-        ...(threads === undefined || threads === 0 ? {} : { threads })
-      })
-      return statusOfRun(runs, run)
+      await runs.join(run, { signal, ...joinOptions(await body(JOIN)) })
+      return joinedStatus(runs, run)
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/runs/join',
+    async handle({ body, signal }, { runs }) {
+      const request = await body(BY_INVITATION)
+      const { run } = decodeInvitation(request.invitation)
+      await runs.join(run, { signal, ...joinOptions(request) })
+      return joinedStatus(runs, run)
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/runs/:run/invitations',
+    async handle({ params, body }, { runs }) {
+      const run = runOf(runs, params.run!)
+      const { expiresMs, uses, peer } = await body(INVITE)
+      const request = {
+        ...(expiresMs === undefined ? {} : { expiresMs }),
+        ...(uses === undefined ? {} : { uses }),
+        ...(peer === undefined ? {} : { peer })
+      }
+      return { run, ...(await runs.admission.invite(run, request)) }
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/runs/:run/invitations',
+    async handle({ params }, { runs }) {
+      const run = runOf(runs, params.run!)
+      return { run, invitations: await runs.admission.invitations(run) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/runs/:run/invitations/revoke',
+    async handle({ params, body }, { runs }) {
+      const run = runOf(runs, params.run!)
+      return { run, invitation: await runs.admission.revokeInvitation(run, (await body(REVOKE)).invitation) }
+    }
+  },
+  {
+    method: 'GET',
+    path: '/v1/runs/:run/candidates',
+    async handle({ params }, { runs }) {
+      const run = runOf(runs, params.run!)
+      return { run, candidates: await runs.admission.candidates(run) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/runs/:run/candidates',
+    async handle({ params, body }, { runs }) {
+      const run = runOf(runs, params.run!)
+      const { peer, state } = await body(DECIDE)
+      return { run, candidate: await runs.admission.decide(run, peer, state) }
     }
   },
   {

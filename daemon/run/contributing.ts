@@ -7,6 +7,7 @@ import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import type { SnapshotResult } from '../trainer/messages.ts'
+import type { Admittance } from './admittance.ts'
 import type { Ledger, OwnContribution } from './ledger.ts'
 
 /** How many of this node's own contributions can still have an open fate; older ones are left in peace. */
@@ -22,6 +23,8 @@ export interface OwnComponents {
   ledger: Ledger
   blocks: BlockStore
   arithmetic: Arithmetic
+  /** Null where this node needs nobody's word. */
+  admittance: Admittance | null
 }
 
 /** A contribution that is signed and on disk, ready to be told. */
@@ -61,7 +64,7 @@ export class OwnContributions {
 
   /** Encodes, signs and stores it. */
   async offer(own: OwnContribution): Promise<OfferedContribution> {
-    const { run, peer, manifest, directory, stages, privateKey, ledger, blocks, arithmetic } = this.#components
+    const { run, peer, manifest, directory, stages, privateKey, ledger, blocks, arithmetic, admittance } = this.#components
     const nextResidualFile = join(directory, `residual-${own.sequence}.safetensors`)
     const { body, norm } = await arithmetic.encodeContribution({
       deltaFile: own.deltaFile,
@@ -72,7 +75,11 @@ export class OwnContributions {
     })
     const { round, parent, tokens, steps, loss } = own
     const codec = createCodec(manifest.strategy.codec).name
-    const contribution: Contribution = { run, round, parent, peer, tokens, steps, loss, codec, norm, body }
+    const grant = admittance?.grantFor(round)
+    const contribution: Contribution = {
+      ...{ run, round, parent, peer, tokens, steps, loss, codec, norm, body },
+      ...(grant === undefined ? {} : { grant })
+    }
     const block = await signContribution(contribution, privateKey)
     await blocks.put(block.cid, block.bytes, { durable: true })
     await ledger.putOwn({ ...own, cid: block.cid, body, residualFile: nextResidualFile, fate: 'offered' })

@@ -3,11 +3,22 @@ import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
+import type { Candidate, Invitation } from '../../protocols/admission/index.ts'
+import {
+  AdmissionService,
+  decodeInvitation,
+  type InvitationText,
+  isAdmissionRefusal,
+  isInvitationText,
+  isUsable
+} from '../../protocols/admission/index.ts'
 import type { BlockExchange } from '../../protocols/blocks/index.ts'
 import type {
+  CandidateRow,
   CheckpointRow,
   CreateRunRequest,
   ExportCheckpointDocument,
+  InvitationRow,
   JoinRunRequest,
   RoundRow,
   RunStatus
@@ -27,6 +38,8 @@ import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
+import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
+import { Admittance, forgetAdmittance, keepInvitation, needsGrant } from './admittance.ts'
 import { DamagedBlocks } from './damaged-blocks.ts'
 import { Fetcher } from './fetching.ts'
 import { readFiles } from './file-bundle.ts'
@@ -35,9 +48,9 @@ import { type Head, Ledger, type Membership } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
 import { Phases } from './phases.ts'
 import { Retention } from './retention.ts'
-import type { RunHost } from './run-host.ts'
+import type { AdmissionHost, RunHost } from './run-host.ts'
 import { rulesOf } from './run-rules.ts'
-import { Seek } from './seek.ts'
+import { SEEK_MAX_MS, Seek } from './seek.ts'
 import { chooseTold, fetchAnchorLike, type ToldHead } from './told-heads.ts'
 
 /** How long a run that nobody here knows is looked for, in ms: a DHT query takes seconds, a stale provider record costs one dial timeout. */
@@ -46,6 +59,10 @@ const FIND_TIMEOUT_MS = 30_000
 const FIND_AGAIN_MS = 15_000
 /** How long a whole anchor or corpus may take to fetch, in ms; a fetch that broke off goes on where it stood. */
 const BULK_TIMEOUT_MS = 30 * 60_000
+/** Between two questions to inviters whose operators have not decided, in ms: what an admitted newcomer waits at most. */
+const ASK_AGAIN_MS = 5_000
+/** How long an invitation is good where nobody says otherwise, in ms. */
+const INVITATION_MS = 7 * 24 * 60 * 60_000
 /** What is said of a run that is known here and not joined. */
 const NOT_IN_IT = 'this node is not in it'
 /** What a trainer holds for each parameter: local, base, two moments, gradient, and as much again for what the graph computes in between. */
@@ -86,6 +103,8 @@ class Runs implements RunHost {
   readonly #fetcher: Fetcher
   readonly #damaged: DamagedBlocks
   readonly #sync: SyncService
+  readonly #desk: AdmissionDesk
+  readonly #asking: AdmissionService
   readonly #joined = new Map<string, Joined>()
   /** Runs that are on their way in or could not be opened: what to say of them. */
   readonly #others = new Map<string, { name: string; state: RunStatus['state']; reason: string | null }>()
@@ -119,14 +138,30 @@ class Runs implements RunHost {
       },
       { network: components.node.network }
     )
+    this.#desk = new AdmissionDesk({
+      self: components.node.peer,
+      privateKey: components.privateKey,
+      store: components.store,
+      events: components.events,
+      runOf: run => this.#inviting(run),
+      addressOf: peer => hostOf(components.node.peers().find(row => row.peer === peer)?.addresses[0]),
+      isBanned: () => false,
+      ask: (peer, request) => this.#asking.ask(peer, request, { signal: this.#stopping.signal })
+    })
+    this.#asking = new AdmissionService(
+      { node: components.node, answer: (peer, request) => this.#desk.answer(peer, request) },
+      { network: components.node.network }
+    )
   }
 
   async start(): Promise<void> {
     await this.#sync.start()
+    await this.#asking.start()
     this.#stopListening = this.#c.presence.onChange(change => this.#present(change))
     this.#finder = setInterval(() => {
       void this.#findMembers()
       void this.#damaged.repair()
+      void this.#desk.tellRevocations().catch(() => {})
     }, FIND_AGAIN_MS)
     for await (const [, membership] of this.#memberships().entries()) await this.#takeUp(membership)
     void this.#findMembers()
@@ -141,6 +176,7 @@ class Runs implements RunHost {
     await Promise.all([...this.#joined.values()].map(({ member }) => member.stop()))
     for (const { gossip } of this.#joined.values()) gossip.stop()
     this.#joined.clear()
+    await this.#asking.stop()
     await this.#sync.stop()
     await this.#arithmetic.close()
   }
@@ -204,6 +240,7 @@ class Runs implements RunHost {
       requireEngine(membership.engine)
       await requireCorpora(membership.data)
     }
+    if (options.invitation !== undefined) await this.#keepInvitation(run, options.invitation, options.name ?? null)
     const memberships = this.#memberships()
     const before = await memberships.get(run)
     const shown = this.#others.get(run)
@@ -216,9 +253,16 @@ class Runs implements RunHost {
         isNoted = true
       })
     } catch (error) {
+      if (codeOf(error) === 'admission_pending') {
+        await this.#waitForAdmission(membership, error)
+        return
+      }
       this.#others.delete(run)
       if (shown !== undefined) this.#others.set(run, shown)
-      if (!isNoted) throw error
+      if (!isNoted) {
+        if (needsAdmission(error)) await forgetAdmittance(this.#c.store, run)
+        throw error
+      }
       const takenBack = before === undefined ? memberships.delete(run, { sync: true }) : memberships.put(run, before, { sync: true })
       await takenBack.catch((failure: unknown) => {
         const message = `the join that failed could not be taken back, so the next start tries it again: ${reasonOf(failure)}`
@@ -232,8 +276,33 @@ class Runs implements RunHost {
     void this.#findMembers()
   }
 
+  /** Joined as far as this node can: it asks again and again, also after a restart, until an inviter has said yes or no. */
+  async #waitForAdmission(membership: Membership, error: unknown): Promise<void> {
+    const { run } = membership
+    await this.#memberships().put(run, membership, { sync: true })
+    this.#others.set(run, { name: this.#others.get(run)?.name ?? run, state: 'joining', reason: reasonOf(error) })
+    this.#seeks.get(run)?.stop()
+    void this.#takeUp(membership, { code: 'admission_pending', message: reasonOf(error) })
+  }
+
+  async #keepInvitation(run: string, text: string, name: string | null): Promise<void> {
+    const invitation = decodeInvitation(text)
+    if (invitation.run !== run) throw new DaemonError('bad_invitation', `The invitation is for run ${invitation.run}, not for ${run}`)
+    await keepInvitation(this.#c.store, invitation, name)
+    await this.#meetInviter(invitation)
+  }
+
+  /** A node that knows nobody finds the run through whoever invited it. */
+  async #meetInviter({ addresses, inviter }: InvitationText): Promise<void> {
+    for (const address of addresses) {
+      if (this.#c.node.isConnected(inviter)) return
+      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(MEET_TIMEOUT_MS)])
+      await this.#c.node.connect(address, { signal }).catch(() => {})
+    }
+  }
+
   /** Opens a run that was joined before, and where that fails again and again. Resolves after the first try. */
-  #takeUp(membership: Membership): Promise<void> {
+  #takeUp(membership: Membership, failed?: { code: string; message: string }): Promise<void> {
     const { run } = membership
     if (this.#stopping.signal.aborted) return Promise.resolve()
     return new Promise(tried => {
@@ -241,6 +310,8 @@ class Runs implements RunHost {
         join: ({ signal }) => this.#inTurn(run, () => this.#reopen(membership, signal)).finally(tried),
         // It was joined once: whatever keeps it out now, a text on a disk that is not there or a block that nobody has, may be mended.
         passes: () => true,
+        ...(failed === undefined ? {} : { failed }),
+        maxMs: code => (code === 'admission_pending' ? ASK_AGAIN_MS : SEEK_MAX_MS),
         onWaiting: ({ code, message }) => {
           this.#c.events.emit({ type: 'run', run, code, message: `the run could not be taken up, and is tried again: ${message}` })
         }
@@ -256,7 +327,8 @@ class Runs implements RunHost {
     try {
       await this.#open(membership, signal)
     } catch (error) {
-      if (!signal.aborted) this.#others.set(run, { name: this.#others.get(run)?.name ?? run, state: 'failed', reason: reasonOf(error) })
+      const state = codeOf(error) === 'admission_pending' ? 'joining' : 'failed'
+      if (!signal.aborted) this.#others.set(run, { name: this.#others.get(run)?.name ?? run, state, reason: reasonOf(error) })
       throw error
     }
     void this.#findMembers()
@@ -299,6 +371,7 @@ class Runs implements RunHost {
     const name = joined?.manifest.name ?? this.#others.get(run)?.name ?? run
     // First what a restart reads: where the disk refuses this, nothing has changed.
     if (isMember) await memberships.delete(run, { sync: true })
+    await forgetAdmittance(this.#c.store, run)
     this.#others.delete(run)
     if (joined !== undefined) {
       this.#joined.delete(run)
@@ -445,6 +518,7 @@ class Runs implements RunHost {
     // One that failed is in failure until it is open: it may be tried every minute.
     this.#others.set(run, { ...(shown?.state === 'failed' ? shown : joining), name: manifest.name })
     if (membership.train) this.#checkJoin(manifest, membership)
+    const admittance = membership.train ? await this.#admittance(run, manifest, within) : null
     const genesis = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
     await this.#fetcher.body(manifest.genesis.anchor, genesis)
     await this.#bundles(run, manifest, within)
@@ -490,7 +564,8 @@ class Runs implements RunHost {
           { signal }
         ),
       chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
-      retention
+      retention,
+      admittance
     })
     try {
       gossip.start({
@@ -507,11 +582,56 @@ class Runs implements RunHost {
     this.#others.delete(run)
     for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
     node.provide(run)
+    await this.#desk.load(run)
+  }
+
+  /** What this node's contributions need; waits for nobody's decision. @throws DaemonError admission_pending, or why it is not admitted */
+  async #admittance(run: string, manifest: Manifest, signal: AbortSignal): Promise<Admittance | null> {
+    const { node, store, events } = this.#c
+    if (!needsGrant(manifest, node.peer)) return null
+    const components = {
+      ...{ run, self: node.peer, manifest, store, events },
+      ask: this.#asking.ask.bind(this.#asking),
+      connect: node.connect.bind(node),
+      isConnected: node.isConnected.bind(node)
+    }
+    return Admittance.open(components, signal)
+  }
+
+  /** A run to which this node may let others in. */
+  #inviting(run: string): InvitingRun | null {
+    const joined = this.#joined.get(run)
+    if (joined === undefined) return null
+    const { admission } = joined.manifest
+    if (admission === 'open' || Array.isArray(admission) || !admission.invitation.inviters.includes(this.#c.node.peer)) return null
+    return { ...admission.invitation, round: joined.member.head.round }
+  }
+
+  /** What an inviter's operator does. */
+  readonly admission: AdmissionHost = {
+    invite: async (run, { expiresMs = INVITATION_MS, uses = 1, peer = null }) => {
+      const addresses = this.#c.node.addresses()
+      const { text, invitation } = await this.#desk.invite(run, { expiresMs, uses, peer, addresses })
+      return { text, invitation: invitationRow(invitation) }
+    },
+    invitations: async run => (await this.#desk.invitations(run)).map(invitationRow),
+    revokeInvitation: async (run, word) => {
+      const id = isInvitationText(word) ? AdmissionDesk.idOf(decodeInvitation(word).secret) : word
+      const invitation = await this.#desk.revokeInvitation(run, id)
+      if (invitation === null) {
+        throw new DaemonError('unknown_invitation', `This node handed out no invitation ${id} to run ${run}`, {
+          hint: '`shoal run invitations` lists them'
+        })
+      }
+      return invitationRow(invitation)
+    },
+    candidates: async run => (await this.#desk.candidates(run)).map(candidateRow),
+    decide: async (run, peer, state) => candidateRow(await this.#desk.decided(run, peer, state))
   }
 
   /** Refuses before anything is fetched what would fail after it. */
   #checkJoin(manifest: Manifest, membership: Membership): void {
-    if (manifest.admission !== 'open' && !manifest.admission.includes(this.#c.node.peer)) {
+    if (Array.isArray(manifest.admission) && !manifest.admission.includes(this.#c.node.peer)) {
       throw new DaemonError('not_allowed', `Run ${manifest.name} does not admit this node (${this.#c.node.peer})`, {
         hint: "Ask its author to list this node's peer id under admission, or join with --no-train"
       })
@@ -709,6 +829,34 @@ class Runs implements RunHost {
   #signal(signal: AbortSignal | undefined): AbortSignal {
     return signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal])
   }
+}
+
+/** Milliseconds that the call of an inviter's address may take. */
+const MEET_TIMEOUT_MS = 5_000
+
+/** A refusal that says no to this node, not that something is not there. */
+function needsAdmission(error: unknown): boolean {
+  return isAdmissionRefusal(codeOf(error))
+}
+
+function invitationRow(invitation: Invitation): InvitationRow {
+  const { id, createdAt, expiresAt, uses, usedBy, peer, revoked } = invitation
+  const isSpent = usedBy.length >= uses
+  return {
+    ...{ id, uses, usedBy: [...usedBy], peer },
+    createdAt: new Date(createdAt).toISOString(),
+    expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
+    state: revoked ? 'revoked' : isUsable(invitation, Date.now()) ? 'open' : isSpent ? 'used_up' : 'expired'
+  }
+}
+
+function candidateRow({ peer, state, since, askedAt, address, name, by }: Candidate): CandidateRow {
+  return { peer, state, since: new Date(since).toISOString(), askedAt: new Date(askedAt).toISOString(), address, name, by }
+}
+
+/** `192.168.1.7` of `/ip4/192.168.1.7/tcp/4101/p2p/...`: all ports of a machine are one origin. */
+function hostOf(address: string | undefined): string | null {
+  return address?.split('/')[2] ?? null
 }
 
 function memberLive(

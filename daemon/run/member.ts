@@ -39,6 +39,7 @@ import type { Death } from '../trainer/deaths.ts'
 import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/messages.ts'
 import type { GivenUp } from '../trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
+import type { Admittance } from './admittance.ts'
 import { type ChainRecord, fetchChain } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
@@ -94,6 +95,8 @@ export interface MemberComponents {
   /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
   retention: Retention
+  /** What this node's contributions to a run by invitation need; null where it needs nobody's word. */
+  admittance: Admittance | null
 }
 
 export class RunMember {
@@ -176,6 +179,7 @@ export class RunMember {
     for (const own of await this.#own.open()) await this.#reoffer(own)
     this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    if (this.#c.admittance !== null) this.#c.admittance.onRenewed = () => this.#pump()
     this.#trainer?.start()
     this.#dispatch({ type: 'tick' })
   }
@@ -184,6 +188,7 @@ export class RunMember {
   async stop(): Promise<void> {
     if (this.#ticker !== null) clearInterval(this.#ticker)
     this.#stopping.abort(new Error('the run is being left'))
+    await this.#c.admittance?.stop()
     await this.#trainer?.stop()
     await this.#adopting.catch(() => {})
   }
@@ -260,7 +265,7 @@ export class RunMember {
       name: this.#c.manifest.name,
       state: this.#state(),
       waitingFor: waits,
-      reason: this.#paused ?? this.#trainerReason(),
+      reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#trainerReason(),
       round: this.#head.round,
       head: this.#head.record,
       anchor: this.#head.anchor,
@@ -293,6 +298,7 @@ export class RunMember {
   #tick(): void {
     this.#dispatch({ type: 'tick' })
     this.#paced({ type: 'tick' })
+    this.#c.admittance?.headMoved(this.#head.round)
   }
 
   // ---- rules
@@ -773,7 +779,7 @@ export class RunMember {
   async #reoffer(own: OwnContribution): Promise<void> {
     const offered =
       own.fate === 'made'
-        ? own.round === this.#head.round + 1 && own.parent === this.#head.record
+        ? own.round === this.#head.round + 1 && own.parent === this.#head.record && this.#isAdmitted()
           ? await this.#own.offer(own)
           : null
         : await this.#own.block(own)
@@ -887,7 +893,13 @@ export class RunMember {
   }
 
   #mayTrain(): boolean {
-    return this.#trainer?.ready === true && this.#paused === null
+    return this.#trainer?.ready === true && this.#paused === null && this.#isAdmitted()
+  }
+
+  /** Whether a contribution to the open round would count, as far as this node's own admission goes. */
+  #isAdmitted(): boolean {
+    const { admittance } = this.#c
+    return admittance === null || admittance.grantFor(this.#head.round + 1) !== undefined
   }
 
   async #contribute(round: number, parent: string): Promise<void> {
@@ -926,6 +938,7 @@ export class RunMember {
   #state(): MemberFacts['state'] {
     if (this.#paused !== null || this.#trainer?.paused) return 'paused'
     if (this.#trainer === null) return 'observing'
+    if (!this.#isAdmitted()) return 'paused'
     if (!this.#trainer.ready || !this.#keepsUp()) return 'syncing'
     return this.#waits ? 'waiting' : 'training'
   }
@@ -1006,6 +1019,8 @@ function whyNotFetched(error: unknown): ReasonCode {
       return 'body_too_large'
     case 'bad_message':
       return 'bad_body'
+    case 'bad_signature':
+      return 'bad_signature'
     default:
       return 'fetch_timeout'
   }

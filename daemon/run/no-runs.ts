@@ -26,6 +26,7 @@ export function openNoRuns(): RunHost {
     checkpoints: async () => [],
     fetchCheckpoint: refuse,
     exportCheckpoint: unknown,
+    admission: { invite: unknown, invitations: unknown, revokeInvitation: unknown, candidates: unknown, decide: unknown },
     pauseForDisk: async () => {},
     resumeFromDisk: async () => {},
     afterClockGap: () => {}

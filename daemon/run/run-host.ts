@@ -1,13 +1,27 @@
 // What the daemon's shell needs from the part that keeps runs, and what it gives that part to work with.
 import type {
+  CandidateRow,
   CheckpointRow,
   CreateRunRequest,
   ExportCheckpointDocument,
+  InvitationRow,
+  InviteRequest,
   JoinRunRequest,
   RoundRow,
   RunStatus
 } from '../../protocols/control/messages.ts'
 import type { Manifest } from '../manifest.ts'
+
+/** What an inviter's operator does. All throw `not_an_inviter` where this node may not, or cannot, invite to the run. */
+export interface AdmissionHost {
+  /** The text is what the newcomer pastes; it is kept nowhere. */
+  invite(run: string, request: InviteRequest): Promise<{ text: string; invitation: InvitationRow }>
+  invitations(run: string): Promise<InvitationRow[]>
+  /** By id or text. */
+  revokeInvitation(run: string, invitation: string): Promise<InvitationRow>
+  candidates(run: string): Promise<CandidateRow[]>
+  decide(run: string, peer: string, state: 'admitted' | 'refused' | 'revoked'): Promise<CandidateRow>
+}
 
 /** Keeps this node's runs: creates, joins, trains, closes rounds. Every method throws an error with a stable code. */
 export interface RunHost {
@@ -38,6 +52,7 @@ export interface RunHost {
     directory: string,
     options: { signal?: AbortSignal }
   ): Promise<Omit<ExportCheckpointDocument, 'schema'>>
+  readonly admission: AdmissionHost
   /** Disk space fell below the floor: stop training and storing others' blocks, and say why. */
   pauseForDisk(reason: string): Promise<void>
   /** There is room again. */

@@ -9,7 +9,7 @@ export function rulesOf(run: string, { genesis, admission, strategy }: Manifest)
     run,
     genesisAnchor: genesis.anchor,
     genesisPeers: genesis.peers,
-    admission,
+    admission: admission === 'open' || Array.isArray(admission) ? admission : admission.invitation,
     quorum,
     deadlineMs,
     graceMs,

@@ -23,6 +23,10 @@ export interface SeekOptions {
   join: (options: { signal: AbortSignal }) => Promise<void>
   /** Whether a failure of this code may pass. @default those that lie in who is here now and what the machine has to spare */
   passes?: (code: string) => boolean
+  /** Why a try before the first failed: that waits its turn then. */
+  failed?: { code: string; message: string }
+  /** Milliseconds between tries at most, for a failure of this code. @default SEEK_MAX_MS */
+  maxMs?: (code: string) => number
   /** Told of a failure that may pass, once for each code in a row. */
   onWaiting: (reason: { code: string; message: string }) => void
   /** @default SEEK_FIRST_MS */
@@ -30,8 +34,8 @@ export interface SeekOptions {
 }
 
 /** Milliseconds to wait after `failures` failed tries, from 1. */
-export function seekDelayMs(failures: number, firstMs = SEEK_FIRST_MS): number {
-  return Math.min(SEEK_MAX_MS, firstMs * 2 ** (failures - 1))
+export function seekDelayMs(failures: number, firstMs = SEEK_FIRST_MS, maxMs = SEEK_MAX_MS): number {
+  return Math.min(maxMs, firstMs * 2 ** (failures - 1))
 }
 
 /** One run that is looked for. */
@@ -53,7 +57,9 @@ export class Seek {
   /** Resolves when the run is joined, by this or otherwise, or the search was stopped; rejects when it is refused for good. */
   async run(): Promise<void> {
     const { signal } = this.#stopping
-    for (let failures = 1; ; failures++) {
+    this.#reason = this.#options.failed ?? null
+    if (this.#reason !== null) await this.#wait(seekDelayMs(1, this.#options.firstMs))
+    for (let failures = 1; !signal.aborted; failures++) {
       try {
         return await this.#options.join({ signal })
       } catch (error) {
@@ -65,7 +71,7 @@ export class Seek {
         this.#reason = { code, message: reasonOf(error) }
         if (isNews) this.#options.onWaiting(this.#reason)
       }
-      await this.#wait(seekDelayMs(failures, this.#options.firstMs))
+      await this.#wait(seekDelayMs(failures, this.#options.firstMs, this.#options.maxMs?.(this.#reason!.code)))
       if (signal.aborted) return
     }
   }

@@ -4,6 +4,7 @@ import { cidText, DAG_CBOR, parseCid } from '../cids.ts'
 import { INVITATION_PREFIX as PREFIX } from '../control/constants.ts'
 import { ProtocolError } from '../errors.ts'
 import { decodeMap, ed25519KeyOf } from '../signed-block.ts'
+import { versionText } from '../versions.ts'
 import { ADMISSION_VERSION, MAX_ADDRESS_LENGTH, MAX_INVITATION_ADDRESSES, MAX_INVITATION_LENGTH, SECRET_BYTES } from './constants.ts'
 
 /** "Ask this peer, at these addresses, for admission to this run, and show it this secret." */
@@ -43,7 +44,7 @@ function decode(text: string): InvitationText {
   if (!isInvitationText(text) || text.length > MAX_INVITATION_LENGTH || !/^[A-Za-z0-9_-]*$/.test(text))
     throw wrong(`it does not begin with ${PREFIX}`)
   const map = decodeMap('an invitation', Buffer.from(text.slice(PREFIX.length), 'base64url'))
-  if (map.v !== ADMISSION_VERSION) throw wrong(`it is of version ${String(map.v).slice(0, 20)}, this node reads ${ADMISSION_VERSION}`)
+  if (map.v !== ADMISSION_VERSION) throw wrong(`it is of version ${versionText(map.v)}, this node reads ${ADMISSION_VERSION}`)
   const { inviter, addresses, secret } = map
   ed25519KeyOf(inviter)
   if (!Array.isArray(addresses) || addresses.length > MAX_INVITATION_ADDRESSES || !addresses.every(isAddress))

@@ -4,6 +4,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { cidText, DAG_CBOR, parseCid } from '../cids.ts'
 import { ProtocolError } from '../errors.ts'
 import { decodeMap, ed25519KeyOf, openBlock, peekBlock, signBlock } from '../signed-block.ts'
+import { requireVersion, versionText } from '../versions.ts'
 import { ADMISSION_VERSION, MAX_ADMISSION_BYTES, MAX_NAME_LENGTH, SECRET_BYTES } from './constants.ts'
 
 /** "This peer may take part in the run up to this round": said by an inviter whom the manifest names. */
@@ -35,7 +36,8 @@ export function encodeGrant({ run, peer, inviter, untilRound }: Grant): Uint8Arr
 /** @throws ProtocolError bad_message. Unknown fields are ignored. */
 export function decodeGrant(payload: Uint8Array): Grant {
   const map = decodeMap('a grant', payload)
-  version('a grant', map)
+  // Not by another code: what is wrong with a grant is wrong with the contribution that carries it, for everybody.
+  if (map.v !== ADMISSION_VERSION) throw bad('v', `${ADMISSION_VERSION}, not ${versionText(map.v)}`)
   return {
     run: cidText(map.run, DAG_CBOR),
     peer: peerOf(map.peer),
@@ -78,7 +80,7 @@ export function encodeAdmissionRequest(request: AdmissionRequest): Uint8Array {
   return dagCbor.encode({ v: ADMISSION_VERSION, say, run: parseCid(run), ...rest })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeAdmissionRequest(bytes: Uint8Array): AdmissionRequest {
   const map = boundedMap('a request for admission', bytes)
   const run = cidText(map.run, DAG_CBOR)
@@ -93,7 +95,7 @@ export function encodeAdmissionAnswer(answer: AdmissionAnswer): Uint8Array {
   return dagCbor.encode({ v: ADMISSION_VERSION, ...answer })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeAdmissionAnswer(bytes: Uint8Array): AdmissionAnswer {
   const map = boundedMap('an answer about admission', bytes)
   switch (map.is) {
@@ -123,17 +125,8 @@ function boundedMap(what: string, bytes: Uint8Array): Fields {
     )
   }
   const map = decodeMap(what, bytes)
-  version(what, map)
+  requireVersion(what, map.v, ADMISSION_VERSION)
   return map
-}
-
-function version(what: string, map: Fields): void {
-  if (map.v === ADMISSION_VERSION) return
-  throw new ProtocolError(
-    'bad_message',
-    `cannot read ${what} of version ${String(map.v).slice(0, 20)}: this node knows version ${ADMISSION_VERSION}`,
-    { hint: 'one of the two nodes needs an update' }
-  )
 }
 
 function peerOf(value: unknown): string {

@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import { DAEMON_FILE, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, TOKEN_FILE } from './constants.ts'
 import { ControlError } from './errors.ts'
 import type {
+  CandidateDocument,
+  CandidatesDocument,
   CheckpointsDocument,
   ConfigDocument,
   ConnectDocument,
   CreateRunDocument,
   CreateRunRequest,
   DaemonFile,
+  DecideRequest,
   ErrorDocument,
   EventsDocument,
   ExportCheckpointDocument,
@@ -17,6 +20,11 @@ import type {
   FetchCheckpointDocument,
   FetchCheckpointRequest,
   IdDocument,
+  InvitationDocument,
+  InvitationsDocument,
+  InviteDocument,
+  InviteRequest,
+  JoinByInvitationRequest,
   JoinRunRequest,
   LogsDocument,
   NodeEvent,
@@ -147,6 +155,32 @@ export class ControlClient {
   /** Finds members and fetches the manifest, so it has no time limit of its own. */
   joinRun(run: string, request: JoinRunRequest = {}, options?: CallOptions): Promise<RunActionDocument> {
     return this.#post(`/v1/runs/${encodeURIComponent(run)}/join`, request, { timeoutMs: 0, ...options })
+  }
+
+  /** The same by the text of an invitation, which names the run. */
+  joinByInvitation(request: JoinByInvitationRequest, options?: CallOptions): Promise<RunActionDocument> {
+    return this.#post('/v1/runs/join', request, { timeoutMs: 0, ...options })
+  }
+
+  invite(run: string, request: InviteRequest = {}, options?: CallOptions): Promise<InviteDocument> {
+    return this.#post(`/v1/runs/${encodeURIComponent(run)}/invitations`, request, options)
+  }
+
+  invitations(run: string, options?: CallOptions): Promise<InvitationsDocument> {
+    return this.#get(`/v1/runs/${encodeURIComponent(run)}/invitations`, options)
+  }
+
+  revokeInvitation(run: string, invitation: string, options?: CallOptions): Promise<InvitationDocument> {
+    return this.#post(`/v1/runs/${encodeURIComponent(run)}/invitations/revoke`, { invitation }, options)
+  }
+
+  /** Who asked this node for admission to the run. */
+  candidates(run: string, options?: CallOptions): Promise<CandidatesDocument> {
+    return this.#get(`/v1/runs/${encodeURIComponent(run)}/candidates`, options)
+  }
+
+  decideCandidate(run: string, request: DecideRequest, options?: CallOptions): Promise<CandidateDocument> {
+    return this.#post(`/v1/runs/${encodeURIComponent(run)}/candidates`, request, options)
   }
 
   /** Waits for the trainer to save, so it has no time limit of its own. */

@@ -189,10 +189,85 @@ export interface JoinRunRequest {
   train?: boolean
   engine?: string
   threads?: number
+  /** The text of an invitation to this run. */
+  invitation?: string
+  /** What the inviter's operator is shown of this node. */
+  name?: string
+}
+/** POST /v1/runs/join: by an invitation alone. */
+export interface JoinByInvitationRequest extends JoinRunRequest {
+  invitation: string
 }
 /** The answer of join, leave, pause and resume. */
 export interface RunActionDocument extends Document {
   status: RunStatus
+}
+
+/** POST /v1/runs/:run/invitations */
+export interface InviteRequest {
+  /** Milliseconds from now; null: it never expires. @default seven days */
+  expiresMs?: number | null
+  /** Peers that may come in by it. @default 1 */
+  uses?: number
+  /** The only peer that may. */
+  peer?: string
+}
+/** An invitation that this node handed out. Its secret is not kept. */
+export interface InvitationRow {
+  id: string
+  createdAt: string
+  expiresAt: string | null
+  uses: number
+  usedBy: string[]
+  peer: string | null
+  state: 'open' | 'used_up' | 'expired' | 'revoked'
+}
+export interface InviteDocument extends Document {
+  run: string
+  /** What the newcomer pastes. It holds a secret and is shown only here. */
+  text: string
+  invitation: InvitationRow
+}
+/** GET /v1/runs/:run/invitations, oldest first. */
+export interface InvitationsDocument extends Document {
+  run: string
+  invitations: InvitationRow[]
+}
+
+/** Who asked this node for admission, and what was said. */
+export interface CandidateRow {
+  peer: string
+  state: 'pending' | 'admitted' | 'refused' | 'revoked'
+  since: string
+  askedAt: string
+  address: string | null
+  /** What it calls itself. */
+  name: string | null
+  /** An invitation's id, or another inviter; null: this node's operator. */
+  by: string | null
+}
+/** GET /v1/runs/:run/candidates */
+export interface CandidatesDocument extends Document {
+  run: string
+  candidates: CandidateRow[]
+}
+/** POST /v1/runs/:run/candidates: the operator's word about a peer. */
+export interface DecideRequest {
+  peer: string
+  state: 'admitted' | 'refused' | 'revoked'
+}
+export interface CandidateDocument extends Document {
+  run: string
+  candidate: CandidateRow
+}
+/** POST /v1/runs/:run/invitations/revoke */
+export interface RevokeInvitationRequest {
+  /** Its id or its text. */
+  invitation: string
+}
+export interface InvitationDocument extends Document {
+  run: string
+  invitation: InvitationRow
 }
 
 /** One adopted round. */
@@ -217,7 +292,7 @@ export interface RoundsDocument extends Document {
   rounds: RoundRow[]
 }
 
-export type EventType = 'phase' | 'round' | 'peer' | 'refused' | 'checkpoint' | 'trainer' | 'health' | 'run'
+export type EventType = 'phase' | 'admission' | 'round' | 'peer' | 'refused' | 'checkpoint' | 'trainer' | 'health' | 'run'
 
 /** One thing that happened on this node. */
 export interface NodeEvent {

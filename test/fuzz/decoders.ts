@@ -20,6 +20,14 @@ import {
 } from '../../daemon/manifest.ts'
 import { parseAddress } from '../../daemon/node-addresses.ts'
 import { openNoRuns } from '../../daemon/run/no-runs.ts'
+import {
+  decodeAdmissionAnswer,
+  decodeAdmissionRequest,
+  decodeGrant,
+  encodeAdmissionAnswer,
+  encodeAdmissionRequest,
+  encodeGrant
+} from '../../protocols/admission/messages.ts'
 import { AnswerDecoder, AnswerEncoder, decodeRequest, encodeRequest } from '../../protocols/blocks/messages.ts'
 import { decodeBodyRoot, decodeStageIndex, encodeBodyRoot, encodeStageIndex } from '../../protocols/bodies/messages.ts'
 import { cidFromBytes, cidOf, cidToBytes, DAG_CBOR, parseCid, RAW } from '../../protocols/cids.ts'
@@ -442,6 +450,46 @@ export const DECODERS: readonly FuzzedDecoder[] = [
       ],
       decode: decodeSyncRequest,
       again: (value: ReturnType<typeof decodeSyncRequest>) => decodeSyncRequest(encodeSyncRequest(value))
+    })
+  },
+  {
+    name: 'grant',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 8,
+    open: async () => ({
+      seeds: [encodeGrant({ run: cid(1), peer: await self(), inviter: await self(), untilRound: 192 })],
+      decode: decodeGrant,
+      again: (value: ReturnType<typeof decodeGrant>) => decodeGrant(encodeGrant(value))
+    })
+  },
+  {
+    name: 'admission-request',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 8,
+    open: async () => ({
+      seeds: [
+        encodeAdmissionRequest({ say: 'admit', run: cid(1), name: 'attic', secret: new Uint8Array(16), grant: new Uint8Array(300) }),
+        encodeAdmissionRequest({ say: 'revoked', run: cid(1), peer: await self() })
+      ],
+      decode: decodeAdmissionRequest,
+      again: (value: ReturnType<typeof decodeAdmissionRequest>) => decodeAdmissionRequest(encodeAdmissionRequest(value))
+    })
+  },
+  {
+    name: 'admission-answer',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 8,
+    open: async () => ({
+      seeds: [
+        encodeAdmissionAnswer({ is: 'granted', grant: new Uint8Array(300) }),
+        encodeAdmissionAnswer({ is: 'pending' }),
+        encodeAdmissionAnswer({ is: 'refused', code: 'invitation_expired' })
+      ],
+      decode: decodeAdmissionAnswer,
+      again: (value: ReturnType<typeof decodeAdmissionAnswer>) => decodeAdmissionAnswer(encodeAdmissionAnswer(value))
     })
   },
   {

@@ -121,6 +121,9 @@ describe('parseRunSpec()', () => {
     ['admission', 'closed', 'manifest_value', /open, or a list/],
     ['admission', ['bob'], 'manifest_value', /admission/],
     ['admission', [PEER_A, PEER_A], 'manifest_value', /different/],
+    ['admission', { invitation: { inviters: ['bob'] } }, 'manifest_value', /peer id/],
+    ['admission', { invitation: { grantRounds: 7 } }, 'manifest_value', /8 to 1000000 rounds/],
+    ['admission', { invitations: {} }, 'manifest_value', /or \{ invitation: \{ inviters, grantRounds \} \}/],
     ['admission', [PEER_A], 'manifest_value', /strategy\.quorum in the run is 2: it must be at most .* which is 1/],
     ['genesis.peers', ['x'], 'manifest_value', /peer id/],
     ['version', 2, 'manifest_version', /the only version this shoal knows/]
@@ -248,6 +251,14 @@ describe('specWarnings()', () => {
 })
 
 describe('resolveManifest()', () => {
+  it('makes the author an inviter, and an invitation of the short form as good as the long one', () => {
+    const admission = (value: unknown) => resolveManifest(parseRunSpec(demoWith('admission', value)), RESOLUTION).admission
+    assert.deepEqual(admission('invitation'), { invitation: { inviters: [RESOLUTION.author], grantRounds: 256 } })
+    assert.deepEqual(admission({ invitation: { inviters: [PEER_B, RESOLUTION.author], grantRounds: 8 } }), {
+      invitation: { inviters: [RESOLUTION.author, PEER_B], grantRounds: 8 }
+    })
+  })
+
   it('adds what the author found out and bounds what one contribution may weigh', () => {
     const manifest = resolveManifest(parseRunSpec(demoWith('genesis.peers', [PEER_B, PEER_A])), RESOLUTION)
     assert.equal(manifest.model.vocabulary, 257)

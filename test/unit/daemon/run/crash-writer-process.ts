@@ -41,7 +41,7 @@ const strategy = { outer: { name: 'averaging' } } as const
 const manifest = { strategy: { codec: { name: 'int8' } } } as Manifest // all that is read of it
 const own = new OwnContributions({
   ...{ run, peer, manifest, directory, stages: STAGES, privateKey, ledger },
-  ...{ blocks: store.blocks, arithmetic }
+  ...{ blocks: store.blocks, arithmetic, admittance: null }
 })
 
 /** One contribution a round, each round adopted before the next, as a node does that trains alone. */

@@ -89,8 +89,6 @@ describe('messages of admission', () => {
     const good = { v: 1, say: 'admit', run: parseCid(RUN), name: null, secret: null, grant: null }
     const names = ['', 'a'.repeat(65), 'red\u001b[31m', 'two\nlines', ' blank first', 7]
     const wrong = [
-      {},
-      { ...good, v: 2 },
       { ...good, say: 'give' },
       { ...good, run: RUN },
       ...names.map(name => ({ ...good, name })),
@@ -100,6 +98,7 @@ describe('messages of admission', () => {
       { v: 1, say: 'revoked', run: parseCid(RUN), peer: 'someone' }
     ]
     for (const value of wrong) assert.throws(() => decodeAdmissionRequest(dagCbor.encode(value)), { code: 'bad_message' })
+    assert.throws(() => decodeAdmissionRequest(dagCbor.encode({ ...good, v: 2 })), { code: 'version_mismatch' })
     for (const value of [{ v: 1 }, { v: 1, is: 'granted' }, { v: 1, is: 'refused', code: 'No way' }, { v: 1, is: 'refused' }])
       assert.throws(() => decodeAdmissionAnswer(dagCbor.encode(value)), { code: 'bad_message' })
     assert.throws(() => decodeAdmissionRequest(new Uint8Array(2_049)), { code: 'message_too_large' })

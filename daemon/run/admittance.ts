@@ -1,0 +1,229 @@
+// This node's own admission to a run by invitation: the grant that its contributions carry, got from an inviter and renewed before it ends.
+import {
+  ADMISSION_REFUSALS,
+  type AdmissionAnswer,
+  type AdmissionRequest,
+  type InvitationText,
+  isAdmissionRefusal,
+  MAX_INVITERS_ASKED,
+  openGrant,
+  RENEW_AT,
+  type SignedGrant
+} from '../../protocols/admission/index.ts'
+import type { Store } from '../../storage/index.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import type { EventLog } from '../events.ts'
+import type { Manifest } from '../manifest.ts'
+
+/** A row of the table `grants`. The invitation's secret is here until it has brought a grant, because its inviter may not be there yet. */
+export interface GrantRow {
+  /** The signed block, base64. */
+  grant: string | null
+  invitation: { inviter: string; addresses: string[]; secret: string } | null
+  name: string | null
+}
+
+export interface AdmittanceComponents {
+  run: string
+  self: string
+  manifest: Manifest
+  store: Store
+  events: EventLog
+  /** Puts a request to an inviter, dialling it if need be. */
+  ask(peer: string, request: AdmissionRequest, options: { signal: AbortSignal }): Promise<AdmissionAnswer>
+  /** Calls an address; resolves with the peer found there. */
+  connect(address: string, options: { signal: AbortSignal }): Promise<string>
+  isConnected(peer: string): boolean
+}
+
+/** Milliseconds after a renewal that failed before the next: inviters answer one peer a few times a minute at most. */
+const RENEW_RETRY_MS = 10_000
+/** Milliseconds that the call of an invitation's address may take. */
+const CONNECT_TIMEOUT_MS = 5_000
+
+/** True where a manifest lets this peer in only by somebody's word. */
+export function needsGrant({ admission, genesis }: Manifest, peer: string): boolean {
+  if (admission === 'open' || Array.isArray(admission)) return false
+  return !admission.invitation.inviters.includes(peer) && !genesis.peers.includes(peer)
+}
+
+/** Notes an invitation before its inviter is asked. A grant that is held stays. */
+export async function keepInvitation(
+  store: Store,
+  { run, inviter, addresses, secret }: InvitationText,
+  name: string | null
+): Promise<void> {
+  const table = store.records.table<GrantRow>('grants')
+  const before = await table.get(run)
+  const invitation = { inviter, addresses, secret: Buffer.from(secret).toString('base64') }
+  await table.put(run, { grant: before?.grant ?? null, invitation, name: name ?? before?.name ?? null }, { sync: true })
+}
+
+/** Forgets the run's grant, too: who leaves and comes back asks again. */
+export async function forgetAdmittance(store: Store, run: string): Promise<void> {
+  await store.records.table('grants').delete(run, { sync: true })
+}
+
+export class Admittance {
+  readonly #c: AdmittanceComponents
+  readonly #inviters: string[]
+  readonly #grantRounds: number
+  #row: GrantRow
+  #grant: SignedGrant | null = null
+  #renewing: Promise<void> | null = null
+  #failedAtMs = Number.NEGATIVE_INFINITY
+  /** Why the last renewal failed. */
+  #trouble: { code: string; message: string } | null = null
+  readonly #stopping = new AbortController()
+  /** Called when a grant has come. */
+  onRenewed: () => void = () => {}
+
+  private constructor(components: AdmittanceComponents, row: GrantRow) {
+    this.#c = components
+    const { admission } = components.manifest
+    if (admission === 'open' || Array.isArray(admission)) throw new TypeError('this run does not admit by invitation')
+    this.#inviters = admission.invitation.inviters
+    this.#grantRounds = admission.invitation.grantRounds
+    this.#row = row
+  }
+
+  /**
+   * Reads the grant that this node holds, or gets one.
+   *
+   * @throws DaemonError admission_pending where nobody has decided yet or can be reached; else the code of the inviter's refusal
+   */
+  static async open(components: AdmittanceComponents, signal: AbortSignal): Promise<Admittance> {
+    const row = await components.store.records.table<GrantRow>('grants').get(components.run)
+    const admittance = new Admittance(components, row ?? { grant: null, invitation: null, name: null })
+    if (admittance.#row.grant !== null) admittance.#grant = await openGrant(Buffer.from(admittance.#row.grant, 'base64')).catch(() => null)
+    // An old one may have ended long ago: the head tells, and until then it is a grant.
+    if (admittance.#grant === null) await admittance.#obtain(signal)
+    return admittance
+  }
+
+  /** The grant for a contribution to this round; undefined where none holds. */
+  grantFor(round: number): SignedGrant | undefined {
+    const grant = this.#grant
+    if (grant === null || round > grant.untilRound || grant.untilRound - round > this.#grantRounds) return undefined
+    return grant
+  }
+
+  /** Why this node cannot contribute to the round, or may soon not; null where all is well. */
+  reason(round: number): string | null {
+    const why = this.#trouble === null ? '' : `: ${this.#trouble.message}`
+    if (this.grantFor(round) === undefined) return `waiting for admission by ${this.#inviters.join(' or ')}${why}`
+    return this.#trouble === null ? null : `admitted up to round ${this.#grant!.untilRound} only${why}`
+  }
+
+  /** Renews the grant in time; nothing to wait for. */
+  headMoved(round: number): void {
+    const left = this.#grant === null ? 0 : this.#grant.untilRound - round
+    const isDue = left < RENEW_AT * this.#grantRounds || this.grantFor(round + 1) === undefined
+    if (!isDue || this.#renewing !== null || performance.now() - this.#failedAtMs < RENEW_RETRY_MS || this.#stopping.signal.aborted) return
+    this.#renewing = this.#renew().finally(() => {
+      this.#renewing = null
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new DaemonError('stopping', 'the run is being left'))
+    await this.#renewing
+  }
+
+  async #renew(): Promise<void> {
+    const { events, run } = this.#c
+    try {
+      await this.#obtain(this.#stopping.signal)
+      this.#trouble = null
+      events.emit({
+        type: 'admission',
+        run,
+        message: `admitted up to round ${this.#grant!.untilRound}`,
+        data: { untilRound: this.#grant!.untilRound }
+      })
+      this.onRenewed()
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return
+      this.#failedAtMs = performance.now()
+      const code = isCodedError(error) ? error.code : 'internal'
+      const isNews = this.#trouble?.code !== code
+      this.#trouble = { code, message: reasonOf(error) }
+      if (isNews) events.emit({ type: 'admission', run, code, message: `the admission could not be renewed: ${reasonOf(error)}` })
+    }
+  }
+
+  /** Asks the inviters one after the other until one grants; what it says is on disk before it is used. */
+  async #obtain(signal: AbortSignal): Promise<void> {
+    const { invitation } = this.#row
+    if (invitation !== null && !this.#c.isConnected(invitation.inviter)) await this.#callInviter(invitation.addresses, signal)
+    // An invitation is good with its inviter only; without one, those who are here are asked first.
+    const asked =
+      invitation === null
+        ? [...this.#inviters].sort((a, b) => Number(this.#c.isConnected(b)) - Number(this.#c.isConnected(a))).slice(0, MAX_INVITERS_ASKED)
+        : [invitation.inviter]
+    const waiting: string[] = []
+    const unreachable: string[] = []
+    let refusal: DaemonError | null = null
+    for (const inviter of asked) {
+      const secret = invitation === null ? null : Buffer.from(invitation.secret, 'base64')
+      try {
+        const answer = await this.#c.ask(
+          inviter,
+          { say: 'admit', run: this.#c.run, name: this.#row.name, secret, grant: this.#grant?.bytes ?? null },
+          { signal }
+        )
+        if (answer.is === 'granted') {
+          await this.#take(answer.grant)
+          return
+        }
+        if (answer.is === 'pending') waiting.push(inviter)
+        else refusal ??= this.#refusalOf(inviter, answer.is === 'refused' ? answer.code : 'not_an_inviter')
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!isCodedError(error)) throw error
+        unreachable.push(inviter)
+      }
+    }
+    if (waiting.length > 0) {
+      throw new DaemonError('admission_pending', `waiting for admission by ${waiting.join(' or ')}`, {
+        hint: `on that node: shoal run admit RUN ${this.#c.self}`
+      })
+    }
+    if (refusal !== null && !['not_an_inviter', 'too_many_requests'].includes(refusal.code)) throw refusal
+    throw new DaemonError(
+      'admission_pending',
+      `waiting for admission by ${asked.join(' or ')}, who cannot be reached or cannot answer now`,
+      {
+        hint: '`shoal peers` shows who is connected; an inviter must take part in the run itself'
+      }
+    )
+  }
+
+  async #take(bytes: Uint8Array): Promise<void> {
+    const grant = await openGrant(bytes)
+    const { run, self, store } = this.#c
+    if (grant.run !== run || grant.peer !== self || !this.#inviters.includes(grant.inviter))
+      throw new DaemonError('not_an_inviter', `the grant of ${grant.inviter} is not for this node or not by an inviter of the run`)
+    const row: GrantRow = { grant: Buffer.from(bytes).toString('base64'), invitation: null, name: this.#row.name }
+    await store.records.table<GrantRow>('grants').put(run, row, { sync: true })
+    this.#row = row
+    this.#grant = grant
+  }
+
+  /** The addresses may be of an earlier life of the inviter's: then it is found by its id, or not. */
+  async #callInviter(addresses: string[], signal: AbortSignal): Promise<void> {
+    for (const address of addresses) {
+      const within = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)])
+      const peer = await this.#c.connect(address, { signal: within }).catch(() => null)
+      signal.throwIfAborted()
+      if (peer !== null) return
+    }
+  }
+
+  #refusalOf(inviter: string, code: string): DaemonError {
+    const known = isAdmissionRefusal(code) ? code : 'not_admitted'
+    return new DaemonError(known, `${inviter} does not admit this node (${this.#c.self}): ${ADMISSION_REFUSALS[known]}`, {
+      hint: `Ask whoever keeps that node for: shoal run invite RUN, or: shoal run admit RUN ${this.#c.self}`
+    })
+  }
+}
