@@ -70,7 +70,13 @@ function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent
     return known === undefined ? [] : drop(state, peer, 'left')
   }
   if (known === undefined && state.live.size >= MAX_PEERS) return []
-  if (known !== undefined && known.session !== session) retire(state, peer, known.session, nowMs)
+  if (known?.session === session) {
+    known.seq = seq
+    known.heardAtMs = nowMs
+    known.disconnectedAtMs = null
+    return [{ type: 'take', peer, joined: false }]
+  }
+  if (known !== undefined) retire(state, peer, known.session, nowMs)
   state.live.set(peer, { session, seq, heardAtMs: nowMs, disconnectedAtMs: null })
   return [{ type: 'take', peer, joined: known === undefined }]
 }
@@ -95,8 +101,9 @@ function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
   // We were stopped or asleep: what others sent meanwhile is still in our sockets, so their silence is ours.
   if (gapMs > GAP_MS) for (const peer of state.live.values()) peer.heardAtMs += gapMs
   for (const [peer, { atMs }] of state.retired) if (nowMs - atMs > RETIRED_MS) state.retired.delete(peer)
-  const silent = [...state.live].filter(([, { heardAtMs }]) => nowMs - heardAtMs >= SILENCE_MS)
-  return silent.flatMap(([peer]) => drop(state, peer, 'silent'))
+  const silent: string[] = []
+  for (const [peer, { heardAtMs }] of state.live) if (nowMs - heardAtMs >= SILENCE_MS) silent.push(peer)
+  return silent.flatMap(peer => drop(state, peer, 'silent'))
 }
 
 function drop(state: PresenceState, peer: string, reason: GoneReason): PresenceCommand[] {

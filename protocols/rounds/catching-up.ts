@@ -12,7 +12,7 @@ import {
 } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { chooseTarget } from './following.ts'
-import { addHolder, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
+import { addHolder, isMissingParts, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
 
 /** Does what is needed next to make the target the head: fetch, compute, or take over an anchor when we are far behind. */
 export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand[]): void {
@@ -37,10 +37,9 @@ export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand
   if (busy !== undefined) return
   const next = path[0]!
   next.wantedSince ??= now
-  for (const record of path.slice(0, FETCH_AHEAD_RECORDS))
-    for (const { cid } of missingParts(state, record)) wantBody(state, cid, record, out)
+  for (const record of path.slice(0, FETCH_AHEAD_RECORDS)) wantParts(state, record, out)
   if (next.asked === 'compute') return
-  if (missingParts(state, next).length > 0) {
+  if (isMissingParts(state, next)) {
     const until = next.wantedSince + rules.fetchTimeoutMs
     if (now >= until) leaveOut(state, next, out)
     else wakeAt(state, until)
@@ -83,7 +82,7 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
     const byAnchor =
       record.computeFailures >= COMPUTE_TRIES || isBuried(record, recomputed(state)) || pathToReady(record).length > recomputed(state) + 1
     if (missing.length > 0 && !byAnchor) {
-      for (const { cid } of missing) wantBody(state, cid, record, out)
+      wantParts(state, record, out)
       record.retryAt = state.now + state.rules.fetchTimeoutMs
       wakeAt(state, record.retryAt)
       continue
@@ -115,9 +114,19 @@ function settleAgain(state: RoundsState, out: RoundCommand[]): void {
   }
 }
 
-function wantBody(state: RoundsState, cid: string, record: TreeRecord, out: RoundCommand[]): void {
-  const open = state.contributions.get(cid)
+/** Again after each event, but to any effect only when holders or contributions came or went. */
+function wantParts(state: RoundsState, record: TreeRecord, out: RoundCommand[]): void {
+  const known = state.moves + state.tree.changes
+  if (record.wantedFrom === known) return
+  const missing = missingParts(state, record)
+  if (missing.length === 0) return
   const holders = holdersOfRecord(state, record)
+  for (const { cid } of missing) wantBody(state, cid, record, holders, out)
+  record.wantedFrom = missing.some(({ cid }) => !state.contributions.has(cid)) ? null : known
+}
+
+function wantBody(state: RoundsState, cid: string, record: TreeRecord, holders: readonly string[], out: RoundCommand[]): void {
+  const open = state.contributions.get(cid)
   if (open === undefined) {
     // Forgotten in the meantime: the envelope comes first, and is let in however old it is; then this is asked again.
     const waiting = state.lacking.get(cid)

@@ -1,11 +1,28 @@
 // Who closes a round, and what a closer counts.
 import { createHash } from 'node:crypto'
-import { HOLDERS_NEEDED, MAX_CONTRIBUTIONS_PER_RECORD } from './constants.ts'
+import { HOLDERS_NEEDED, MAX_CONTRIBUTIONS_PER_RECORD, MAX_REMEMBERED_RANKS, REMEMBERED_RANK_ROUNDS } from './constants.ts'
 import type { Part } from './events.ts'
 
 /** Decides a node's rank in a round: nobody can choose it by minting ids or by leaving others out. Hex text; the lowest is first. */
 export function rankHash(run: string, round: number, peer: string): string {
-  return createHash('sha256').update(`${run}/${round}/${peer}`).digest('hex')
+  const ranks = ranksOf(run, round)
+  let hash = ranks.get(peer)
+  if (hash === undefined) {
+    hash = createHash('sha256').update(`${run}/${round}/${peer}`).digest('hex')
+    if (ranks.size < MAX_REMEMBERED_RANKS) ranks.set(peer, hash)
+  }
+  return hash
+}
+
+/** Hashes of the rounds asked for last: the order is asked for again and again, and hashing costs more than all else about it. */
+const remembered: { run: string; round: number; ranks: Map<string, string> }[] = []
+
+function ranksOf(run: string, round: number): Map<string, string> {
+  for (const each of remembered) if (each.round === round && each.run === run) return each.ranks
+  if (remembered.length >= REMEMBERED_RANK_ROUNDS) remembered.pop()
+  const ranks = new Map<string, string>()
+  remembered.unshift({ run, round, ranks })
+  return ranks
 }
 
 /** The order in which nodes may close a round: the authors of the last k records by hash, behind them the round's other contributors by the same hash. */

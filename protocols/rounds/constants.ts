@@ -78,6 +78,11 @@ export const MAX_ORPHAN_RECORDS = 1_024
 /** Our own contributions are watched this many rounds for a change of fate by a fork. */
 export const FATE_ROUNDS = 8
 
+/** Rounds whose ranks are remembered: the open one and the one before it, in a few runs. */
+export const REMEMBERED_RANK_ROUNDS = 8
+/** Ranks remembered of one round. */
+export const MAX_REMEMBERED_RANKS = 4_096
+
 /** Peers remembered at once. */
 export const MAX_PEERS = 4_096
 

@@ -56,7 +56,7 @@ export type RoundEvent =
   /** Its body is whole and checked here. */
   | { type: 'contributionHeld'; cid: string }
   | { type: 'contributionRefused'; cid: string; reason: ReasonCode }
-  | { type: 'holding'; peer: string; contributions: string[] }
+  | { type: 'holding'; peer: string; contributions: readonly string[] }
   /** A record whose envelope was verified, our own included. */
   | { type: 'record'; cid: string; record: RoundRecord }
   /** Its anchor was computed (or fetched, after `fetchAnchor`) and is on disk. */

@@ -6,7 +6,7 @@ import { ancestorAt, commonAncestor, knownAt, membersAfter, subtree, type TreeRe
 import { branchWeight, recordWeight } from './chain/weight.ts'
 import { CLOSERS_TRIED } from './constants.ts'
 import type { RoundCommand } from './events.ts'
-import { closable, freshAuthors, lackingTrainers } from './proposing.ts'
+import { freshAuthors, isClosable, lackingTrainers, listNow } from './proposing.ts'
 import { type RoundsState, wakeAt } from './state.ts'
 
 export function mayBeHead(record: TreeRecord): boolean {
@@ -67,10 +67,9 @@ function endOfRound(state: RoundsState, record: TreeRecord): number | null {
 
 /** The round is due, and what we would close it with is no heavier. */
 function isHeaviest(state: RoundsState, record: TreeRecord, deadlineAt: number): boolean {
-  const list = closable(state)
-  if (list === null) return state.now >= deadlineAt
+  if (!isClosable(state)) return state.now >= deadlineAt
   const isKnown = (peer: string): boolean => knownAt(state.tree, state.head, peer)
-  return recordWeight(list, isKnown) <= branchWeight(record, isKnown, mayBeHead)
+  return recordWeight(listNow(state), isKnown) <= branchWeight(record, isKnown, mayBeHead)
 }
 
 function isWhole(state: RoundsState, record: TreeRecord): boolean {

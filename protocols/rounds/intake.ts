@@ -23,7 +23,7 @@ import type { RoundCommand, RoundEvent } from './events.ts'
 import { mayBeHead } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
-import { addHolder, type Open, peersAt, type RoundsState } from './state.ts'
+import { addHolder, type Open, peersAt, place, type RoundsState } from './state.ts'
 
 export function take(state: RoundsState, event: RoundEvent, out: RoundCommand[]): void {
   switch (event.type) {
@@ -55,6 +55,7 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
       return
     case 'peerGone':
       state.peers.delete(event.peer)
+      state.moves++
       state.claims.delete(event.peer)
       state.trainers = null
       state.silent.delete(event.peer)
@@ -103,11 +104,14 @@ function takePeerLive(state: RoundsState, event: Extract<RoundEvent, { type: 'pe
   if (before?.head === head && before.round === round && before.trains === trains) return
   if (before === undefined && state.peers.size >= MAX_PEERS) return
   state.changed = true
-  state.trainers = null
+  if (before?.trains !== trains) state.trainers = null
   state.headsChanged = true
+  state.moves++
   const live = before ?? { head, round, trains, claim: null }
   if (before === undefined) state.peers.set(peer, live)
-  Object.assign(live, { head, round, trains })
+  live.head = head
+  live.round = round
+  live.trains = trains
   if (state.tree.byCid.has(head)) live.claim = null
   // One claim a round: a peer that names ever new heads holds nobody up for longer than one fetch.
   else if (live.claim === null || live.claim.atRound !== state.head.round)
@@ -164,10 +168,7 @@ function placeFor(state: RoundsState, contribution: Contribution): ReasonCode | 
   const { peer, parent, round } = contribution
   if (round < head.round) return 'stale_round'
   if (round > head.round + 1 + MAX_ROUNDS_AHEAD) return 'too_far_ahead'
-  const siblings = state.byParent.get(parent)
-  let ofAuthor = 0
-  for (const cid of siblings ?? []) if (state.contributions.get(cid)!.contribution.peer === peer) ofAuthor++
-  if (ofAuthor >= MAX_PER_AUTHOR_AND_PARENT) return 'duplicate_author'
+  if ((state.perAuthor.get(parent)?.get(peer) ?? 0) >= MAX_PER_AUTHOR_AND_PARENT) return 'duplicate_author'
   const stray = !state.tree.byCid.has(parent)
   if (stray) {
     let strays = 0
@@ -199,8 +200,11 @@ export function remember(state: RoundsState, cid: string, contribution: Contribu
     failures: 0
   }
   state.contributions.set(cid, open)
+  state.moves++
   const age = ageAfter(state.head, contribution)
-  if (age !== null) state.placed?.push({ open, age })
+  if (age !== null && state.placed !== null) place(state.placed, open, age)
+  const perAuthor = state.perAuthor.get(contribution.parent) ?? new Map<string, number>()
+  state.perAuthor.set(contribution.parent, perAuthor.set(contribution.peer, (perAuthor.get(contribution.peer) ?? 0) + 1))
   const siblings = state.byParent.get(contribution.parent)
   if (siblings === undefined) state.byParent.set(contribution.parent, new Set([cid]))
   else siblings.add(cid)
@@ -214,7 +218,13 @@ export function drop(state: RoundsState, open: Open): void {
   state.toFetch.delete(open.cid)
   const siblings = state.byParent.get(open.contribution.parent)
   siblings?.delete(open.cid)
-  if (siblings?.size === 0) state.byParent.delete(open.contribution.parent)
+  const { parent, peer } = open.contribution
+  const perAuthor = state.perAuthor.get(parent)
+  perAuthor?.set(peer, perAuthor.get(peer)! - 1)
+  if (siblings?.size === 0) {
+    state.byParent.delete(parent)
+    state.perAuthor.delete(parent)
+  }
 }
 
 function takeHeld(state: RoundsState, cid: string): void {
@@ -288,7 +298,9 @@ function retryDelay(state: RoundsState, failures: number): number {
 
 function takeHolding(state: RoundsState, peer: string, contributions: readonly string[], out: RoundCommand[]): void {
   if (peer === state.self) return
-  for (const cid of contributions.slice(0, MAX_OPEN_CONTRIBUTIONS)) {
+  const count = Math.min(contributions.length, MAX_OPEN_CONTRIBUTIONS)
+  for (let i = 0; i < count; i++) {
+    const cid = contributions[i]!
     const open = state.contributions.get(cid)
     if (open !== undefined) addHolder(state, open, peer)
     else if (!state.refusals.has(cid) && !state.passedOver.has(cid)) askEnvelope(state, cid, [peer], out)

@@ -1,9 +1,20 @@
 // When a node closes the open round, whom it waits for, and when it proposes a rival to a record that left something out.
 import { ancestorAt, knownAt, membersAfter, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
 import { isAdmitted, partOf } from './chain/validity.ts'
-import { closingOrder, distinctAuthors, holdersNeeded, listFor, turnsBefore } from './closing.ts'
+import { closingOrder, holdersNeeded, listFor, turnsBefore } from './closing.ts'
 import type { Part, RoundCommand } from './events.ts'
-import { isCounted, liveHolders, missingParts, type Open, type Placed, placedIn, type RoundsState, trainersOf, wakeAt } from './state.ts'
+import {
+  isCounted,
+  liveHolders,
+  missingParts,
+  type Open,
+  type Placed,
+  placedIn,
+  placesIn,
+  type RoundsState,
+  trainersOf,
+  wakeAt
+} from './state.ts'
 
 export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
   const { rules, self, now, head } = state
@@ -13,17 +24,15 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
     state.closableSince = null
     return
   }
-  const placed = placedIn(state)
-  if (now >= deadlineAt) noteSilence(state, placed, out)
+  if (now >= deadlineAt) noteSilence(state, placedIn(state), out)
   reportWaiting(state, out)
   if (self === null || !isAdmitted(rules, self) || state.closing !== null) return
-  const list = closable(state)
-  if (list === null) {
+  if (!isClosable(state)) {
     state.closableSince = null
     return
   }
   state.closableSince ??= now
-  if (!recentAuthors(head).includes(self) && !list.some(part => part.peer === self)) return
+  if (!recentAuthors(head).includes(self) && !counted(state).some(({ open }) => open.contribution.peer === self)) return
   const order = orderOf(state)
   // Whoever has closed already, with a record that cannot be had or came too early, has had its turn.
   const had = new Set(
@@ -36,26 +45,40 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
     return
   }
   state.closing = { parent: head.cid, rival: null, since: now }
-  out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: list })
+  out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: listNow(state) })
 }
 
-/** What a record of the open round would list now; null when it may not be closed yet. */
-export function closable(state: RoundsState): Part[] | null {
-  const { rules, head, now } = state
-  const placed = placedIn(state)
-  const needed = holdersNeeded(trainersOf(state).length)
-  const counted = placed.filter(({ open }) => isCounted(state, open, needed))
-  const parts = counted.map(({ open, age }) => partOf(rules, open.cid, open.contribution, age))
-  if (distinctAuthors(parts) < rules.quorum) return null
-  if (now < state.adoptedAt + rules.deadlineMs && !allIn(state, placed, freshAuthors(parts))) return null
+/** Whether the open round may be closed now. */
+export function isClosable(state: RoundsState): boolean {
+  return hasQuorum(state) && (state.now >= state.adoptedAt + state.rules.deadlineMs || allIn(state))
+}
+
+/** What a record of the open round would list now. */
+export function listNow(state: RoundsState): Part[] {
+  const { rules, head } = state
+  const parts = counted(state).map(({ open, age }) => partOf(rules, open.cid, open.contribution, age))
   return listFor(parts, peer => knownAt(state.tree, head, peer))
 }
 
-export function orderOf(state: RoundsState): string[] {
-  const others = placedIn(state)
-    .filter(({ age }) => age === 0)
-    .map(({ open }) => open.contribution.peer)
-  return closingOrder(state.rules.run, state.head.round + 1, recentAuthors(state.head), others)
+function counted(state: RoundsState): Placed[] {
+  const needed = holdersNeeded(trainersOf(state).length)
+  return placedIn(state).filter(({ open }) => isCounted(state, open, needed))
+}
+
+function hasQuorum(state: RoundsState): boolean {
+  const needed = holdersNeeded(trainersOf(state).length)
+  const authors = new Set<string>()
+  for (const { open } of placedIn(state)) {
+    if (authors.size >= state.rules.quorum) return true
+    if (isCounted(state, open, needed)) authors.add(open.contribution.peer)
+  }
+  return authors.size >= state.rules.quorum
+}
+
+export function orderOf(state: RoundsState): readonly string[] {
+  const places = placesIn(state)
+  places.order ??= closingOrder(state.rules.run, state.head.round + 1, recentAuthors(state.head), [...places.fresh.keys()])
+  return places.order
 }
 
 /**
@@ -68,24 +91,31 @@ export function closerOf(state: RoundsState, round: number): string | null {
 }
 
 /** Is everything here that is worth waiting for? Live trainers' contributions, and announced ones of authors we know that may still come. Strangers, who cost nothing to make, are waited for a grace. */
-function allIn(state: RoundsState, placed: readonly Placed[], given: ReadonlySet<string>): boolean {
+function allIn(state: RoundsState): boolean {
   const { head, now, rules } = state
-  const lacking = lackingTrainers(state, head, given)
+  const needed = holdersNeeded(trainersOf(state).length)
+  const { all, fresh } = placesIn(state)
+  const hasGiven = (peer: string): boolean => fresh.get(peer)?.some(open => isCounted(state, open, needed)) ?? false
+  const lacks = (peer: string): boolean => !hasGiven(peer) && mayStillGive(state, head, peer)
   // Before round 1 nobody was accepted yet.
   const members = membersAfter(head)
-  if (head.round === 0 ? lacking.length > 0 : lacking.some(peer => members.has(peer))) {
+  const isAwaited = (peer: string): boolean => (head.round === 0 || members.has(peer)) && lacks(peer)
+  if (state.awaited === null || !isTrainer(state, state.awaited) || !isAwaited(state.awaited)) {
+    state.awaited = trainersOf(state).find(isAwaited) ?? null
+  }
+  if (state.awaited !== null) {
     state.membersInSince = null
     return false
   }
   state.membersInSince ??= now
   const strangersUntil = state.membersInSince + rules.graceMs
-  if (lacking.length > 0 && now < strangersUntil) {
+  if (now < strangersUntil && trainersOf(state).some(lacks)) {
     wakeAt(state, strangersUntil)
     return false
   }
-  for (const { open, age } of placed) {
+  for (const { open, age } of all) {
     const { peer } = open.contribution
-    if (age === 1 || given.has(peer)) continue
+    if (age === 1 || hasGiven(peer)) continue
     const until = open.seenAt + state.rules.fetchTimeoutMs
     if (state.now >= until || liveHolders(state, open).length === 0 || !knownAt(state.tree, state.head, peer)) continue
     wakeAt(state, until)
@@ -102,13 +132,16 @@ function goesFirst(state: RoundsState, parent: TreeRecord, peer: string): boolea
 
 /** Live trainers who may still give to the round after `parent` and are not among those who gave: not the silent, and not who gave something that was refused, because nothing better will come from there. */
 export function lackingTrainers(state: RoundsState, parent: TreeRecord, given: ReadonlySet<string>): string[] {
-  return trainersOf(state).filter(
-    peer =>
-      !given.has(peer) &&
-      !state.silent.has(peer) &&
-      isAdmitted(state.rules, peer) &&
-      (state.refusals.size === 0 || !wasRefused(state, parent, peer))
-  )
+  return trainersOf(state).filter(peer => !given.has(peer) && mayStillGive(state, parent, peer))
+}
+
+function mayStillGive(state: RoundsState, parent: TreeRecord, peer: string): boolean {
+  if (state.silent.has(peer) || !isAdmitted(state.rules, peer)) return false
+  return state.refusals.size === 0 || !wasRefused(state, parent, peer)
+}
+
+function isTrainer(state: RoundsState, peer: string): boolean {
+  return peer === state.self ? state.trains : state.peers.get(peer)?.trains === true
 }
 
 /** Who gave for the round itself, not for the one before. */
@@ -172,7 +205,8 @@ export function waitingFor(state: RoundsState): string | null {
 
 /** Contributors that the open round still lacks, if all live trainers and all open contributions are not enough. */
 function lackingContributors(state: RoundsState): number {
-  const { quorum } = state.rules
+  const { admission, quorum } = state.rules
+  if (admission === 'open' && trainersOf(state).length >= quorum) return 0
   const possible = new Set<string>()
   for (const peer of trainersOf(state)) {
     if (isAdmitted(state.rules, peer)) possible.add(peer)

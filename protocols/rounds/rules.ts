@@ -50,7 +50,7 @@ export interface RoundsView {
   deadlineAt: number
   openContributions: { cid: string; peer: string; age: 0 | 1; held: boolean; holders: string[] }[]
   /** The order in which nodes may close the open round. */
-  ranks: string[]
+  ranks: readonly string[]
   /** 'waiting for 1 more', or null. */
   waitingFor: string | null
   /** True while heads are being asked for. */
@@ -92,6 +92,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     recordsAsked: new Map(),
     contributions: new Map(),
     byParent: new Map(),
+    perAuthor: new Map(),
     placed: null,
     missed: [],
     unknown: new Map(),
@@ -100,6 +101,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     lacking: new Map(),
     toFetch: new Set(),
     peers: new Map(),
+    moves: 0,
     trainers: null,
     claims: new Set(),
     silent: new Set(),
@@ -110,6 +112,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     computeMs: 0,
     closeRetryAt: 0,
     closableSince: null,
+    awaited: null,
     membersInSince: null,
     holdingChanged: true,
     announced: '',
@@ -246,6 +249,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   state.placed = null
   state.holdingChanged = true
   state.closableSince = null
+  state.awaited = null
   state.membersInSince = null
   state.closeRetryAt = 0
   state.silenceChecked = false

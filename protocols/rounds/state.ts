@@ -26,6 +26,15 @@ export interface Placed {
   age: 0 | 1
 }
 
+/** What has a place in the open round's record. */
+export interface Places {
+  all: Placed[]
+  /** Those made for the round itself, by author. */
+  fresh: Map<string, Open[]>
+  /** The order in which nodes may close the round; made when first asked for. */
+  order: readonly string[] | null
+}
+
 export interface Unknown {
   holders: Set<string>
   askedAt: number | null
@@ -68,8 +77,10 @@ export interface RoundsState {
   recordsAsked: Map<string, number>
   contributions: Map<string, Open>
   byParent: Map<string, Set<string>>
-  /** What has a place in the open round's record. Null: to be looked up anew. */
-  placed: Placed[] | null
+  /** How many contributions an author has for a parent: parent -> author. */
+  perAuthor: Map<string, Map<string, number>>
+  /** Null: to be looked up anew. */
+  placed: Places | null
   /** What we held in time and the head's closer left out. */
   missed: Open[]
   unknown: Map<string, Unknown>
@@ -80,6 +91,8 @@ export interface RoundsState {
   lacking: Map<string, Set<string>>
   toFetch: Set<string>
   peers: Map<string, Live>
+  /** Counts changes of who is live and at which head, and contributions that came. */
+  moves: number
   /** Live peers that train and we, if we do. Null: to be counted anew. */
   trainers: string[] | null
   /** Peers whose claim of an unknown head may hold up our closing. */
@@ -94,6 +107,8 @@ export interface RoundsState {
   closeRetryAt: number
   /** ms; when the open round could first be closed by somebody. */
   closableSince: number | null
+  /** The member found lacking last: as long as it lacks, nobody else need be looked at. */
+  awaited: string | null
   /** ms; since when nothing is lacking of the live trainers who were accepted in recent rounds. */
   membersInSince: number | null
   holdingChanged: boolean
@@ -110,19 +125,37 @@ export function wakeAt(state: RoundsState, at: number): void {
 
 /** Contributions that have a place in the open round's record. */
 export function placedIn(state: RoundsState): Placed[] {
+  return placesIn(state).all
+}
+
+export function placesIn(state: RoundsState): Places {
   if (state.placed !== null) return state.placed
   const { head } = state
-  const placed: Placed[] = []
+  const placed: Places = { all: [], fresh: new Map(), order: null }
   for (const parent of head.round > 0 ? [head.cid, head.parentCid] : [head.cid]) {
     for (const cid of state.byParent.get(parent) ?? []) {
       const open = state.contributions.get(cid)!
       if (open.refused !== null) continue
       const age = ageAfter(head, open.contribution)
-      if (age !== null) placed.push({ open, age })
+      if (age !== null) place(placed, open, age)
     }
   }
   state.placed = placed
   return placed
+}
+
+export function place(places: Places, open: Open, age: 0 | 1): void {
+  places.all.push({ open, age })
+  if (age === 1) return
+  const { peer } = open.contribution
+  const others = places.fresh.get(peer)
+  if (others !== undefined) {
+    others.push(open)
+    return
+  }
+  places.fresh.set(peer, [open])
+  // A new author may close too.
+  places.order = null
 }
 
 /** Live peers that hold it, ourselves not counted; its author holds it as long as he lives. */
@@ -139,6 +172,7 @@ export function isCounted(state: RoundsState, open: Open, needed: number): boole
   let copies = 1
   const author = open.contribution.peer
   if (author !== state.self && state.peers.has(author)) copies++
+  if (copies >= needed) return true
   for (const holder of open.holders) {
     if (copies >= needed) return true
     if (holder !== author && state.peers.has(holder)) copies++
@@ -148,15 +182,19 @@ export function isCounted(state: RoundsState, open: Open, needed: number): boole
 
 export function trainersOf(state: RoundsState): string[] {
   if (state.trainers !== null) return state.trainers
-  const live = [...state.peers].filter(([, { trains }]) => trains).map(([peer]) => peer)
-  state.trainers = state.trains && state.self !== null ? [state.self, ...live] : live
-  return state.trainers
+  const trainers = state.trains && state.self !== null ? [state.self] : []
+  for (const [peer, { trains }] of state.peers) if (trains) trainers.push(peer)
+  state.trainers = trainers
+  return trainers
 }
 
 export function peersAt(state: RoundsState, head: string): string[] {
   const at: string[] = []
-  for (const [peer, live] of state.peers) if (live.head === head) at.push(peer)
-  return at.slice(0, MAX_HOLDERS)
+  for (const [peer, live] of state.peers) {
+    if (live.head === head) at.push(peer)
+    if (at.length >= MAX_HOLDERS) break
+  }
+  return at
 }
 
 export function addHolder(state: RoundsState, open: Open, peer: string): void {
@@ -171,6 +209,10 @@ export function addHolder(state: RoundsState, open: Open, peer: string): void {
 /** The bodies of a record that are not here. */
 export function missingParts(state: RoundsState, record: TreeRecord): Part[] {
   return record.parts.filter(part => state.contributions.get(part.cid)?.held !== true)
+}
+
+export function isMissingParts(state: RoundsState, record: TreeRecord): boolean {
+  return record.parts.some(part => state.contributions.get(part.cid)?.held !== true)
 }
 
 /** Whether the rules keep this contribution or record: what they do not keep need not be on disk either. */

@@ -5,6 +5,8 @@ import type { SimNode } from './node.ts'
 
 /** ms between two looks at a chain that parted too long ago. */
 const START_OVER_MS = 60_000
+/** Fetch timeouts that one body may take: the rules ask again after as many. */
+const FETCH_PATIENCE = 4
 /** ms that a holder may say nothing before the next one is asked. */
 const STALL_MS = 5_000
 
@@ -21,10 +23,6 @@ export class Fetching {
   contribution({ cid, holders, author, body }: Fetch<'fetchContribution'>): void {
     const node = this.#node
     const { disk, world } = node
-    const asked = this.#others(author === null ? holders : [author, ...holders])
-    const { giver, lostMs } = body
-      ? this.#giver(asked, 'bodies', cid)
-      : { giver: asked.find(other => other.disk.contributions.has(cid)), lostMs: 0 }
     const known = disk.contributions.get(cid)
     if (body && known !== undefined && disk.bodies.has(cid)) {
       node.later(1, () => node.tell({ type: 'contributionHeld', cid }))
@@ -34,6 +32,10 @@ export class Fetching {
       node.later(1, () => node.tell({ type: 'contribution', cid, contribution: known }))
       return
     }
+    const preferred = author === null ? holders : [author, ...holders]
+    const { giver, lostMs } = body
+      ? this.#giver(preferred, 'bodies', cid)
+      : { giver: this.#find(preferred, other => other.disk.contributions.has(cid)), lostMs: 0 }
     const refused = (): void => node.tell({ type: 'contributionRefused', cid, reason: 'fetch_timeout' })
     if (giver === undefined || world.random.chance(world.network.loss / 2)) {
       node.later(world.rules.fetchTimeoutMs, refused)
@@ -43,10 +45,12 @@ export class Fetching {
     if (!node.enters('fetching', (known ?? contribution).round)) return
     const ms = lostMs + 2 * world.network.delay(node, giver) + (body ? this.#transferMs(giver) : 0)
     const { fetchTimeoutMs } = world.rules
-    if (ms > 4 * fetchTimeoutMs) {
+    // What comes block by block goes on where it stood; but not for ever.
+    if (ms > FETCH_PATIENCE * fetchTimeoutMs) {
       node.later(fetchTimeoutMs, refused)
       return
     }
+    if (body && world.options.bodyBytes !== undefined) world.network.transfers(giver, node, world.options.bodyBytes)
     node.later(ms, () => {
       if (!world.network.connects(node, giver)) {
         node.later(fetchTimeoutMs - ms, refused)
@@ -65,7 +69,7 @@ export class Fetching {
     const node = this.#node
     const { world, disk } = node
     const known = disk.records.get(cid)
-    const giver = this.#others(holders).find(other => other.disk.records.has(cid) || other.head === cid)
+    const giver = this.#find(holders, other => other.disk.records.has(cid) || other.head === cid)
     if (known === undefined && giver === undefined) return
     const from = known === undefined ? giver! : node
     node.later(known === undefined ? 2 * world.network.delay(node, from) : 1, () => {
@@ -85,7 +89,7 @@ export class Fetching {
   anchor({ cid, anchor, round }: Fetch<'fetchAnchor'>): void {
     const node = this.#node
     const { world, disk } = node
-    const { giver, lostMs } = this.#giver(this.#others([]), 'anchors', anchor)
+    const { giver, lostMs } = this.#giver([], 'anchors', anchor)
     const [, most] = world.options.transferMs ?? [20, 400]
     const ms = giver === undefined ? world.rules.fetchTimeoutMs : lostMs + 2 * world.network.delay(node, giver) + most
     node.later(ms, () => {
@@ -104,7 +108,7 @@ export class Fetching {
     const { world, disk } = node
     if (world.time.now - this.#startedOverAt < START_OVER_MS) return
     this.#startedOverAt = world.time.now
-    const giver = this.#others([]).find(other => other.disk.records.has(head))
+    const giver = this.#find([], other => other.disk.records.has(head))
     if (giver === undefined) return
     node.later(2 * world.network.delay(node, giver), () => {
       for (let at = head; at !== 'run'; ) {
@@ -125,7 +129,7 @@ export class Fetching {
   /** Every peer is asked for its head. */
   heads(): void {
     const node = this.#node
-    const others = this.#others([])
+    const others = node.world.nodes.filter(other => this.#reaches(other))
     let worst = 1
     for (const other of others) {
       const ms = 2 * node.world.network.delay(node, other)
@@ -142,22 +146,31 @@ export class Fetching {
   }
 
   /** The first who gives it whole, and the ms that others before it cost. */
-  #giver(asked: SimNode[], what: 'bodies' | 'anchors', name: string): { giver: SimNode | undefined; lostMs: number } {
+  #giver(preferred: readonly string[], what: 'bodies' | 'anchors', name: string): { giver: SimNode | undefined; lostMs: number } {
     const node = this.#node
     let lostMs = 0
-    for (const other of asked) {
-      if (!other.disk[what].has(name)) continue
+    const giver = this.#find(preferred, other => {
+      if (!other.disk[what].has(name)) return false
       const serving = other.conduct.serves?.(other, node, what, name) ?? 'whole'
-      if (serving === 'whole') return { giver: other, lostMs }
       if (serving === 'wrong') lostMs += 2 * node.world.network.delay(node, other)
       if (serving === 'silence') lostMs += STALL_MS
-    }
-    return { giver: undefined, lostMs }
+      return serving === 'whole'
+    })
+    return { giver, lostMs }
   }
 
-  #others(preferred: readonly string[]): SimNode[] {
-    const { world } = this.#node
-    const all = world.nodes.filter(other => other !== this.#node && world.network.connects(this.#node, other) && !other.stopped)
-    return [...all.filter(other => preferred.includes(other.peer)), ...all.filter(other => !preferred.includes(other.peer))]
+  /** Of those who can be reached the first that answers yes: the preferred, then all others. */
+  #find(preferred: readonly string[], test: (other: SimNode) => boolean): SimNode | undefined {
+    const { nodes, byPeer, options } = this.#node.world
+    const first = preferred.flatMap(peer => byPeer.get(peer) ?? [])
+    // Where lines are worth saving, who sends least is asked first.
+    if (options.bodyBytes === undefined) first.sort((a, b) => a.index - b.index)
+    else first.sort((a, b) => a.sendsUntil - b.sendsUntil || a.index - b.index)
+    for (const other of first) if (this.#reaches(other) && test(other)) return other
+    return nodes.find(other => !first.includes(other) && this.#reaches(other) && test(other))
+  }
+
+  #reaches(other: SimNode): boolean {
+    return other !== this.#node && !other.stopped && this.#node.world.network.connects(this.#node, other)
   }
 }

@@ -69,15 +69,15 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'strangers are waited for a grace only',
     protects: 'identities that cost nothing stretch each round to its deadline',
     file: 'proposing.js',
-    from: 'head.round === 0 ? lacking.length > 0 : lacking.some(peer => members.has(peer))',
-    to: 'lacking.length > 0'
+    from: '(head.round === 0 || members.has(peer)) && lacks(peer)',
+    to: 'lacks(peer)'
   },
   {
     defence: 'who gave something that was refused is not waited for',
     protects: 'one member whose work is refused by content stretches each round to its deadline',
     file: 'proposing.js',
-    from: '(state.refusals.size === 0 || !wasRefused(state, parent, peer))',
-    to: 'true'
+    from: 'return state.refusals.size === 0 || !wasRefused(state, parent, peer);',
+    to: 'return true;'
   },
   {
     defence: 'a claimed head holds up closing for one fetch',
@@ -240,7 +240,7 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'only those admitted contribute',
     protects: 'a run with a list of peers takes the work of everybody',
     file: 'chain/validity.js',
-    from: "return rules.admission === 'open' || rules.admission.includes(peer);",
+    from: 'return !Array.isArray(admission) || admission.includes(peer);',
     to: 'return true;'
   },
   // ---- bounds
@@ -248,7 +248,7 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'an author has two contributions a round at most',
     protects: 'one peer makes everybody fetch as many bodies as it likes',
     file: 'intake.js',
-    from: 'if (ofAuthor >= MAX_PER_AUTHOR_AND_PARENT)',
+    from: 'if ((state.perAuthor.get(parent)?.get(peer) ?? 0) >= MAX_PER_AUTHOR_AND_PARENT)',
     to: 'if (false)'
   },
   {

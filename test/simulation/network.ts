@@ -84,12 +84,17 @@ export class Network {
     return base * this.#random.between(...JITTER) * from.line.slowness * to.line.slowness
   }
 
-  /** A message to everybody whom it reaches: may be lost, repeated and overtaken. */
-  gossip(from: SimNode, deliver: (to: SimNode) => void): void {
+  /**
+   * A message to everybody whom it reaches: may be lost, repeated and overtaken.
+   *
+   * @param takes true for a node for which it need not be delivered any more
+   */
+  gossip(from: SimNode, deliver: (to: SimNode) => void, takes?: (to: SimNode) => boolean): void {
     const arrivals: Arrival[] = []
     for (const to of this.#nodes) {
       if (to === from || !this.passes(from, to)) continue
       if (this.#random.chance(this.lossOn(from, to))) continue
+      if (takes?.(to)) continue
       const copies = this.#random.chance(this.#options.duplicates ?? 0) ? 2 : 1
       for (let copy = 0; copy < copies; copy++) arrivals.push({ at: this.#time.now + this.delay(from, to) * (copy + 1), to, life: to.life })
     }
@@ -102,12 +107,19 @@ export class Network {
     return this.loss + from.line.loss + to.line.loss + (this.lossBetween?.(from.index, to.index) ?? 0)
   }
 
-  /** ms until `bytes` have come from the giver: behind what is under way on both lines already. */
+  /** ms until `bytes` would have come from the giver: behind what is under way on both lines already. */
   transferMs(giver: SimNode, taker: SimNode, bytes: number): number {
+    const { now } = this.#time
+    const sent = Math.max(giver.sendsUntil, now) + bytes / giver.line.up
+    const taken = Math.max(taker.takesUntil, now) + bytes / taker.line.down
+    return Math.max(sent, taken) - now
+  }
+
+  /** They are on their way. */
+  transfers(giver: SimNode, taker: SimNode, bytes: number): void {
     const { now } = this.#time
     giver.sendsUntil = Math.max(giver.sendsUntil, now) + bytes / giver.line.up
     taker.takesUntil = Math.max(taker.takesUntil, now) + bytes / taker.line.down
-    return Math.max(giver.sendsUntil, taker.takesUntil) - now
   }
 }
 

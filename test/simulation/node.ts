@@ -343,6 +343,7 @@ export class SimNode {
     if (!this.enters('adopting', round)) return
     for (const { cid, fate } of own) disk.fates.set(cid, fate)
     disk.forget(round - (world.options.keepRounds ?? 8))
+    this.presence.forgetHoldings()
     this.#training.paced({ type: 'adopted', head: cid, round })
     this.#voice.say(false)
   }

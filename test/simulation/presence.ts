@@ -12,25 +12,42 @@ export interface Saying {
   from: SimNode
   session: number
   seq: number
+  /** The same object as long as nothing changes. */
   honest: Told
   /** Null where only the head is told. */
-  holding: readonly string[] | null
+  holding: Holding | null
+}
+
+/** A list of what is held, and what is new in it since the list before. */
+export interface Holding {
+  version: number
+  all: readonly string[]
+  added: readonly string[]
 }
 
 export interface Presence {
   hear(saying: Saying): void
+  hearHolding(from: SimNode, holding: Holding): void
+  /**
+   * A message that says nothing new to this node need not wait for its time: true when it was taken already.
+   * The node counts its sender as heard a little earlier than the message would have come.
+   */
+  hearsAtOnce(saying: Saying): boolean
   /** A moment to look at who is silent, before the node speaks. */
   look(): void
   /** `other` was asked for its head, and this is when its answer comes. */
   answered(other: SimNode): void
-  /** Who may be asked for something. */
-  isLive(other: SimNode): boolean
+  /** The rules may have dropped what they were told of holders. */
+  forgetHoldings(): void
 }
 
 /** By the rule of liveness that daemons go by. */
 export class RuledPresence implements Presence {
   readonly #node: SimNode
   readonly #state = createPresenceState()
+  /** What was taken from each node last, by index: what is told again changes nothing, and is not told to the rules again. */
+  readonly #told: (Told | undefined)[] = []
+  readonly #holding: number[] = []
 
   constructor(node: SimNode) {
     this.#node = node
@@ -39,10 +56,33 @@ export class RuledPresence implements Presence {
 
   hear({ from, session, seq, honest, holding }: Saying): void {
     const node = this.#node
-    const { peer } = from
+    const { conduct, index, peer } = from
     if (!this.#advance({ type: 'heard', peer, session, seq, leaving: false })) return
-    node.tell({ type: 'peerLive', peer, ...(from.conduct.tells?.(from, node, honest) ?? honest) })
-    if (holding !== null && holding.length > 0) node.tell({ type: 'holding', peer, contributions: holding as string[] })
+    const told = conduct.tells?.(from, node, honest) ?? honest
+    if (this.#told[index] !== told) {
+      this.#told[index] = told
+      node.tell({ type: 'peerLive', peer, ...told })
+    }
+    if (holding !== null) this.hearHolding(from, holding)
+  }
+
+  hearHolding(from: SimNode, { version, all, added }: Holding): void {
+    const node = this.#node
+    const { index, peer } = from
+    const known = this.#holding[index] ?? 0
+    if (known >= version && node.rounds.unknown.size === 0) return
+    this.#holding[index] = Math.max(known, version)
+    const contributions = known === version - 1 ? added : all
+    if (contributions.length > 0) node.tell({ type: 'holding', peer, contributions: contributions })
+  }
+
+  hearsAtOnce({ from, session, seq, honest, holding }: Saying): boolean {
+    const { index, peer, conduct } = from
+    if (this.#node.stopped || this.#told[index] !== honest || conduct.tells !== undefined) return false
+    if (holding !== null && (this.#holding[index] ?? 0) < holding.version) return false
+    if (this.#node.rounds.unknown.size > 0 || this.#state.live.get(peer)?.session !== session) return false
+    advancePresence(this.#state, { type: 'heard', peer, session, seq, leaving: false }, this.#node.now)
+    return true
   }
 
   look(): void {}
@@ -50,11 +90,12 @@ export class RuledPresence implements Presence {
   answered(other: SimNode): void {
     if (!other.up) return
     const { head, round } = other.conduct.tells?.(other, this.#node, other.told()) ?? other.told()
+    this.#told[other.index] = undefined
     this.#node.tell({ type: 'peerLive', peer: other.peer, head, round })
   }
 
-  isLive(other: SimNode): boolean {
-    return this.#state.live.has(other.peer)
+  forgetHoldings(): void {
+    this.#holding.fill(0)
   }
 
   /** True when there is something to take. */
@@ -62,9 +103,16 @@ export class RuledPresence implements Presence {
     let isNews = false
     for (const { type, peer } of advancePresence(this.#state, event, this.#node.now)) {
       if (type === 'take') isNews = true
-      if (type === 'gone') this.#node.tell({ type: 'peerGone', peer })
+      if (type === 'gone') this.#gone(peer)
     }
     return isNews
+  }
+
+  #gone(peer: string): void {
+    const { index } = this.#node.world.byPeer.get(peer)!
+    this.#told[index] = undefined
+    this.#holding[index] = 0
+    this.#node.tell({ type: 'peerGone', peer })
   }
 }
 
@@ -83,7 +131,7 @@ export class BriefPresence implements Presence {
     this.#node = node
   }
 
-  hear({ from, holding }: Saying): void {
+  hear({ from, holding }: { from: SimNode; holding: unknown }): void {
     if (!from.up) return
     const node = this.#node
     this.#seen.set(from.peer, node.now)
@@ -101,12 +149,18 @@ export class BriefPresence implements Presence {
   }
 
   answered(other: SimNode): void {
-    this.hear({ from: other, session: 0, seq: 0, honest: other.told(), holding: other.holding })
+    this.hear({ from: other, holding: other.holding })
   }
 
-  isLive(): boolean {
-    return true
+  hearHolding(from: SimNode, { all }: Holding): void {
+    this.#node.tell({ type: 'holding', peer: from.peer, contributions: all })
   }
+
+  hearsAtOnce(): boolean {
+    return false
+  }
+
+  forgetHoldings(): void {}
 }
 
 /** What a node says of itself, whoever hears it. */
@@ -114,24 +168,34 @@ export class Voice {
   readonly #node: SimNode
   readonly #session: number
   #seq = 0
+  #honest: Told
+  #held: readonly string[] = []
+  #holding: Holding = { version: 0, all: [], added: [] }
   #toTell = false
 
   constructor(node: SimNode) {
     this.#node = node
     this.#session = node.life
+    this.#honest = node.told()
   }
 
   /** "I am here." */
   say(withHolding: boolean): void {
     const node = this.#node
+    const told = node.told()
+    if (told.head !== this.#honest.head || told.trains !== this.#honest.trains) this.#honest = told
     const saying: Saying = {
       from: node,
       session: this.#session,
       seq: ++this.#seq,
-      honest: node.told(),
-      holding: withHolding ? this.#holding() : null
+      honest: this.#honest,
+      holding: withHolding ? this.#nowHeld() : null
     }
-    node.world.network.gossip(node, to => to.presence.hear(saying))
+    node.world.network.gossip(
+      node,
+      to => to.presence.hear(saying),
+      to => to.presence.hearsAtOnce(saying)
+    )
   }
 
   /** At once, but what changes within a moment goes out as one message. */
@@ -141,13 +205,18 @@ export class Voice {
     const node = this.#node
     node.later(HOLDING_BATCH_MS, () => {
       this.#toTell = false
-      const contributions = this.#holding()
-      node.world.network.gossip(node, to => to.tell({ type: 'holding', peer: node.peer, contributions }))
+      const holding = this.#nowHeld()
+      node.world.network.gossip(node, to => to.presence.hearHolding(node, holding))
     })
   }
 
-  #holding(): string[] {
+  #nowHeld(): Holding {
     const node = this.#node
-    return node.conduct.holds?.(node, node.holding) ?? node.holding
+    const all = node.conduct.holds?.(node, node.holding) ?? node.holding
+    if (all === this.#held) return this.#holding
+    const before = new Set(this.#held)
+    this.#held = all
+    this.#holding = { version: this.#holding.version + 1, all, added: all.filter(cid => !before.has(cid)) }
+    return this.#holding
   }
 }

@@ -45,6 +45,7 @@ export class World {
   readonly rules: RunRules
   readonly options: WorldOptions
   readonly nodes: SimNode[] = []
+  readonly byPeer = new Map<string, SimNode>()
   readonly network: Network
   readonly checks: Checks
   /** When each contribution was made: names only. */
@@ -82,6 +83,7 @@ export class World {
   add(): SimNode {
     const node = new SimNode(this, this.nodes.length)
     this.nodes.push(node)
+    this.byPeer.set(node.peer, node)
     node.start()
     return node
   }

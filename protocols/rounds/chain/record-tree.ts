@@ -34,6 +34,8 @@ export interface TreeRecord {
   /** ms: when it came; when its parts were first wanted; when it became our head. */
   seenAt: number
   wantedSince: number | null
+  /** What was known of holders when its parts were last wanted from them. */
+  wantedFrom: number | null
   adoptedAt: number | null
   /** ms: from when on it counts as having ended its round here; null while it has not. */
   endedRoundAt: number | null
@@ -53,12 +55,14 @@ export interface RecordTree {
   /** Authors accepted up to and with the root. */
   known: Set<string>
   byCid: Map<string, TreeRecord>
+  /** Counts records that came and went. */
+  changes: number
 }
 
 /** Record 0: its authors are the peers that the manifest names. */
 export function genesisTree(run: string, anchor: string, genesisPeers: readonly string[]): RecordTree {
   const root: TreeRecord = { ...blank(run, 0, anchor, '', '', 0), status: 'valid', ready: true, recent: [genesisPeers] }
-  return { root, known: new Set(genesisPeers), byCid: new Map([[run, root]]) }
+  return { root, known: new Set(genesisPeers), byCid: new Map([[run, root]]), changes: 0 }
 }
 
 /** Where the rules begin when not at the genesis: an adopted record, and what is left of the history before it. */
@@ -77,13 +81,14 @@ export function laterTree({ cid, record, parts, known, recent }: Trunk, now: num
   const { round, anchor, parent, closer } = record
   const trunk: TreeRecord = { ...blank(cid, round, anchor, parent, closer, now), record, parts, recent, status: 'valid', ready: true }
   trunk.published = true
-  return { root: trunk, known: new Set([...known, ...parts.map(({ peer }) => peer)]), byCid: new Map([[cid, trunk]]) }
+  return { root: trunk, known: new Set([...known, ...parts.map(({ peer }) => peer)]), byCid: new Map([[cid, trunk]]), changes: 0 }
 }
 
 export function plant(tree: RecordTree, parent: TreeRecord, cid: string, record: RoundRecord, now: number): TreeRecord {
   const entry: TreeRecord = { ...blank(cid, record.round, record.anchor, record.parent, record.closer, now), parent, record }
   parent.children.push(entry)
   tree.byCid.set(cid, entry)
+  tree.changes++
   return entry
 }
 
@@ -149,6 +154,7 @@ export function* subtree(record: TreeRecord): Generator<TreeRecord> {
 
 /** Forgets a record with everything that grew on it. */
 export function fell(tree: RecordTree, record: TreeRecord): void {
+  tree.changes++
   for (const gone of subtree(record)) tree.byCid.delete(gone.cid)
   const siblings = record.parent?.children
   siblings?.splice(siblings.indexOf(record), 1)
@@ -216,6 +222,7 @@ function blank(cid: string, round: number, anchor: string, parentCid: string, cl
     retryAt: 0,
     seenAt: now,
     wantedSince: null,
+    wantedFrom: null,
     adoptedAt: null,
     endedRoundAt: null,
     recent: [],
