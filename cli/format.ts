@@ -33,6 +33,12 @@ export function formatCount(count: number | null | undefined): string {
   return typeof count === 'number' && Number.isFinite(count) ? String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ' ') : '-'
 }
 
+/** "31 %"; two digits where they matter. */
+export function formatPercent(part: number): string {
+  const percent = part * 100
+  return `${percent > 0 && percent < 10 ? percent.toFixed(1) : Math.round(percent)} %`
+}
+
 /** The end of a peer id or CID, where they differ: "..kQ9fA2". */
 export function shortId(id: string | null | undefined): string {
   if (id === null || id === undefined || id === '') return '-'

@@ -1,6 +1,6 @@
 // How a node's status looks to a person: the same tables for `status`, `peers` and `run ls`.
 import type { PeerRow, RunStatus, StatusDocument } from '../protocols/control/index.ts'
-import { formatBytes, formatCount, formatLoss, formatSeconds, formatTable, shortId } from './format.ts'
+import { formatBytes, formatCount, formatLoss, formatPercent, formatSeconds, formatTable, shortId } from './format.ts'
 
 /** The whole status, several lines. */
 export function statusText(status: StatusDocument): string {
@@ -45,6 +45,11 @@ function runLines(run: RunStatus): string[] {
     const why = run.engineReason === null ? '' : ` (${run.engineReason})`
     lines.push(`compute   ${run.engine}${why}${speed}   ${formatCount(run.tokens)} tokens so far`)
   }
+  const { share, lastAccepted } = run
+  if (share?.share != null)
+    lines.push(
+      `share     ${formatPercent(share.share)} of ${formatCount(share.allTokens)} tokens in the last ${share.rounds} rounds   last accepted: ${lastAccepted === null ? 'none' : `round ${lastAccepted.round}`}`
+    )
   const last = run.lastContribution
   if (last !== null)
     lines.push(

@@ -152,7 +152,11 @@ class Parts {
     this.#lifetime.onStop('known peers', () => known.stop())
     this.#presence = new PresenceService(
       { node: this.#node },
-      { network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs }
+      {
+        ...{ network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs },
+        onRefused: (peer, code) =>
+          this.#events.emit({ type: 'refused', peer, code, message: `what ${peer} said of itself was refused: ${code}` })
+      }
     )
     this.#presence.start()
     this.#lifetime.onStop('presence', () => this.#presence.stop())

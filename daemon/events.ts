@@ -110,6 +110,16 @@ export class EventLog {
     return found.slice(0, limit)
   }
 
+  /** Id of the newest event before a moment, 0 where there is none: what `since` goes on from. By the wall clock of when they happened, so a clock that was set back hides some. */
+  async before(moment: Date): Promise<number> {
+    await this.flush()
+    const ts = moment.toISOString()
+    const unwritten = this.#unwritten.findLast(event => event.ts < ts)
+    if (unwritten !== undefined) return unwritten.id
+    for await (const [key, event] of this.#tables[0].table.entries({ reverse: true })) if (event.ts < ts) return Number(key)
+    return 0
+  }
+
   /** Up to `limit` of the newest events, oldest first. */
   async tail(limit: number): Promise<NodeEvent[]> {
     await this.flush()

@@ -2,39 +2,64 @@
 import { type Command, Option } from 'commander'
 import type { NodeEvent } from '../../protocols/control/index.ts'
 import { action, wasInterrupted } from '../action.ts'
+import { parseDuration } from '../duration.ts'
+import { CliError } from '../errors.ts'
 import { shortId } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
 
 const TYPES: readonly NodeEvent['type'][] = ['phase', 'round', 'peer', 'refused', 'checkpoint', 'trainer', 'health', 'run']
+
+/** Events that the daemon answers at once at most. */
+const MAX_LIMIT = 10_000
+
+/** An event's id, or the RFC 3339 time that a time or an age stands for. @throws CliError `bad_argument` */
+export function readSince(text: string, _before?: unknown, nowMs: number = Date.now()): number | string {
+  if (/^\d+$/.test(text)) return wholeNumber()(text)
+  if (/^[\d.]+(ms|s|m|h|d)$/.test(text)) return new Date(nowMs - parseDuration(text)).toISOString()
+  const moment = /^\d{4}-\d\d-\d\d/.test(text) ? new Date(text) : new Date(Number.NaN)
+  if (!Number.isNaN(moment.getTime())) return moment.toISOString()
+  throw new CliError('bad_argument', `read --since "${text}": want an event's id, a time or an age`, {
+    hint: 'for example 1234, 2026-05-01T10:00:00Z or 10m'
+  })
+}
 
 export function registerEvents(program: Command): void {
   program
     .command('events')
     .description('what happened on this node')
     .option('-f, --follow', 'and what happens from now on')
-    .option('--since <id>', 'only events after this id', wholeNumber())
-    .option('-n, --limit <count>', 'at most so many of the past', wholeNumber(1))
+    .option('--since <when>', "only events after this one's id, since a time such as 2026-05-01T10:00, or of the last 10m", readSince)
+    .option(
+      '-n, --limit <count>',
+      'at most so many of the past; 100, or with --since 10000, where it is not given',
+      wholeNumber(1, MAX_LIMIT)
+    )
     .addOption(new Option('--type <type>', 'only these').choices(TYPES))
     .action(
-      action<{ follow?: boolean; since?: number; limit?: number; type?: string }>(async (session, { follow, since, limit, type }) => {
-        const { output, signal } = session
-        const control = await session.control()
-        const wanted = (event: NodeEvent): boolean => type === undefined || event.type === type
-        const past = await control.eventList({ ...(since === undefined ? {} : { since }), limit: limit ?? 100 }, { signal })
-        const events = past.events.filter(wanted)
-        if (follow !== true) {
-          output.answer({ ...past, events }, () => events.map(eventLine).join('\n') || 'no events')
-          return
-        }
-        for (const event of events) output.streamLine(event, () => eventLine(event))
-        try {
-          for await (const event of control.events({ since: past.events.at(-1)?.id ?? past.last }, { signal })) {
-            if (wanted(event)) output.streamLine(event, () => eventLine(event))
+      action<{ follow?: boolean; since?: number | string; limit?: number; type?: string }>(
+        async (session, { follow, since, limit, type }) => {
+          const { output, signal } = session
+          const control = await session.control()
+          const wanted = (event: NodeEvent): boolean => type === undefined || event.type === type
+          const past = await control.eventList(
+            { ...(since === undefined ? {} : { since }), limit: limit ?? (since === undefined ? 100 : MAX_LIMIT) },
+            { signal }
+          )
+          const events = past.events.filter(wanted)
+          if (follow !== true) {
+            output.answer({ ...past, events }, () => events.map(eventLine).join('\n') || 'no events')
+            return
           }
-        } catch (error) {
-          if (!wasInterrupted(session, error)) throw error
+          for (const event of events) output.streamLine(event, () => eventLine(event))
+          try {
+            for await (const event of control.events({ since: past.events.at(-1)?.id ?? past.last }, { signal })) {
+              if (wanted(event)) output.streamLine(event, () => eventLine(event))
+            }
+          } catch (error) {
+            if (!wasInterrupted(session, error)) throw error
+          }
         }
-      })
+      )
     )
 }
 

@@ -11,7 +11,9 @@ export function registerWhy(program: Command): void {
     .action(
       action(async ({ output, control, signal }, _options, subject) => {
         const answer = await (await control()).why(subject!, { signal })
-        output.answer(answer, () => answer.events.map(eventLine).join('\n') || `nothing is recorded about ${subject}`)
+        const meaning = answer.meaning === null ? [] : [`${subject}: ${answer.meaning}`]
+        const events = answer.events.length === 0 ? [`nothing is recorded about ${subject}`] : answer.events.map(eventLine)
+        output.answer(answer, () => [...meaning, ...events].join('\n'))
       })
     )
 }

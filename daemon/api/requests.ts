@@ -69,6 +69,17 @@ export function queryNumber(query: URLSearchParams, name: string, range: { min: 
   return text === null ? undefined : wholeNumber(text, name, range)
 }
 
+/** Since when: an event's id, or a moment as RFC 3339. Throws `bad_request`. */
+export function querySince(query: URLSearchParams): number | Date | undefined {
+  const text = query.get('since')
+  if (text === null) return undefined
+  if (!/^\d{4}-\d\d-\d\dT/.test(text)) return wholeNumber(text, 'since', { min: 0, max: Number.MAX_SAFE_INTEGER })
+  const moment = new Date(text)
+  if (Number.isNaN(moment.getTime()))
+    throw new DaemonError('bad_request', `since is ${shown(text)}: it must be an event's id or a time such as 2026-05-01T10:00:00Z`)
+  return moment
+}
+
 /** A whole number from text. Throws `bad_request`. */
 export function wholeNumber(text: string, name: string, range: { min: number; max: number }): number {
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN

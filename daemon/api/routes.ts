@@ -11,6 +11,7 @@ import type {
   RunStatus,
   StatusDocument
 } from '../../protocols/control/messages.ts'
+import { isReasonCode, REASONS } from '../../protocols/rounds/reasons.ts'
 import { type DaemonConfig, settingRows } from '../config.ts'
 import { DaemonError } from '../errors.ts'
 import type { EventLog } from '../events.ts'
@@ -19,6 +20,7 @@ import { logLine } from '../logging/log-line.ts'
 import { parseRunSpec, specWarnings } from '../manifest.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RunHost } from '../run/run-host.ts'
+import { querySince } from './requests.ts'
 
 /** What the API needs to know of the node itself. */
 export interface NodeFace {
@@ -277,14 +279,15 @@ export const ROUTES: readonly Route[] = [
     async handle({ query }, { events }) {
       const subject = query.get('subject') ?? ''
       if (subject === '' || subject.length > 200) throw new DaemonError('bad_request', 'subject must be a peer, round, run or CID')
-      return { subject, events: await events.why(subject) }
+      return { subject, meaning: isReasonCode(subject) ? REASONS[subject].sentence : null, events: await events.why(subject) }
     }
   },
   {
     method: 'GET',
     path: '/v1/events',
-    async handle({ number }, { events }) {
-      const since = number('since', { min: 0, max: Number.MAX_SAFE_INTEGER })
+    async handle({ number, query }, { events }) {
+      const asked = querySince(query)
+      const since = asked instanceof Date ? await events.before(asked) : asked
       const limit = number('limit', { min: 1, max: 10_000 }) ?? 100
       return { events: since === undefined ? await events.tail(limit) : await events.since(since, limit), last: events.last }
     }

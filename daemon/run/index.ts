@@ -939,6 +939,8 @@ function emptyStatus(run: string, { name, state, reason }: { name: string; state
     engine: null,
     engineReason: null,
     members: [],
+    share: null,
+    lastAccepted: null,
     lastContribution: null,
     trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
   }

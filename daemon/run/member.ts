@@ -47,6 +47,7 @@ import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './led
 import type { Phases } from './phases.ts'
 import { recentPast, wholePast } from './restart.ts'
 import type { Retention } from './retention.ts'
+import { HeldUp, lastAcceptedIn, SHARE_ROUNDS, shareOf, slowSentence } from './round-answers.ts'
 import { rulesOf } from './run-rules.ts'
 
 /** How often the rules are told the time, in ms; finer than any grace, and cheap. */
@@ -129,6 +130,9 @@ export class RunMember {
   #paused: string | null = null
   #adoptedAtMs = performance.now()
   #lastContribution: RunStatus['lastContribution'] = null
+  #share: RunStatus['share'] = null
+  #lastAccepted: RunStatus['lastAccepted'] = null
+  readonly #heldUp = new HeldUp()
   #holding: string[] = []
   #told = ''
   /** Of the head's round: among them a shared corpus is divided. */
@@ -175,6 +179,8 @@ export class RunMember {
   async #start(): Promise<void> {
     if (this.#c.membership.paused) this.#paused = 'paused by the operator'
     await this.#anchorFile(this.#head)
+    await this.#lookBack()
+    this.#c.retention.resume(await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds))
     // What was offered before a restart is still ours: tell the rules, and through them everybody.
     for (const own of await this.#own.open()) await this.#reoffer(own)
     this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
@@ -276,6 +282,8 @@ export class RunMember {
       engine: this.#ready?.engine ?? null,
       engineReason: this.#ready?.why ?? null,
       members: [this.#c.self, ...this.#c.livePeers()].sort(),
+      share: this.#share,
+      lastAccepted: this.#lastAccepted,
       lastContribution: this.#lastContribution,
       trainer: {
         pid: this.#trainer?.pid ?? null,
@@ -347,6 +355,7 @@ export class RunMember {
         this.#background('sync', () => this.#syncHeads())
         return
       case 'report':
+        if (command.round !== undefined) this.#heldUp.note(command.round, command.code, command.peer)
         this.#c.events.emit({
           type: REASONS[command.code].content || command.peer !== undefined ? 'refused' : 'run',
           run: this.#c.run,
@@ -614,14 +623,37 @@ export class RunMember {
       const { contributors, closer } = kept
       const message = `round ${kept.round} adopted: ${contributors.length} contributions, closed by ${closer}`
       this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data: { ...kept } })
+      this.#tellSlow(kept)
     }
     for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate, fork))
     this.#contributors = rounds.at(-1)!.contributors.map(({ peer }) => peer)
     this.#trainer?.assign(this.#contributors)
     this.#paced({ type: 'adopted', head: cid, round })
     this.#catchUp()
+    await this.#lookBack()
     const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
     await this.#c.retention.forget(kept, await this.#own.open(), await this.#c.ledger.fetchedAnchors())
+  }
+
+  async #lookBack(): Promise<void> {
+    const rounds = await this.#c.ledger.rounds(SHARE_ROUNDS)
+    this.#share = rounds.length === 0 ? null : shareOf(rounds, this.#c.self)
+    this.#lastAccepted = lastAcceptedIn(rounds, this.#c.self) ?? this.#lastAccepted
+  }
+
+  /** A round past its deadline is the question that operators ask most: it is answered before they do. */
+  #tellSlow({ round, seconds, record }: KeptRound): void {
+    const causes = this.#heldUp.take(round)
+    const { deadlineMs } = this.#c.manifest.strategy
+    if (seconds === null || seconds * 1000 <= deadlineMs) return
+    const message = slowSentence(round, seconds, deadlineMs, causes)
+    this.#c.events.emit({ type: 'run', run: this.#c.run, round, code: 'round_slow', message, data: { record, seconds, causes } })
+  }
+
+  /** The life of one of our own, so that `why` of its CID or round tells it whole. */
+  #tellOwn(code: keyof typeof OWN_FATES, { round, cid, steps, tokens }: OwnContribution, data: Record<string, unknown> = {}): void {
+    const message = `our contribution to round ${round} (${steps} steps, ${tokens} tokens) ${OWN_FATES[code]}`
+    this.#c.events.emit({ type: 'run', run: this.#c.run, round, peer: this.#c.self, code, message, data: { subject: cid, ...data } })
   }
 
   /** Does what the rules take for done already, again and again until it is: a full disk gets room some day. Null once the run is being left. */
@@ -685,11 +717,14 @@ export class RunMember {
   async #settle(cid: string, fate: 'included' | 'late' | 'lost', fork: boolean): Promise<void> {
     const own = await this.#own.settle(cid, fate)
     if (own === null) return
+    this.#tellOwn(`contribution_${fate}`, own)
     this.#lastContribution = { round: own.round, cid, result: fate, weight: fate === 'included' ? own.tokens : null }
     if (fate !== 'lost') return
     // After a lost fork the local model keeps everything and the difference to the new anchor is offered as one; nothing is put back twice.
-    if (fork) await this.#own.mark(own, 'dropped')
-    else this.#restoring.push(own)
+    if (fork) {
+      await this.#own.mark(own, 'dropped')
+      this.#tellOwn('contribution_dropped', own)
+    } else this.#restoring.push(own)
   }
 
   // ---- the trainer
@@ -834,7 +869,9 @@ export class RunMember {
     }
     while (this.#trainer?.ready && this.#restoring.length > 0) {
       const own = this.#restoring[0]!
-      await this.#own.mark(own, (await this.#putBack(own, this.#trainer)) ? 'restored' : 'dropped')
+      const fate = (await this.#putBack(own, this.#trainer)) ? 'restored' : 'dropped'
+      await this.#own.mark(own, fate)
+      this.#tellOwn(`contribution_${fate}`, own)
       await this.#own.forgetSentFile(own)
       this.#restoring.shift()
     }
@@ -921,6 +958,7 @@ export class RunMember {
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
       this.#lastContribution = { round, cid, result: 'pending', weight: null }
+      this.#tellOwn('contribution_offered', { ...made, cid }, { body: contribution.body })
       await this.#enter('stored', round)
       this.#dispatch({ type: 'contribution', cid, contribution })
       this.#dispatch({ type: 'contributionHeld', cid })
@@ -979,6 +1017,15 @@ export class RunMember {
   }
 }
 
+/** What became of a contribution of our own, as it is told. */
+const OWN_FATES = {
+  contribution_offered: 'is on disk and told to all',
+  contribution_included: 'is in the record',
+  contribution_late: "came after its round's record and may enter the next, discounted",
+  contribution_lost: 'is in neither of the records that could have taken it',
+  contribution_restored: 'was taken back into the local model, and is part of the next one',
+  contribution_dropped: 'counts no more: its work is in the local model, or its bytes are gone'
+} as const
 /** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
 const RETRY_MS = 2_000
 /** Tokens a second are counted over this many ms. */

@@ -27,6 +27,12 @@ export class Retention {
     this.#here.set(root, Math.max(round, this.#here.get(root) ?? 0))
   }
 
+  /** After a restart: what earlier lives of this process stored for these rounds and has not been forgotten yet. */
+  resume(rounds: readonly KeptRound[]): void {
+    for (const { anchor, contributions, round } of rounds)
+      for (const root of [anchor, ...contributions.map(({ body }) => body)]) this.came(root, round)
+  }
+
   /**
    * Forgets what is not in the kept rounds. Runs after the one before it has ended.
    * @param kept the newest rounds, newest first, as many as the manifest says
@@ -41,8 +47,7 @@ export class Retention {
 
   async #forget(kept: readonly KeptRound[], own: readonly OwnContribution[], wanted: readonly string[]): Promise<void> {
     const head = kept[0]?.round ?? 0
-    for (const { anchor, contributions, round } of kept)
-      for (const root of [anchor, ...contributions.map(({ body }) => body)]) this.came(root, round)
+    this.resume(kept)
     const keep = new Set([
       this.#genesisAnchor,
       ...wanted,

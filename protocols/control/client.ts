@@ -249,8 +249,8 @@ export class ControlClient {
     return body
   }
 
-  /** The events so far, oldest first, at most `limit` after `since`, or the newest `limit` where `since` is left out. */
-  eventList(query: { since?: number; limit?: number } = {}, options?: CallOptions): Promise<EventsDocument> {
+  /** The events so far, oldest first, at most `limit` after `since` (an event's id, or a time as RFC 3339), or the newest `limit` where `since` is left out. */
+  eventList(query: { since?: number | string; limit?: number } = {}, options?: CallOptions): Promise<EventsDocument> {
     return this.#get(`/v1/events${queryOf(query)}`, options)
   }
 

@@ -71,8 +71,21 @@ export interface RunStatus {
   engineReason: string | null
   /** Peer ids of live members, this node among them. */
   members: string[]
+  /** What this node's contributions weighed in the newest rounds; null before the first round. */
+  share: ContributionShare | null
+  /** The newest round whose record took a contribution of this node. */
+  lastAccepted: { round: number; tokens: number; at: string | null } | null
   lastContribution: { round: number; cid: string; result: ContributionResult; weight: number | null } | null
   trainer: TrainerStatus
+}
+
+/** Accepted tokens, this node's and everybody's, over the newest adopted rounds. */
+export interface ContributionShare {
+  rounds: number
+  ownTokens: number
+  allTokens: number
+  /** From 0 to 1; null where nothing was accepted at all. */
+  share: number | null
 }
 
 /** How its trainer process fares. */
@@ -314,10 +327,12 @@ export interface NodeEvent {
 /** GET /v1/why?subject=PEER|ROUND|CID */
 export interface WhyDocument extends Document {
   subject: string
+  /** What a reason code says, where the subject is one of a round's; else null. */
+  meaning: string | null
   events: NodeEvent[]
 }
 
-/** GET /v1/events?limit=N without `Accept: text/event-stream`. */
+/** GET /v1/events?since=ID|TIME&limit=N without `Accept: text/event-stream`. */
 export interface EventsDocument extends Document {
   events: NodeEvent[]
   /** Id of the newest event, 0 when there is none: where a reader goes on. */

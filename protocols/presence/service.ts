@@ -1,5 +1,6 @@
 // Presence wired to gossip: says that we are here, and hears who else is.
 import { randomInt } from 'node:crypto'
+import { isProtocolError } from '../errors.ts'
 import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
 import { type ClockReport, compareClocks } from './clocks.ts'
 import {
@@ -39,6 +40,8 @@ export interface PresenceOptions {
   agent?: string
   /** Milliseconds added to our wall clock, for tests of wrong clocks. @default 0 */
   clockOffsetMs?: number
+  /** Told of a peer whose message could not be taken, with the code of what was wrong with it. */
+  onRefused?: (peer: string, code: string) => void
 }
 
 export interface PresentPeer {
@@ -140,7 +143,8 @@ export class PresenceService {
     let presence: Presence
     try {
       presence = decodePresence(bytes)
-    } catch {
+    } catch (error) {
+      this.#options.onRefused?.(from, isProtocolError(error) ? error.code : 'bad_message')
       return 'reject'
     }
     const { session, seq, leaving } = presence

@@ -86,7 +86,7 @@ export class RoundsGossip {
   }
 
   #otherRun(from: string, listener: RoundsGossipListener): GossipVerdict {
-    listener.onRefused?.(from, 'bad_message')
+    listener.onRefused?.(from, 'wrong_run')
     return 'reject'
   }
 }

@@ -41,8 +41,9 @@ describe('a daemon that is killed among its rounds', function () {
   const controlOf = async (home: string) => connectControl(await locateDaemon(home, path => readFile(path, 'utf8').catch(() => undefined)))
   const until = async (condition: () => Promise<boolean>) => {
     for (const limit = performance.now() + 80_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
-      assert.ok(performance.now() < limit, `not so in time: ${condition}`)
+      assert.ok(performance.now() < limit, `not so in time: ${condition}\n${await said()}`)
   }
+  let said = async (): Promise<string> => ''
 
   /** Starts the other node; resolves when its API answers. */
   async function start(home: string): Promise<ControlClient> {
@@ -125,6 +126,14 @@ describe('a daemon that is killed among its rounds', function () {
       other = await start(home)
     }
     const { round } = (await control.runs()).runs[0]!
+    said = async () => {
+      const told = [control, other].map(async node => ({
+        status: (await node.status()).runs[0],
+        peers: (await node.peers()).peers,
+        events: (await node.eventList({ limit: 40 })).events.map(({ ts, code, message }) => `${ts} ${code ?? ''} ${message}`)
+      }))
+      return JSON.stringify(await Promise.all(told), null, 1)
+    }
     const nodes = [control, other]
     await until(async () => (await Promise.all(nodes.map(async node => (await node.runs()).runs[0]!.round))).every(now => now >= round + 1))
     const [mine, theirs] = await Promise.all(nodes.map(async node => (await node.rounds(run, { limit: 10_000 })).rounds))

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { readSince } from '../../../cli/commands/events.ts'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
 import { readIfThere } from '../../../cli/files.ts'
 import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
@@ -27,6 +28,8 @@ const RUN_STATUS = {
   engine: 'traced',
   engineReason: null,
   members: ['peer1', 'peer2'],
+  share: { rounds: 3, ownTokens: 30_000, allTokens: 120_000, share: 0.25 },
+  lastAccepted: { round: 2, tokens: 10_000, at: null },
   lastContribution: { round: 3, cid: 'bc', result: 'included' as const, weight: 0.25 },
   trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
 }
@@ -50,6 +53,19 @@ const STATUS: StatusDocument = {
   health: [{ level: 'warn', code: 'clock_skew', message: 'the clock is a day off', fix: 'set the clock' }]
 }
 const EVENT = { id: 7, ts: '2026-01-01T00:00:00.000Z', type: 'refused', run: RUN, round: 3, code: 'norm_too_large', message: 'too large' }
+
+describe('readSince()', () => {
+  it('takes ids, times and ages, and names what it wants otherwise', () => {
+    const nowMs = Date.UTC(2026, 4, 1, 10)
+    assert.equal(readSince('1234', undefined, nowMs), 1234)
+    assert.equal(readSince('10m', undefined, nowMs), '2026-05-01T09:50:00.000Z')
+    assert.equal(readSince('1.5h', undefined, nowMs), '2026-05-01T08:30:00.000Z')
+    assert.equal(readSince('2026-05-01T09:00:00Z', undefined, nowMs), '2026-05-01T09:00:00.000Z')
+    for (const text of ['', 'yesterday', '10 minutes', '2026-13-01T00:00:00Z', '-5', '0m']) {
+      assert.throws(() => readSince(text, undefined, nowMs), { code: 'bad_argument' }, text)
+    }
+  })
+})
 
 describe('commands', function () {
   this.timeout(20_000)
@@ -88,7 +104,7 @@ describe('commands', function () {
         response.writeHead(200, { 'content-type': 'text/event-stream' })
         response.write(`data: ${line}\n\n`)
       },
-      'GET /v1/why': { schema: 1, subject: '3', events: [EVENT] },
+      'GET /v1/why': { schema: 1, subject: '3', meaning: null, events: [EVENT] },
       'GET /v1/events': (response: ServerResponse) => {
         if (response.req.headers.accept !== 'text/event-stream') {
           response.end(JSON.stringify({ schema: 1, events: [EVENT], last: 7 }))
@@ -124,6 +140,7 @@ describe('commands', function () {
       /demo {3}waiting {3}round 3/,
       /waiting for 1 more/,
       /received 2\.5 MB/,
+      /share {5}25 % of 120 000 tokens in the last 3 rounds {3}last accepted: round 2/,
       /dht/,
       /# {2}warn {2}the clock is a day off {2}-> set the clock/
     ]) {

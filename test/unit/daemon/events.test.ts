@@ -24,6 +24,21 @@ describe('EventLog', () => {
     assert.deepEqual(ids(await second.tail(2)), [2, 3])
   })
 
+  it('finds where a moment lies among its events, written or not', async () => {
+    let minute = 0
+    const log = await EventLog.open({ events, reasons }, { now: () => new Date(Date.UTC(2026, 0, 1, 10, minute++)) })
+    const at = (minutes: number, seconds = 0) => new Date(Date.UTC(2026, 0, 1, 10, minutes, seconds))
+    for (let i = 0; i < 5; i++) log.emit({ type: 'run', message: String(i) })
+    for (const full of [false, true]) {
+      assert.equal(await log.before(at(0)), 0)
+      assert.equal(await log.before(at(2)), 2, 'what happened at that very moment is since then')
+      assert.equal(await log.before(at(2, 1)), 3)
+      assert.equal(await log.before(at(59)), full ? 6 : 5)
+      events.full = true
+      if (!full) log.emit({ type: 'run', message: 'held in memory' })
+    }
+  })
+
   it('keeps at most its cap of events, and reasons by a cap of their own', async () => {
     const log = await EventLog.open({ events, reasons }, { kept: 100, reasonsKept: 1000 })
     log.emit({ type: 'refused', code: 'norm_too_large', peer: 'peer-one', message: 'too large' })

@@ -75,6 +75,8 @@ export class FakeNode implements MeshNode {
       engine: 'js',
       engineReason: null,
       members: this.members,
+      share: null,
+      lastAccepted: null,
       lastContribution: null,
       trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
     }

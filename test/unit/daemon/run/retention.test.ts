@@ -51,6 +51,16 @@ describe('Retention', () => {
     assert.equal(await count(), 4 + 4 + 4 + (4 - 1) + 4)
   })
 
+  it('forget() deletes after a restart what an earlier life kept', async () => {
+    const genesis = await body('genesis')
+    const rounds: KeptRound[] = []
+    for (let r = 1; r <= 6; r++) rounds.unshift(round(r, await body(`anchor ${r}`), await body(`delta ${r}`)))
+    const retention = new Retention(blocks, genesis)
+    retention.resume(rounds.slice(1))
+    await retention.forget(rounds.slice(0, 2), [], [])
+    for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round >= 5, `round ${round}`)
+  })
+
   it('forget() leaves alone what this node still offers', async () => {
     const retention = new Retention(blocks, await body('genesis'))
     const offered = await body('mine')
