@@ -153,6 +153,13 @@ const codecSchema = v.variant(
 /** Claims are cut to it before they are weighed, so it must be a weight itself: a larger one would make every node fail at the round's sum. */
 const maxTokensPerRound = integer(1, TOKENS_MAX, 'tokens')
 
+/**
+ * Times the median author's norm that a contribution may count with. Honest ones of one round differ by less than 2 where all take their steps, and by twice that
+ * where one carries a lost round's change along; a liar may otherwise come with sixteen times the anchor's norm.
+ */
+const NORM_FACTOR = 4
+const screeningSchema = v.nullable(v.strictObject({ normFactor: v.optional(real(1, 1000), NORM_FACTOR) }, 'a map with normFactor, or null'))
+
 const strategyEntries = {
   outer: v.optional(outerSchema, { name: 'averaging' }),
   aggregation: v.optional(aggregationSchema),
@@ -252,7 +259,8 @@ export const specSchema = v.strictObject(
         {
           ...strategyEntries,
           maxStepsAhead: v.optional(integer(0, 1_000_000)),
-          maxTokensPerRound: v.optional(maxTokensPerRound)
+          maxTokensPerRound: v.optional(maxTokensPerRound),
+          screening: v.optional(screeningSchema, { normFactor: NORM_FACTOR })
         },
         'a map of settings'
       ),
@@ -308,7 +316,9 @@ export const manifestSchema = v.strictObject(
     strategy: v.strictObject({
       ...strategyEntries,
       maxStepsAhead: integer(0, 1_000_000),
-      maxTokensPerRound
+      maxTokensPerRound,
+      /** Left out by manifests from before there was such a thing: nothing is cut, as with null. */
+      screening: v.optional(screeningSchema)
     }),
     optimizer: v.strictObject({ ...optimizerEntries, totalSteps: integer(1, 1_000_000_000) }),
     seed: integer(0, 2 ** 32 - 1),

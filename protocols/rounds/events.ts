@@ -18,6 +18,10 @@ export interface RunRules {
   graceMs: number
   fetchTimeoutMs: number
   maxTokensPerRound: number
+  /** Tokens of one inner step. Left out: any number of tokens goes with any number of steps. */
+  tokensPerStep?: number
+  /** Steps that one contribution may be made of. Left out: any number. */
+  maxSteps?: number
   /** k: authors accepted in this many records are ranked to close the next. Default RECENT_ROUNDS. */
   recentRounds?: number
   /** R: rounds for which every node keeps bodies and anchors. Default KEEP_ROUNDS. */

@@ -20,6 +20,8 @@ export const REASONS = {
   bad_codec_bytes: { content: true, sentence: "Its bytes are not what the run's codec writes." },
   wrong_codec: { content: true, sentence: "It was written with another codec than the run's." },
   body_too_large: { content: true, sentence: 'Its body is larger than the model allows.' },
+  too_many_steps: { content: true, sentence: 'It claims more steps than the run lets a node take between two contributions.' },
+  tokens_mismatch: { content: true, sentence: 'It claims another number of tokens than its steps have.' },
   wrong_round: { content: true, sentence: "Its round does not follow its parent's." },
   // contributions, by time and place
   stale_round: { content: false, sentence: 'It was made for a round that closed too long ago to count.' },

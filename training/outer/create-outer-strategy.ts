@@ -4,17 +4,20 @@ import { createAggregation } from './aggregations/create-aggregation.ts'
 import { averaging } from './averaging.ts'
 import { createNesterov } from './nesterov.ts'
 import type { OuterOptimizer, OuterOptimizerSpec } from './optimizer.ts'
+import { checkScreening, normScales } from './screening.ts'
 import type { OuterStrategy, OuterStrategySpec } from './strategy.ts'
 
 /** @throws TrainingError bad_strategy */
 export function createOuterStrategy(spec: OuterStrategySpec): OuterStrategy {
   const optimizer = createOptimizer(spec.outer)
   const aggregation = createAggregation(spec.aggregation ?? { name: 'mean' })
+  const screening = spec.screening ?? null
+  if (screening !== null) checkScreening(screening)
   return {
     name: `${optimizer.name} of ${aggregation.name}`,
     stateNames: [...optimizer.stateNames, ...aggregation.stateNames],
     begin(contributed) {
-      const combining = aggregation.begin(contributed, new Array<number>(contributed.length).fill(1))
+      const combining = aggregation.begin(contributed, normScales(contributed, screening))
       return {
         get looksLeft() {
           return combining.looksLeft

@@ -7,5 +7,6 @@ export { addSquares, checkDelta, type DeltaRefusal, deltaNorm, sameShape } from 
 export { NORM_RATIO_MAX, TOKENS_MAX } from './constants.ts'
 export { createOuterStrategy } from './create-outer-strategy.ts'
 export type { OuterStep } from './optimizer.ts'
+export { normScales, type ScreeningSpec } from './screening.ts'
 export type { OuterRound, OuterStrategy, OuterStrategySpec } from './strategy.ts'
 export { ageDiscount, contributionWeight } from './weights.ts'

@@ -2,12 +2,15 @@
 // an outer optimizer steps by it.
 import type { AggregationSpec, Contributed, Values } from './aggregations/aggregation.ts'
 import type { OuterOptimizerSpec, OuterStep } from './optimizer.ts'
+import type { ScreeningSpec } from './screening.ts'
 
 /** What a manifest's `strategy` says of it. */
 export interface OuterStrategySpec {
   outer: OuterOptimizerSpec
   /** @default mean */
   aggregation?: AggregationSpec | undefined
+  /** @default null: nothing is cut */
+  screening?: ScreeningSpec | null | undefined
 }
 
 /**

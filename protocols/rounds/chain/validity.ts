@@ -30,6 +30,13 @@ export function checkContribution(rules: RunRules, contribution: Contribution): 
   if (contribution.run !== rules.run) return 'wrong_run'
   if (!mayContribute(rules, contribution)) return 'not_admitted'
   if ((contribution.round === 1) !== (contribution.parent === rules.run)) return 'wrong_round'
+  return checkClaim(rules, contribution)
+}
+
+/** Tokens are weight: whoever trained says no more of them than its steps had. */
+function checkClaim({ tokensPerStep, maxSteps }: RunRules, { tokens, steps }: Contribution): ReasonCode | null {
+  if (maxSteps !== undefined && steps > maxSteps) return 'too_many_steps'
+  if (tokensPerStep !== undefined && tokens !== steps * tokensPerStep) return 'tokens_mismatch'
   return null
 }
 

@@ -100,6 +100,13 @@ describe('parseRunSpec()', () => {
     ['strategy.aggregation', { name: 'centeredClip', tau: { times: -1 } }, 'manifest_value', /times/],
     ['strategy.aggregation', { name: 'centeredClip', iterations: 17 }, 'manifest_value', /integer from 1 to 16/],
     ['strategy.aggregation', { name: 'median', trim: 1 }, 'manifest_unknown_key', /unknown key strategy\.aggregation\.trim/],
+    [
+      'strategy.screening',
+      { normFactor: 0.5 },
+      'manifest_value',
+      /strategy\.screening\.normFactor .*0\.5: it must be a number from 1 to 1000/
+    ],
+    ['strategy.screening', 'off', 'manifest_value', /a map with normFactor, or null/],
     ['strategy.codec.name', 'gzip', 'manifest_value', /one of f32, f16, int8, topk/],
     ['strategy.codec', { name: 'topk', density: 0 }, 'manifest_value', /above 0/],
     ['strategy.codec', { name: 'topk', density: 1.5 }, 'manifest_value', /strategy\.codec\.density .*1\.5.* at most 1/],
@@ -281,6 +288,13 @@ describe('resolveManifest()', () => {
     assert.deepEqual(aggregation({ name: 'centeredClip', tau: 2, iterations: 1 }), { name: 'centeredClip', tau: 2, iterations: 1 })
   })
 
+  it('says the screening of new runs, so that what it is by default may change', () => {
+    const screening = (spec: object) => resolveManifest(parseRunSpec(spec), RESOLUTION).strategy.screening
+    assert.deepEqual(screening(DEMO_SPEC), { normFactor: 4 })
+    assert.equal(screening(demoWith('strategy.screening', null) as object), null)
+    assert.deepEqual(screening(demoWith('strategy.screening', { normFactor: 2 }) as object), { normFactor: 2 })
+  })
+
   it('refuses a run without any model', () => {
     const spec = parseRunSpec({ name: 'x', genesis: { from: 'dir' }, optimizer: { learningRate: 1 } })
     assert.throws(() => resolveManifest(spec, RESOLUTION), { code: 'manifest_missing_key' })
@@ -313,7 +327,7 @@ describe('decodeManifest()', () => {
   it('leaves a manifest that names no aggregation with the bytes it had, so that its run keeps its id', () => {
     const bytes = new Uint8Array(Buffer.from(OLD_MANIFEST, 'base64'))
     const old = decodeManifest(bytes)
-    assert.ok(!('aggregation' in old.strategy))
+    assert.ok(!('aggregation' in old.strategy) && !('screening' in old.strategy))
     assert.deepEqual(encodeManifest(old), bytes)
   })
 

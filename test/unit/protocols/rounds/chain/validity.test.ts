@@ -62,6 +62,23 @@ describe('admission by invitation', () => {
   })
 })
 
+describe('what a contribution claims', () => {
+  const rules = { ...RULES, tokensPerStep: 64, maxSteps: 50 }
+  const claim = (steps: number, tokens: number) => checkContribution(rules, { ...made('A', 1, 'run', tokens), steps })
+
+  it('is refused where its tokens are not those of its steps, or its steps more than the run allows', () => {
+    assert.equal(claim(50, 3200), null)
+    assert.equal(claim(1, 64), null)
+    assert.equal(claim(50, 3201), 'tokens_mismatch')
+    assert.equal(claim(1, 3200), 'tokens_mismatch')
+    assert.equal(claim(51, 3264), 'too_many_steps')
+  })
+
+  it('is not looked at where the rules name no numbers', () => {
+    assert.equal(checkContribution(RULES, made('A', 1, 'run', 999_999)), null)
+  })
+})
+
 describe('checkRecord()', () => {
   const known: { [cid: string]: Contribution } = {
     a1: made('A', 1, 'run'),
