@@ -3,11 +3,13 @@
 //   await runDaemon({ flags: { home, bootstrap }, env, signal, onReady: ready => console.log(ready.join) })
 import './polyfill.ts'
 import { resolve } from 'node:path'
+import type { BenchAttacksReport } from '../training/attacks/bench.ts'
 import type { BenchTrainReport } from '../training/bench.ts'
 import type { Era } from '../training/data/builtin-corpus.ts'
 import type { MeasuredEngine } from '../training/engines/choose.ts'
 import type { EngineListing } from '../training/engines/engine.ts'
 import type { Evaluation } from '../training/evaluation.ts'
+import type { BenchAttacksFlags } from './bench-attacks.ts'
 import type { BenchRoundOptions, BenchRoundRow } from './bench-round/bench-round.ts'
 import type { BenchTrainFiles } from './bench-train.ts'
 import type { EvaluateOptions, GenerateOptions } from './checkpoints/local-checkpoint.ts'
@@ -73,6 +75,12 @@ export async function benchTrain(files: BenchTrainFiles): Promise<BenchTrainRepo
 export async function benchRound(options: BenchRoundOptions): Promise<BenchRoundRow[]> {
   const face = await import('./bench-round/bench-round.ts')
   return face.benchRound(options)
+}
+
+/** What liars do to a small model, by each way to combine contributions. */
+export async function benchAttacks(flags: BenchAttacksFlags): Promise<BenchAttacksReport> {
+  const face = await import('./bench-attacks.ts')
+  return face.benchAttacks(flags)
 }
 
 /** How well the checkpoint in a folder knows each group of texts; no daemon is needed. */

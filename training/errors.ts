@@ -34,6 +34,7 @@ export type TrainingErrorCode =
   | 'bad_codec'
   | 'bad_codec_bytes'
   | 'bad_strategy'
+  | 'bad_attack'
   | 'bad_weight'
   | 'non_finite'
   | 'shape_mismatch'

@@ -1,9 +1,9 @@
-// `shoal bench`: how fast the engine trains and how fast nodes agree, on this machine.
+// `shoal bench`: how fast the engine trains, how fast nodes agree, and what liars among them can do, on this machine.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { formatBytes, formatTable } from '../format.ts'
-import { commaList, wholeNumber } from '../option-values.ts'
+import { commaList, decimalNumber, wholeNumber } from '../option-values.ts'
 
 interface TrainFlags {
   workload: string
@@ -19,6 +19,23 @@ interface RoundFlags {
   codec: string[]
   rounds: number
 }
+
+interface AttackFlags {
+  nodes: number
+  fraction: number[]
+  attacks: string[]
+  aggregations: string[]
+  rounds: number
+  innerSteps: number
+  seeds: number
+  outer: string
+  unlike?: boolean
+  engine: string
+  threads: number
+}
+
+const ATTACKS = 'signFlip,loudSignFlip,noise,loudNoise,labelFlip,alie,ipm,standstill'
+const AGGREGATIONS = 'mean,cappedMean,trimmedMean,wideTrimmedMean,median,centeredClip'
 
 export function registerBench(program: Command): void {
   const bench = program.command('bench').description('measure this machine')
@@ -78,6 +95,68 @@ export function registerBench(program: Command): void {
         )
       })
     )
+
+  bench
+    .command('attacks')
+    .description('held-out loss of a small model that honest nodes and liars train together, by each way to combine what they send')
+    .option('--nodes <count>', 'nodes, liars among them', wholeNumber(3, 64), 9)
+    .option('--fraction <parts>', 'parts of them that lie', fractions, [0.2, 0.44])
+    .option('--attacks <names>', `some of ${ATTACKS}, or ipm:EPSILON`, commaList, commaList(ATTACKS))
+    .option('--aggregations <names>', `some of ${AGGREGATIONS}`, commaList, commaList(AGGREGATIONS))
+    .option('--rounds <count>', 'rounds', wholeNumber(1), 20)
+    .option('--inner-steps <count>', 'steps of each node in a round', wholeNumber(1), 10)
+    .option('--seeds <count>', 'repetitions, each from other parameters', wholeNumber(1), 1)
+    .option('--outer <name>', 'averaging or nesterov', 'averaging')
+    .option('--unlike', 'each node has text of its own time instead of some of all')
+    .option('--engine <name>', 'as for bench train', 'traced')
+    .option('--threads <count>', 'threads of the engine', wholeNumber(1, 1024), 1)
+    .action(
+      action<AttackFlags>(async ({ output, signal }, { fraction, seeds, outer, unlike, engine, ...flags }) => {
+        const { benchAttacks } = await import('../../daemon/index.ts')
+        const report = await benchAttacks({
+          ...flags,
+          fractions: fraction,
+          seeds: Array.from({ length: seeds }, (_, i) => i + 1),
+          outer: outerOptimizer(outer),
+          unlike: unlike === true,
+          engine: engine as Parameters<typeof benchAttacks>[0]['engine'],
+          signal,
+          onProgress: text => output.note(text)
+        })
+        output.answer({ schema: 1, ...report }, () => {
+          const clean = report.clean.reduce((sum, loss) => sum + loss, 0) / report.clean.length
+          return [
+            `${report.nodes} nodes, ${report.parameters} parameters; nats a byte with nobody lying: ${clean.toFixed(3)}; above it by:`,
+            formatTable(
+              ['ATTACK', 'LIARS', 'WITHOUT THEM', ...flags.aggregations.map(name => name.toUpperCase())],
+              report.rows.map(({ attack, attackers, withoutThem, rules }) => [
+                attack ?? 'none',
+                attackers,
+                percent(withoutThem),
+                ...flags.aggregations.map(name => percent(rules[name]?.aboveClean ?? null))
+              ])
+            )
+          ].join('\n')
+        })
+      })
+    )
+}
+
+function percent(part: number | null): string {
+  return part === null ? 'broke down' : `${(100 * part).toFixed(1)} %`
+}
+
+function fractions(text: string): number[] {
+  const parts = commaList(text).map(decimalNumber(0, 0.499))
+  if (parts.length === 0) throw new CliError('bad_argument', `read the fractions "${text}"`, { hint: 'for example 0.2,0.44' })
+  return parts
+}
+
+/** With DiLoCo's settings. */
+function outerOptimizer(name: string) {
+  if (name === 'averaging') return { name } as const
+  if (name === 'nesterov') return { name, learningRate: 0.7, momentum: 0.9 } as const
+  throw new CliError('bad_argument', `read the outer optimizer "${name}": want averaging or nesterov`)
 }
 
 function peerCounts(text: string): number[] {
