@@ -7,19 +7,34 @@ import { branchWeight, recordWeight } from './chain/weight.ts'
 import { CLOSERS_TRIED } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { freshAuthors, isClosable, lackingTrainers, listNow } from './proposing.ts'
-import { type RoundsState, wakeAt } from './state.ts'
+import { missingParts, type RoundsState, wakeAt } from './state.ts'
 
 export function mayBeHead(record: TreeRecord): boolean {
   return record.status === 'valid' && (record.ready || record.passed || !record.leftOut)
 }
 
-/** Sets the record that should become the head: the one that the choice prefers, or its last ancestor before an early one. */
+/** Sets the record that should become the head: the one that the choice prefers among branches that may take us back, or its last ancestor before an early one. */
 export function chooseTarget(state: RoundsState, out: RoundCommand[]): void {
   const { head, tree } = state
-  const before = state.early
+  const { early, late } = state
   state.early = null
-  state.target = chooseHead(tree, state.rules.run, mayBeHead)
-  const ancestor = commonAncestor(head, state.target)
+  state.late = null
+  const held = new Set<TreeRecord>()
+  let ancestor: TreeRecord
+  for (;;) {
+    state.target = chooseHead(tree, state.rules.run, record => mayBeHead(record) && !held.has(record))
+    ancestor = commonAncestor(head, state.target)
+    const branch = ancestor === head ? null : ancestorAt(state.target, ancestor.round + 1)!
+    if (branch === null || takesBack(state, branch)) break
+    // All that came late to that fork at once: there may be many.
+    for (const sibling of ancestor.children)
+      if (mayBeHead(sibling) && ancestorAt(head, sibling.round) !== sibling && !takesBack(state, sibling)) held.add(sibling)
+    state.late ??= branch
+  }
+  if (state.late !== null && state.late !== late) {
+    const { cid, closer, round } = state.late
+    out.push({ type: 'report', code: 'closed_late', subject: cid, peer: closer, round })
+  }
   for (const record of pathDown(ancestor, state.target)) {
     // A branch that outweighs ours was closed by others while we went our own way. What it has beyond our round is looked at when we are on it.
     if (record.round > head.round) record.endedRoundAt ??= endOfRound(state, record)
@@ -29,17 +44,60 @@ export function chooseTarget(state: RoundsState, out: RoundCommand[]): void {
     state.target = record.parent!
     state.early = record
     const { cid, closer, round } = record
-    if (record !== before) out.push({ type: 'report', code: 'closed_early', subject: cid, peer: closer, round })
+    if (record !== early) out.push({ type: 'report', code: 'closed_early', subject: cid, peer: closer, round })
     return
   }
 }
 
-/** Time and presence let an early record through too; nothing else of the choice depends on them. */
-export function reconsiderEarly(state: RoundsState): void {
-  const { early } = state
-  if (early === null) return
-  early.endedRoundAt ??= endOfRound(state, early)
-  if (early.endedRoundAt !== null) state.treeChanged = true
+/** Time and presence let an early record through too, and a late one; nothing else of the choice depends on them. */
+export function reconsider(state: RoundsState): void {
+  const { early, late } = state
+  if (early !== null) {
+    early.endedRoundAt ??= endOfRound(state, early)
+    if (early.endedRoundAt !== null) state.treeChanged = true
+  }
+  if (late !== null && takesBack(state, late)) state.treeChanged = true
+}
+
+/**
+ * Whether a branch that parted from ours below our head may take us back to it. Otherwise a member could show its record again and again with a little more in it, and nobody would ever come further.
+ * It may if it was here whole about when our own record was, or has nothing beyond that that we did not hold in time; if most live members are on it; or after a deadline, if it is still preferred:
+ * by then those who were not held up by it have gone on.
+ */
+function takesBack(state: RoundsState, branch: TreeRecord): boolean {
+  if (branch.takesBack) return true
+  const { head, now, rules } = state
+  const ours = ancestorAt(head, branch.round)!
+  const endedAt = roundEndedAt(ours)
+  const raceUntil = endedAt + rules.graceMs + state.computeMs
+  const isWhole = missingParts(state, branch).length === 0
+  const lastAt = branch.seenAt + rules.deadlineMs + CLOSERS_TRIED * (rules.graceMs + state.computeMs)
+  if (now <= raceUntil && !isWhole) {
+    wakeAt(state, raceUntil + 1)
+    return true
+  }
+  branch.takesBack = now <= raceUntil || now >= lastAt || bringsWhatWasHeld(state, branch, ours, endedAt) || mostAreAt(state, branch)
+  if (!branch.takesBack) wakeAt(state, lastAt)
+  return branch.takesBack
+}
+
+/** ms: when the first record that we adopted on this one's parent ended the round here, even if another one was preferred later. */
+function roundEndedAt({ parent, seenAt }: TreeRecord): number {
+  const adopted = parent!.children.filter(child => child.adoptedAt !== null).map(child => child.endedRoundAt ?? child.seenAt)
+  return adopted.length === 0 ? seenAt : Math.min(...adopted)
+}
+
+/** Its closer had what we had, and ours left that out. */
+function bringsWhatWasHeld(state: RoundsState, branch: TreeRecord, ours: TreeRecord, endedAt: number): boolean {
+  const listed = new Set(ours.parts.map(part => part.cid))
+  const more = branch.parts.filter(part => !listed.has(part.cid))
+  return (
+    more.length > 0 &&
+    more.every(({ cid }) => {
+      const heldAt = state.contributions.get(cid)?.heldAt ?? null
+      return heldAt !== null && heldAt <= endedAt
+    })
+  )
 }
 
 /**

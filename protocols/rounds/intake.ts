@@ -313,6 +313,8 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   state.headsChanged = true
   if (tree.byCid.has(cid) || state.orphans.has(cid)) return
   const refuse = (code: ReasonCode): void => {
+    // Whoever has it as its head would have it asked for again at once.
+    state.recordsAsked.set(cid, state.now)
     out.push({ type: 'report', code, subject: cid, peer: record.closer, round: record.round })
   }
   if (record.run !== state.rules.run) {
@@ -323,7 +325,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
     refuse('not_admitted')
     return
   }
-  const justClosed = record.closer === state.self && !isAskedFor(state, cid)
+  const justClosed = record.closer === state.self && !isAskedFor(state, cid, record)
   let closedSince = state.now
   if (justClosed) {
     const current = state.closing?.parent === record.parent ? state.closing : null
@@ -350,7 +352,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
     askRecord(state, record.parent, [record.closer, ...peersAt(state, cid)], out)
     return
   }
-  if (!isAskedFor(state, cid)) {
+  if (!isAskedFor(state, cid, record)) {
     const sameCloser = parent.children.filter(child => child.closer === record.closer)
     if (sameCloser.length >= MAX_RECORDS_PER_CLOSER) {
       refuse('too_many_records')
@@ -385,9 +387,9 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   }
 }
 
-/** A record that a live peer has as its head, or that such a head's chain needs: not subject to the limits, so that all nodes come to see the same set. */
-function isAskedFor(state: RoundsState, cid: string): boolean {
-  for (const live of state.peers.values()) if (live.head === cid) return true
+/** A record that a live author has as its head, not only its closer, or that such a head's chain needs: not subject to the limits, so that all nodes come to see the same set. */
+function isAskedFor(state: RoundsState, cid: string, { closer }: RoundRecord): boolean {
+  for (const [peer, live] of state.peers) if (live.head === cid && peer !== closer && knownAt(state.tree, state.head, peer)) return true
   for (const record of state.orphans.values()) if (record.parent === cid) return true
   return false
 }

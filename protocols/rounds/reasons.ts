@@ -51,6 +51,11 @@ export const REASONS = {
     content: false,
     sentence: 'The record closed its round before all who train had given; it is followed at the deadline, unless a heavier one comes.'
   },
+  closed_late: {
+    content: false,
+    sentence:
+      'The record came after its round had ended here with another; it is followed when most members are on it, or if it is still preferred after a deadline.'
+  },
   too_many_records: { content: false, sentence: 'Its closer, or all together, have signed more records than this node keeps.' },
   fork_too_old: { content: false, sentence: 'A peer is on a branch that parted from ours longer ago than this node remembers.' },
   // this node

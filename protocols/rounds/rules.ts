@@ -18,7 +18,7 @@ import {
 import { checkContribution } from './chain/validity.ts'
 import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS, MAX_ROUNDS_AHEAD } from './constants.ts'
 import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
-import { chooseTarget, mayBeHead, reconsiderEarly } from './following.ts'
+import { chooseTarget, mayBeHead, reconsider } from './following.ts'
 import { drop, examine, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { closeIfDue, missedBy, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
@@ -87,6 +87,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     listedOffChain: 0,
     target: tree.root,
     early: null,
+    late: null,
     orphans: new Map(),
     tooOld: new Set(),
     recordsAsked: new Map(),
@@ -202,7 +203,7 @@ export function viewOf(state: RoundsState): RoundsView {
 
 function settle(state: RoundsState, out: RoundCommand[]): void {
   if (state.sync !== null) syncing(state, out)
-  reconsiderEarly(state)
+  reconsider(state)
   // Every turn leaves out or adopts a record that it did not before, so this ends.
   do {
     if (state.treeChanged) {

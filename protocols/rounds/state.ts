@@ -70,6 +70,8 @@ export interface RoundsState {
   target: TreeRecord
   /** The child of the target that the choice prefers and that closed its round too early to be followed yet. */
   early: TreeRecord | null
+  /** The first record of a branch that the choice prefers, and that came too late to take us back to it yet. */
+  late: TreeRecord | null
   orphans: Map<string, RoundRecord>
   /** Heads and ancestors of branches that parted before our root. */
   tooOld: Set<string>

@@ -39,6 +39,8 @@ export interface TreeRecord {
   adoptedAt: number | null
   /** ms: from when on it counts as having ended its round here; null while it has not. */
   endedRoundAt: number | null
+  /** It came in time to take us back from a sibling, or everybody went there. */
+  takesBack: boolean
   /** Authors accepted in the last k records, the newest first, this one included. */
   recent: readonly (readonly string[])[]
   /** All of them, each once; made when first asked for. */
@@ -225,6 +227,7 @@ function blank(cid: string, round: number, anchor: string, parentCid: string, cl
     wantedFrom: null,
     adoptedAt: null,
     endedRoundAt: null,
+    takesBack: false,
     recent: [],
     authors: null,
     members: null,
