@@ -12,6 +12,8 @@ export class Disk {
   readonly bodies = new Map<string, number>()
   readonly anchors = new Map<string, number>([['genesis', 0]])
   readonly fates = new Map<string, Fate>()
+  /** Something was lost from it while a process relied on it. */
+  damaged = false
   /** Steps of the trainer since its last snapshot. */
   steps = 0
 

@@ -1,5 +1,6 @@
 // What must hold whatever happens: on a node whenever something touched it, and at the end. Each has a name, is counted whenever it is looked at, and may be broken.
-import type { RoundCommand, RoundRecord } from '../../protocols/rounds/index.ts'
+import type { RoundCommand, RoundEvent, RoundRecord } from '../../protocols/rounds/index.ts'
+import { HONEST } from './conduct.ts'
 import type { SimNode } from './node.ts'
 import type { World } from './world.ts'
 
@@ -12,6 +13,8 @@ export type Holds = (holds: boolean, broken: () => string) => void
 
 export interface Invariant {
   readonly name: string
+  /** The node's rules have just been told this. */
+  told?(node: SimNode, event: RoundEvent, holds: Holds): void
   /** The node is about to close a round with this list. */
   closing?(node: SimNode, command: Close, holds: Holds): void
   /** The node's head is this record now. */
@@ -103,6 +106,8 @@ export const INVARIANTS: readonly Invariant[] = [
   {
     name: 'what is remembered is bounded',
     ended(node, holds) {
+      // What liars leave behind is bounded by constants: see safety.ts.
+      if (node.world.nodes.some(({ conduct }) => conduct !== HONEST)) return
       const { contributions, orphans, unknown, lacking, tree, peers } = node.rounds
       const nodes = node.world.nodes.length
       const { index } = node
@@ -142,31 +147,41 @@ export interface ChainRecord {
   record: RoundRecord
 }
 
-/** Asks every invariant, counts how often, and writes down what is broken. */
+/** Asks every invariant, counts how often, and writes down what is broken. What becomes of a forger is its own affair. */
 export class Checks {
   readonly #world: World
   readonly #invariants: readonly Invariant[]
+  /** Asked so often that what counts them is made once. */
+  readonly #told: readonly (readonly [Invariant, Holds])[]
   /** How often each was looked at. */
   readonly counts = new Map<string, number>()
 
   constructor(world: World, invariants: readonly Invariant[]) {
     this.#world = world
     this.#invariants = invariants
+    this.#told = invariants.filter(({ told }) => told !== undefined).map(invariant => [invariant, this.#holds(invariant)])
+  }
+
+  told(node: SimNode, event: RoundEvent): void {
+    if (node.conduct.forges) return
+    for (const [invariant, holds] of this.#told) invariant.told!(node, event, holds)
   }
 
   closing(node: SimNode, command: Close): void {
+    if (node.conduct.forges) return
     for (const invariant of this.#invariants) invariant.closing?.(node, command, this.#holds(invariant))
   }
 
   adopted(node: SimNode, command: Adopt): void {
+    if (node.conduct.forges) return
     for (const invariant of this.#invariants) invariant.adopted?.(node, command, this.#holds(invariant))
   }
 
   reported(node: SimNode, command: Report): void {
+    if (node.conduct.forges) return
     for (const invariant of this.#invariants) invariant.reported?.(node, command, this.#holds(invariant))
   }
 
-  /** A liar's own memory is its own affair. */
   ended(node: SimNode): void {
     if (node.conduct.forges) return
     for (const invariant of this.#invariants) invariant.ended?.(node, this.#holds(invariant))

@@ -49,6 +49,8 @@ export class SimNode {
   up = false
   /** It will not come back. */
   left = false
+  /** When its process began. */
+  startedAt = 0
   /** Counts its processes, from 1. */
   life = 0
   rounds!: RoundsState
@@ -114,6 +116,7 @@ export class SimNode {
   start(): void {
     if (this.up) return
     this.up = true
+    this.startedAt = this.world.time.now
     this.life++
     this.holding = []
     this.#wakeAt = Number.POSITIVE_INFINITY
@@ -187,7 +190,9 @@ export class SimNode {
     const { life } = this
     for (const event of events) {
       if (life !== this.life) return
-      for (const command of advance(this.rounds, event, this.now).commands) {
+      const { commands } = advance(this.rounds, event, this.now)
+      this.world.checks.told(this, event)
+      for (const command of commands) {
         if (life !== this.life) return
         this.#obey(command)
       }

@@ -1,11 +1,12 @@
 // Many nodes on one virtual clock: the real rules of rounds, pace and presence over a network that delays, loses, repeats and parts, disks that survive crashes, and bodies that are only names.
 import type { RoundCommand, RunRules } from '../../protocols/rounds/index.ts'
-import type { Conduct } from './conduct.ts'
+import { type Conduct, HONEST } from './conduct.ts'
 import { Checks, INVARIANTS, type Invariant } from './invariants.ts'
 import { peerName } from './names.ts'
 import { type Line, Network, type NetworkOptions } from './network.ts'
 import { type Phase, SimNode } from './node.ts'
 import { Random } from './random.ts'
+import { SAFETY } from './safety.ts'
 import { Timeline } from './timeline.ts'
 
 export interface WorldOptions extends NetworkOptions {
@@ -62,7 +63,7 @@ export class World {
     this.options = options
     this.random = new Random(options.seed)
     this.network = new Network(this.nodes, this.time, this.random, options)
-    this.checks = new Checks(this, [...INVARIANTS, ...(options.invariants ?? [])])
+    this.checks = new Checks(this, [...SAFETY, ...INVARIANTS, ...(options.invariants ?? [])])
     const genesis = options.genesis ?? [0, 1, 2, 3].slice(0, options.nodes)
     this.rules = {
       run: 'run',
@@ -151,8 +152,9 @@ export class World {
     this.checks.reported(node, command)
   }
 
+  /** Of those who do what a daemon does: where a liar stands is its own affair. */
   heads(): string[] {
-    return [...new Set(this.up.map(node => node.head))]
+    return [...new Set(this.up.filter(({ conduct }) => conduct === HONEST).map(node => node.head))]
   }
 
   lowestRound(): number {

@@ -1,0 +1,351 @@
+// One small world for each thing that a hostile peer can do, with what the others still get done. Two of eight lie, or one node speaks for as many identities as it likes.
+// The rules promise this as long as fewer than half of the members lie together.
+import type { RoundRecord, RunRules } from '../../protocols/rounds/index.ts'
+import type { Conduct } from './conduct.ts'
+import { equivocating } from './liars/equivocating.ts'
+import { givingNothingFrom } from './liars/giving-nothing.ts'
+import { claimingTokens, givingRubbishFrom } from './liars/giving-rubbish.ts'
+import { Mouth, onEachRecord, type Place } from './liars/mouth.ts'
+import { namingNewHeads, namingOneHead } from './liars/naming-nothing.ts'
+import { notClosing } from './liars/not-closing.ts'
+import { pretending } from './liars/pretending.ts'
+import { servingWrongBytes } from './liars/serving-wrong-bytes.ts'
+import { withholding } from './liars/withholding.ts'
+import { flawedBody, peerName } from './names.ts'
+import type { SimNode } from './node.ts'
+import { World, type WorldOptions } from './world.ts'
+
+export interface Attack {
+  name: string
+  begin(seed: number): World
+  /** Indexes of those whose own fate does not matter. */
+  liars: readonly number[]
+  /** Virtual ms. */
+  lastsMs?: number
+  /** Rounds that the honest close in that time at least. In calm it is one in 5 s, which with the usual time makes 24. */
+  rounds: number
+  /** Part of its finished rounds in which an honest node's work is: 1 unless it costs something to be attacked. */
+  share?: number
+  /** How often an honest node goes back to another branch. A race between two closers is nobody's fault. */
+  forks?: number
+}
+
+const LASTS_MS = 120_000
+/** How often two closers are equally fast, at most. */
+const RACES = 2
+const HONEST = [0, 1, 2, 3, 4, 5]
+const LIARS = [6, 7]
+
+/** Eight that train, of which the last two lie. */
+function eight(seed: number, conducts: [Conduct, Conduct], options: Partial<WorldOptions> = {}): World {
+  return new World({ seed, nodes: 8, stepMs: () => 100, conducts: new Map(LIARS.map((index, at) => [index, conducts[at]!])), ...options })
+}
+
+/** Six that train, and one that looks on and speaks for others. */
+function spokenTo(seed: number, speak: (mouth: Mouth, world: World) => void, options: Partial<WorldOptions> = {}): World {
+  const speaker = HONEST.length
+  const world = new World({
+    seed,
+    nodes: speaker + 1,
+    stepMs: () => 100,
+    observers: [speaker],
+    conducts: new Map([[speaker, { forges: true }]]),
+    ...options
+  })
+  speak(new Mouth(world.nodes[speaker]!), world)
+  return world
+}
+const SPEAKER = [HONEST.length]
+
+/** A member that trains and lies in what it shows by itself: `speak` is called on each record, with what it may sign as itself. */
+function memberSpeaks(seed: number, speak: (mouth: Mouth, self: string) => void, options: Partial<WorldOptions> = {}): World {
+  const world = eight(seed, [{ forges: true }, {}], options)
+  const node = world.nodes[6]!
+  const mouth = new Mouth(node)
+  onEachRecord(node, () => speak(mouth, node.peer))
+  return world
+}
+
+const every = (mouth: Mouth, ms: number, act: (turn: number) => void): void => {
+  const next = (turn: number): void =>
+    mouth.node.later(ms, () => {
+      act(turn)
+      next(turn + 1)
+    })
+  next(0)
+}
+
+/** The member closes as soon as all honest work is here, before the first in rank can, with something wrong in it. */
+function forging(
+  forge: (mouth: Mouth, at: Place, given: string[], self: string) => void,
+  options: Partial<WorldOptions> = {}
+): (seed: number) => World {
+  return seed =>
+    memberSpeaks(
+      seed,
+      (mouth, self) => {
+        const at = mouth.open
+        const look = (tries: number): void =>
+          mouth.node.later(100, () => {
+            const given = mouth.given(at)
+            if (mouth.open.parent !== at.parent || tries === 0) return
+            if (given.length >= 8) forge(mouth, at, given, self)
+            else look(tries - 1)
+          })
+        look(200)
+      },
+      options
+    )
+}
+
+/** Who closed with something invalid and then with something right has signed two; each such pair takes some back. */
+const FORKS = 6
+
+const forged = (as: (mouth: Mouth, at: Place, given: string[]) => Partial<RoundRecord>): ((seed: number) => World) =>
+  forging((mouth, at, given, self) => mouth.close(self, at, given, as(mouth, at, given)))
+
+const rules = (some: Partial<RunRules>): Partial<WorldOptions> => ({ rules: some })
+
+export const ATTACKS: readonly Attack[] = [
+  // ---- members
+  { name: 'members name heads that do not exist', begin: seed => eight(seed, [namingOneHead, namingNewHeads]), liars: LIARS, rounds: 12 },
+  { name: 'a member gives nothing any more', begin: seed => eight(seed, [givingNothingFrom(6), {}]), liars: LIARS, rounds: 20 },
+  {
+    name: 'a member gives what is refused',
+    begin: seed => eight(seed, [givingRubbishFrom(6), givingRubbishFrom(1)]),
+    liars: LIARS,
+    rounds: 22
+  },
+  { name: 'members claim any number of tokens', begin: seed => eight(seed, [claimingTokens, claimingTokens]), liars: LIARS, rounds: 22 },
+  { name: 'members serve wrong bytes and nothing', begin: seed => eight(seed, [servingWrongBytes, withholding]), liars: LIARS, rounds: 20 },
+  { name: 'members pretend to hold what they do not', begin: seed => eight(seed, [pretending, pretending]), liars: LIARS, rounds: 19 },
+  {
+    name: 'members sign two of everything',
+    begin: seed => eight(seed, [equivocating, equivocating]),
+    liars: LIARS,
+    rounds: 15,
+    forks: 20,
+    share: 0.5
+  },
+  { name: 'members never close', begin: seed => eight(seed, [notClosing, notClosing]), liars: LIARS, rounds: 20 },
+  // ---- records that are not what they should be, from a member, before any other
+  { name: 'a record with another anchor', begin: forged(() => ({ anchor: 'aforged' })), liars: [6], rounds: 20, forks: FORKS },
+  { name: 'a record of another run', begin: forged(() => ({ run: 'other' })), liars: [6], rounds: 22 },
+  { name: 'a record of a later round', begin: forged((_, at) => ({ round: at.round + 1 })), liars: [6], rounds: 20, forks: FORKS },
+  {
+    name: 'a record in another order',
+    begin: forged((mouth, _, given) => ({ contributions: sorted(mouth, given).reverse() })),
+    liars: [6],
+    rounds: 20,
+    forks: FORKS
+  },
+  {
+    name: 'a record below the quorum',
+    begin: forging((mouth, at, given, self) => mouth.close(self, at, given.slice(0, 1)), rules({ quorum: 3 })),
+    liars: [6],
+    rounds: 20,
+    forks: FORKS
+  },
+  {
+    name: 'a record that lists one author twice',
+    begin: forging((mouth, at, given, self) => mouth.close(self, at, [...given, mouth.contribute(self, at, { loss: 3 })])),
+    liars: [6],
+    rounds: 20,
+    forks: FORKS
+  },
+  {
+    name: 'a record that lists old work',
+    begin: forging((mouth, at, given, self) => {
+      const old = [...mouth.node.disk.contributions].filter(([, { round }]) => round === at.round - 2).map(([cid]) => cid)
+      mouth.close(self, at, [...given, ...old])
+    }),
+    liars: [6],
+    rounds: 20,
+    forks: FORKS
+  },
+  {
+    name: 'a record that lists work which the one before it has',
+    begin: forging((mouth, at, given, self) => {
+      const before = [...mouth.node.disk.contributions].filter(([, { round }]) => round === at.round - 1).map(([cid]) => cid)
+      mouth.close(self, at, [...given, ...before])
+    }),
+    liars: [6],
+    rounds: 20,
+    forks: FORKS
+  },
+  {
+    name: 'a record that lists what was refused',
+    begin: forging((mouth, at, given, self) => {
+      const accomplice = mouth.contribute(mouth.mint(at), at, { body: flawedBody('b', 'non_finite') })
+      mouth.close(self, at, [...given, accomplice])
+    }),
+    liars: [6],
+    rounds: 20,
+    forks: FORKS
+  },
+  {
+    name: 'a record that lists what cannot be had',
+    begin: forging((mouth, at, given, self) => {
+      const accomplice = mouth.contribute(mouth.mint(at), at, {}, { whole: false })
+      mouth.close(self, at, [...given, accomplice])
+    }),
+    liars: [6],
+    rounds: 18
+  },
+  // ---- a member and time
+  {
+    name: 'members show a record again and again, each time with more',
+    begin: seed => {
+      const world = eight(
+        seed,
+        [{ forges: true }, { forges: true, tells: (_node, _to, honest) => ({ ...honest, head: shown }) }],
+        rules({ maxTokensPerRound: 10_000 })
+      )
+      const mouth = new Mouth(world.nodes[6]!)
+      let shown = 'run'
+      onEachRecord(mouth.node, () => {
+        // On the record that everybody has just left.
+        const { record } = mouth.node.disk.records.get(mouth.node.head)!
+        const at = { parent: record.parent, round: record.round }
+        const others = record.contributions.filter(cid => mouth.node.disk.contributions.get(cid)?.peer !== mouth.node.peer)
+        for (let turn = 1; turn <= 20; turn++) {
+          // Until it is too late for a race between closers, and on.
+          mouth.node.later(3_000 + turn * 500, () => {
+            shown = mouth.close(mouth.node.peer, at, [...others, mouth.contribute(mouth.node.peer, at, { tokens: 3_200 + turn })])
+            mouth.isHere(mouth.node.peer, { head: shown, round: at.round, trains: true })
+          })
+        }
+      })
+      return world
+    },
+    liars: LIARS,
+    rounds: 21,
+    forks: FORKS
+  },
+  {
+    name: 'a member hides the work of one at the deadline',
+    begin: seed => {
+      const world = eight(seed, [{ forges: true }, givingNothingFrom(2)], { stepMs: index => (index === 5 ? 280 : 100) })
+      const mouth = new Mouth(world.nodes[6]!)
+      onEachRecord(mouth.node, () => {
+        const at = mouth.open
+        mouth.node.later(world.rules.deadlineMs - 1_000, () => {
+          if (mouth.open.parent === at.parent)
+            mouth.close(
+              mouth.node.peer,
+              at,
+              mouth.given(at, peer => peer === peerName(0))
+            )
+        })
+      })
+      return world
+    },
+    liars: LIARS,
+    rounds: 6,
+    forks: 10
+  },
+  // ---- strangers
+  {
+    name: 'strangers close every round at once',
+    begin: seed =>
+      spokenTo(
+        seed,
+        mouth =>
+          onEachRecord(mouth.node, () => {
+            const at = mouth.open
+            const authors = Array.from({ length: 10 }, (_, i) => mouth.mint([at.parent, i]))
+            for (const peer of authors) mouth.isHere(peer, { head: at.parent, round: at.round - 1, trains: true })
+            mouth.close(
+              authors[0]!,
+              at,
+              authors.map(peer => mouth.contribute(peer, at))
+            )
+          }),
+        rules({ maxTokensPerRound: 3_200 })
+      ),
+    liars: SPEAKER,
+    rounds: 20
+  },
+  {
+    name: 'a stranger closes with the work of others',
+    begin: seed =>
+      spokenTo(seed, mouth => {
+        every(mouth, 200, () => {
+          const at = mouth.open
+          const given = mouth.given(at)
+          if (given.length >= 4) mouth.close(mouth.mint('closer'), at, given)
+        })
+      }),
+    liars: SPEAKER,
+    rounds: 22
+  },
+  {
+    name: 'strangers name heads that do not exist',
+    begin: seed =>
+      spokenTo(seed, mouth => {
+        every(mouth, 1_500, turn => mouth.isHere(mouth.mint(turn), { head: `rnowhere${turn}`, round: mouth.open.round, trains: true }))
+      }),
+    liars: SPEAKER,
+    rounds: 18
+  },
+  {
+    name: 'strangers train and give nothing',
+    begin: seed =>
+      spokenTo(seed, mouth => {
+        every(mouth, 1_500, turn => mouth.isHere(mouth.mint(turn), { head: mouth.open.parent, round: mouth.open.round - 1, trains: true }))
+      }),
+    liars: SPEAKER,
+    rounds: 18
+  },
+  {
+    name: 'strangers give where only members may',
+    begin: seed =>
+      spokenTo(
+        seed,
+        mouth =>
+          onEachRecord(mouth.node, () => {
+            const at = mouth.open
+            const peer = mouth.mint(at)
+            mouth.isHere(peer, { head: at.parent, round: at.round - 1, trains: true })
+            mouth.contribute(peer, at)
+          }),
+        rules({ admission: [...HONEST, ...SPEAKER].map(peerName) })
+      ),
+    liars: SPEAKER,
+    rounds: 22
+  }
+]
+
+function sorted(mouth: Mouth, cids: readonly string[]): string[] {
+  const peerOf = (cid: string): string => mouth.node.disk.contributions.get(cid)!.peer
+  return [...cids].sort((a, b) => (peerOf(a) < peerOf(b) ? -1 : 1))
+}
+
+/** Lives through it, and says what the honest did not get. */
+export function survive({ begin, liars, lastsMs = LASTS_MS, rounds, share = 1, forks = RACES }: Attack, seed: number): string[] {
+  const world = begin(seed)
+  world.run(lastsMs)
+  const honest = world.nodes.filter(({ index }) => !liars.includes(index) && world.options.observers?.includes(index) !== true)
+  const lowest = Math.min(...honest.map(node => node.rounds.head.round))
+  if (lowest < rounds) world.problem(`progress under attack: round ${lowest} after ${lastsMs} ms, not ${rounds}`)
+  for (const node of honest) {
+    const included = shareIncluded(node)
+    if (included < share) world.problem(`honest work under attack: ${node.index} is in ${Math.round(included * 100)} % of the rounds`)
+    if (node.forks > forks) world.problem(`no going back under attack: ${node.index} went back ${node.forks} times`)
+  }
+  const { deadlineMs, fetchTimeoutMs, graceMs } = world.rules
+  world.onPhase = () => {}
+  return world.settle(0, 2 * (deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs))
+}
+
+/** The part of the chain's records that have a contribution of this node, made for them. */
+function shareIncluded(node: SimNode): number {
+  const chain = node.chain()
+  const there = chain.filter(({ record }) =>
+    record.contributions.some(cid => {
+      const contribution = node.disk.contributions.get(cid)
+      return contribution?.peer === node.peer && contribution.round === record.round
+    })
+  )
+  return there.length / Math.max(1, chain.length)
+}

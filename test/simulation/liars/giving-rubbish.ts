@@ -1,0 +1,15 @@
+// Gives bodies that everybody who checks them refuses, from some round on, and claims as many tokens as can be written.
+import type { ReasonCode } from '../../../protocols/rounds/index.ts'
+import type { Conduct } from '../conduct.ts'
+import { flawedBody } from '../names.ts'
+
+const FLAWS: readonly ReasonCode[] = ['non_finite', 'shape_mismatch', 'norm_too_large', 'norm_mismatch', 'bad_body', 'wrong_codec']
+
+export const givingRubbishFrom = (round: number): Conduct => ({
+  contribution: (_node, honest) =>
+    honest.round < round ? honest : { ...honest, body: flawedBody(honest.body, FLAWS[honest.round % FLAWS.length]!) }
+})
+
+export const claimingTokens: Conduct = {
+  contribution: (_node, honest) => ({ ...honest, tokens: Number.MAX_SAFE_INTEGER })
+}
