@@ -1,6 +1,7 @@
 // From a run's description to its manifest: checked, resolved, signed by its author, one block whose CID is the run's id.
-import { decode, encode } from '@ipld/dag-cbor'
+import { encode } from '@ipld/dag-cbor'
 import * as v from 'valibot'
+import { decodeCbor } from '../protocols/decode-cbor.ts'
 import { openBlock, SIGNED_BLOCKS, type SignedBlock, signBlock } from '../protocols/signed-block.ts'
 import { createCodec } from '../training/compression/index.ts'
 import { TOKENS_MAX } from '../training/outer/index.ts'
@@ -143,7 +144,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   }
   let value: unknown
   try {
-    value = decode(bytes)
+    value = decodeCbor('a manifest', bytes)
   } catch (cause) {
     throw new DaemonError('manifest_damaged', 'a manifest could not be decoded', { cause })
   }

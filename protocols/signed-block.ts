@@ -8,6 +8,7 @@ import * as Digest from 'multiformats/hashes/digest'
 import { concat } from 'uint8arrays/concat'
 import { equals } from 'uint8arrays/equals'
 import { fromString } from 'uint8arrays/from-string'
+import { decodeCbor } from './decode-cbor.ts'
 import { ProtocolError } from './errors.ts'
 
 /**
@@ -92,20 +93,22 @@ export function peekBlock(domain: SignedBlockDomain, bytes: Uint8Array): { peer:
 
 /** Decodes a dag-cbor map and refuses every encoding but the canonical one. */
 export function decodeMap(what: string, bytes: Uint8Array): Record<string, unknown> {
-  let value: unknown
-  let canonical = false
-  try {
-    value = dagCbor.decode(bytes)
-    canonical = equals(dagCbor.encode(value), bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_message', `cannot decode ${what}: it is not dag-cbor`, { details: { bytes: bytes.byteLength }, cause })
-  }
-  if (!canonical)
+  const value = decodeCbor(what, bytes)
+  if (!isCanonical(value, bytes))
     throw new ProtocolError('bad_message', `cannot decode ${what}: it is not in canonical form`, { details: { bytes: bytes.byteLength } })
   if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array || CID.asCID(value) !== null) {
     throw new ProtocolError('bad_message', `cannot decode ${what}: it is not a map`)
   }
   return value as Record<string, unknown>
+}
+
+function isCanonical(value: unknown, bytes: Uint8Array): boolean {
+  try {
+    return equals(dagCbor.encode(value), bytes)
+  } catch {
+    // Decoded, and yet nothing that dag-cbor would write.
+    return false
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 // The two index blocks of a body as bytes: the root names the stages, a stage block names its tensors' chunks.
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidOf, cidText, DAG_CBOR, parseCid, RAW } from '../cids.ts'
+import { decodeCbor } from '../decode-cbor.ts'
 import { ProtocolError } from '../errors.ts'
 import { versionText } from '../versions.ts'
 import {
@@ -93,13 +94,7 @@ function decodeIndex(bytes: Uint8Array, what: string): Record<string, unknown> {
   if (bytes.length > MAX_INDEX_BYTES) {
     throw new ProtocolError('message_too_large', `cannot decode ${what} of ${bytes.length} bytes: at most ${MAX_INDEX_BYTES} are allowed`)
   }
-  let value: unknown
-  try {
-    value = dagCbor.decode(bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_message', `cannot decode ${what}: not dag-cbor`, { cause })
-  }
-  const record = recordOf(value, what)
+  const record = recordOf(decodeCbor(what, bytes), what)
   if (record.v !== BODY_VERSION) throw wrong(`${what} has version ${versionText(record.v)}, this node reads ${BODY_VERSION}`)
   return record
 }

@@ -1,6 +1,7 @@
 // The one message of presence, as dag-cbor in a signed gossip message. Whose it is stands in the gossip signature, not here.
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidText, DAG_CBOR, parseCid } from '../cids.ts'
+import { decodeCbor } from '../decode-cbor.ts'
 import { ProtocolError } from '../errors.ts'
 import { requireVersion } from '../versions.ts'
 import { MAX_HOLDING, MAX_PRESENCE_BYTES, MAX_RUNS, MAX_TEXT_LENGTH, PRESENCE_VERSION } from './constants.ts'
@@ -68,13 +69,7 @@ export function decodePresence(bytes: Uint8Array): Presence {
       `cannot decode presence of ${bytes.length} bytes: at most ${MAX_PRESENCE_BYTES} are allowed`
     )
   }
-  let value: unknown
-  try {
-    value = dagCbor.decode(bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_message', 'cannot decode presence: not dag-cbor', { cause })
-  }
-  const message = recordOf(value, 'presence')
+  const message = recordOf(decodeCbor('presence', bytes), 'presence')
   requireVersion('presence', message.v, PRESENCE_VERSION)
   if (typeof message.leaving !== 'boolean') throw wrong('leaving is not true or false')
   if (!Array.isArray(message.runs) || message.runs.length > MAX_RUNS) throw wrong(`runs is not a list of at most ${MAX_RUNS}`)

@@ -1,6 +1,7 @@
 // The wire of sync, dag-cbor frames. Records themselves travel as blocks.
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidText, DAG_CBOR, parseCid } from '../cids.ts'
+import { decodeCbor } from '../decode-cbor.ts'
 import { ProtocolError } from '../errors.ts'
 import { requireVersion } from '../versions.ts'
 import { MAX_CHAIN, MAX_SYNC_BYTES, SYNC_VERSION } from './constants.ts'
@@ -68,12 +69,7 @@ function decodeMap(bytes: Uint8Array): Record<string, unknown> {
       `cannot decode a sync message of ${bytes.length} bytes: at most ${MAX_SYNC_BYTES} are allowed`
     )
   }
-  let value: unknown
-  try {
-    value = dagCbor.decode(bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_message', 'cannot decode a sync message: not dag-cbor', { cause })
-  }
+  const value = decodeCbor('a sync message', bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('it is not a map')
   const message = value as Record<string, unknown>
   requireVersion('a sync message', message.v, SYNC_VERSION)

@@ -48,6 +48,7 @@ import {
   signContribution,
   signRecord
 } from '../../protocols/rounds/index.ts'
+import { SIGNED_BLOCKS } from '../../protocols/signed-block.ts'
 import {
   decodeChainAnswer,
   decodeHeadAnswer,
@@ -319,7 +320,8 @@ export const DECODERS: readonly FuzzedDecoder[] = [
     allocatesMiB: 8,
     open: async () => ({
       seeds: [encodeContribution(await contributionOf()), encodeContribution(await contributionOf({ codec: 'topk/0.1/64/f32', round: 1 }))],
-      decode: decodeContribution,
+      // Out of a signed block, which bounds it.
+      decode: bytes => decodeContribution(bytes.subarray(0, SIGNED_BLOCKS['shoal/contribution/1'].maxBytes)),
       again: (value: Contribution) => decodeContribution(encodeContribution(value))
     })
   },
@@ -330,7 +332,7 @@ export const DECODERS: readonly FuzzedDecoder[] = [
     allocatesMiB: 16,
     open: async () => ({
       seeds: [encodeRecord(await recordOf()), encodeRecord(await recordOf({ contributions: Array.from({ length: 9 }, (_, n) => cid(n)) }))],
-      decode: decodeRecord,
+      decode: bytes => decodeRecord(bytes.subarray(0, SIGNED_BLOCKS['shoal/record/1'].maxBytes)),
       again: (value: RoundRecord) => decodeRecord(encodeRecord(value))
     })
   },

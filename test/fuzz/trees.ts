@@ -249,14 +249,36 @@ function entriesOf(node: unknown): [string, unknown][] | null {
   return Object.entries(node)
 }
 
-/** CBOR of a tree, its maps in the order in which they are given; a plain object's keys are in dag-cbor's own order already. */
-export function writeCbor(node: unknown): Uint8Array {
-  const parts: Uint8Array[] = []
-  putCbor(node, parts)
-  return Buffer.concat(parts)
+/** Bytes after which a tree is not written any further: one list of thousands inside of another would be. */
+const MAX_TREE_BYTES = 1024 * 1024
+
+/** What was written so far. */
+class Parts {
+  readonly list: Uint8Array[] = []
+  bytes = 0
+
+  get isFull(): boolean {
+    return this.bytes > MAX_TREE_BYTES
+  }
+
+  push(...parts: (Uint8Array | string)[]): void {
+    for (const part of parts) {
+      const bytes = typeof part === 'string' ? Buffer.from(part) : part
+      this.list.push(bytes)
+      this.bytes += bytes.length
+    }
+  }
 }
 
-function putCbor(node: unknown, parts: Uint8Array[]): void {
+/** CBOR of a tree, its maps in the order in which they are given; a plain object's keys are in dag-cbor's own order already. */
+export function writeCbor(node: unknown): Uint8Array {
+  const parts = new Parts()
+  putCbor(node, parts)
+  return Buffer.concat(parts.list)
+}
+
+function putCbor(node: unknown, parts: Parts): void {
+  if (parts.isFull) return
   const entries = entriesOf(node)
   if (node instanceof Raw) parts.push(node.bytes)
   else if (Array.isArray(node)) {
@@ -293,14 +315,15 @@ function cborHead(major: number, count: number): Uint8Array {
 
 /** JSON of a tree; bytes, CIDs and large numbers become what JSON has for them. */
 export function writeJson(node: unknown): Uint8Array {
-  const parts: string[] = []
+  const parts = new Parts()
   putJson(node, parts)
-  return Buffer.from(parts.join(''))
+  return Buffer.concat(parts.list)
 }
 
-function putJson(node: unknown, parts: string[]): void {
+function putJson(node: unknown, parts: Parts): void {
+  if (parts.isFull) return
   const entries = entriesOf(node)
-  if (node instanceof Raw) parts.push(Buffer.from(node.bytes).toString('utf8'))
+  if (node instanceof Raw) parts.push(node.bytes)
   else if (Array.isArray(node)) {
     parts.push('[')
     node.forEach((item, index) => {
