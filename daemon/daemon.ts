@@ -22,6 +22,7 @@ import { Metrics } from './metrics.ts'
 import { createNode, type RememberedPeer, type ShoalNode } from './node.ts'
 import { freeAddresses } from './node-addresses.ts'
 import { peerRows } from './peer-rows.ts'
+import { createRefusals, noteRefusal } from './refusals.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
 import type { RunHost } from './run/run-host.ts'
@@ -105,6 +106,7 @@ class Parts {
   #lonelySince = Date.now()
   #lowDisk: string | null = null
   log!: Log
+  readonly #refusals = createRefusals()
   #events!: EventLog
   #health!: HealthBoard
   #node!: ShoalNode
@@ -152,11 +154,7 @@ class Parts {
     this.#lifetime.onStop('known peers', () => known.stop())
     this.#presence = new PresenceService(
       { node: this.#node },
-      {
-        ...{ network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs },
-        onRefused: (peer, code) =>
-          this.#events.emit({ type: 'refused', peer, code, message: `what ${peer} said of itself was refused: ${code}` })
-      }
+      { network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs }
     )
     this.#presence.start()
     this.#lifetime.onStop('presence', () => this.#presence.stop())
@@ -165,7 +163,7 @@ class Parts {
       {
         network,
         ...(this.#cap === null ? {} : { pace: this.#cap }),
-        onHolderFailure: ({ peer, code, message }) => this.#events.emit({ type: 'refused', peer, code, message })
+        onHolderFailure: ({ peer, code, message }) => this.#tellRefusal({ peer, code, message })
       }
     )
     await this.#blocks.start()
@@ -388,11 +386,25 @@ class Parts {
     this.#lifetime.onStop(
       'network events',
       this.#node.onEvent(event => {
-        if (event.type !== 'otherNetwork') return
-        const message = `${event.peer} is of another network and was sent away`
-        this.#events.emit({ type: 'refused', peer: event.peer, code: 'other_network', message })
+        if (event.type === 'otherNetwork') {
+          this.#tellRefusal({ peer: event.peer, code: 'other_network', message: `${event.peer} is of another network and was sent away` })
+        } else if (event.type === 'versionMismatch') {
+          this.#tellRefusal({ peer: event.peer, code: 'version_mismatch', message: event.message, data: { mismatches: event.mismatches } })
+        } else if (event.type === 'refused') {
+          const { peer, code, message, author } = event
+          this.#tellRefusal({ peer, code, message, ...(author === undefined ? {} : { data: { author } }) })
+        }
       })
     )
+  }
+
+  /** One event for many refusals of the same kind. */
+  #tellRefusal({ peer, code, message, data }: { peer: string; code: string; message: string; data?: Record<string, unknown> }): void {
+    const told = noteRefusal(this.#refusals, { peer, code }, performance.now())
+    if (told === null) return
+    const untold = told.untold === 0 ? {} : { untold: told.untold }
+    const more = told.untold === 0 ? '' : ` (and ${told.untold} times since it was last told)`
+    this.#events.emit({ type: 'refused', peer, code, message: message + more, data: { ...data, ...untold } })
   }
 
   /** Looks at what health lines depend on. */
@@ -434,6 +446,18 @@ class Parts {
           }
         : null,
       'all clocks agree again'
+    )
+    const mismatches = this.#node.mismatches()
+    this.#health.check(
+      'version_mismatch',
+      mismatches.length > 0
+        ? {
+            level: 'warn',
+            message: mismatches.join('; '),
+            fix: 'run the same version of shoal on both; `shoal --version` says which this is'
+          }
+        : null,
+      'every peer in sight speaks what this node speaks'
     )
     const fallen = runs.filter(run => run.trainer.givenUp.length > 0)
     this.#health.check(

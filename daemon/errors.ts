@@ -32,6 +32,7 @@ export type DaemonErrorCode =
   | 'bad_address' // not an address, or none to listen on
   | 'bad_network_name'
   | 'peer_unreachable'
+  | 'version_mismatch' // the peer is of our mesh and of another version
   | 'other_network' // the peer was reached and belongs to a mesh of another name
   | 'api_token_missing'
   | 'stopping'

@@ -35,7 +35,7 @@ export class Metrics {
     })
     this.#stop = components.events.subscribe(event => {
       events.inc({ type: event.type })
-      if (event.type === 'refused') refused.inc({ code: event.code ?? 'unknown' })
+      if (event.type === 'refused') refused.inc({ code: event.code ?? 'unknown' }, 1 + (Number(event.data?.untold) || 0))
       if (event.type === 'trainer' && event.data?.restarts !== undefined) restarts.inc({ code: event.code ?? 'unknown' })
       if (event.code === 'engine_fallback') fallbacks.inc({ from: String(event.data?.from), to: String(event.data?.to) })
       if (event.type === 'round' && isAdoption(event)) {

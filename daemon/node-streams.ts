@@ -1,6 +1,7 @@
 // Makes frames of a libp2p stream, and counts their bytes.
 import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
+import { isProtocolError } from '../protocols/errors.ts'
 import { type FrameStream, MAX_FRAME_BYTES } from '../protocols/frame-stream.ts'
 
 export interface TrafficCounter {
@@ -8,15 +9,22 @@ export interface TrafficCounter {
   received: number
 }
 
-/** Frames over `stream`; each is at most MAX_FRAME_BYTES, else the stream breaks. */
-export function frameStream(stream: Stream, traffic: TrafficCounter): FrameStream {
+/** Frames that may lie unread on a stream that somebody else opened: one is on the way while another is looked at. */
+const UNREAD_FRAMES = 4
+
+/** Bytes unread at least: one message of the multiplexer. */
+const MIN_UNREAD_BYTES = 128 * 1024
+
+/** Frames over `stream`; each is at most `frameBytesMax`, else the stream breaks. For a smaller one than the usual, what lies unread is bounded by it, too. */
+export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesMax: number = MAX_FRAME_BYTES): FrameStream {
   let heardMs = performance.now()
   let heardBytes = 0
   stream.addEventListener('message', ({ data }) => {
     heardMs = performance.now()
     heardBytes += data.byteLength
   })
-  const frames = lpStream(stream, { maxDataLength: MAX_FRAME_BYTES })
+  const unread = frameBytesMax < MAX_FRAME_BYTES ? { maxBufferSize: Math.max(UNREAD_FRAMES * frameBytesMax, MIN_UNREAD_BYTES) } : {}
+  const frames = lpStream(stream, { maxDataLength: frameBytesMax, ...unread })
   return {
     get heardMs() {
       return heardMs
@@ -51,4 +59,16 @@ export function frameStream(stream: Stream, traffic: TrafficCounter): FrameStrea
 function endedCleanly(error: unknown, stream: Stream): boolean {
   const atFrameStart = error instanceof Error && error.name === 'UnexpectedEOFError' && / 0\/1 bytes/.test(error.message)
   return atFrameStart && stream.status !== 'aborted' && stream.status !== 'reset'
+}
+
+/** libp2p's errors of a frame that is longer than it may be. */
+const TOO_LONG = new Set(['InvalidDataLengthError', 'InvalidDataLengthLengthError', 'InvalidMessageLengthError', 'StreamBufferError'])
+
+/** The code of what an asker did wrong on a stream; null where it only went away. */
+export function refusalCodeOf(error: unknown): string | null {
+  if (isProtocolError(error)) return error.code
+  if (!(error instanceof Error)) return null
+  if (TOO_LONG.has(error.name)) return 'message_too_large'
+  if (error.name === 'TimeoutError') return 'peer_stalled'
+  return error.name === 'UnexpectedEOFError' ? 'bad_message' : null
 }

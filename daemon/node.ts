@@ -1,6 +1,7 @@
 // The node on the network: the only place that constructs libp2p. TCP, noise, yamux, identify, ping, kad-dht, gossipsub and mDNS, all under the network's name.
 import { setMaxListeners } from 'node:events'
-import { gossipsub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { gossipsub, type Message, TopicValidatorResult } from '@libp2p/gossipsub'
+import { createTopicScoreParams, type PeerScore } from '@libp2p/gossipsub/score'
 import { identify } from '@libp2p/identify'
 import type { Connection, IdentifyResult, PeerId, PrivateKey, Stream } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
@@ -14,18 +15,23 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
 import { MAX_STREAMS_PER_PEER } from '../protocols/blocks/index.ts'
+import { isProtocolError, ProtocolError } from '../protocols/errors.ts'
 import {
   type FrameHandler,
   type FrameStream,
   type GossipReceiver,
   type GossipVerdict,
+  type HandleOptions,
   MAX_GOSSIP_BYTES
 } from '../protocols/frame-stream.ts'
+import { GossipRates } from '../protocols/gossip-rates.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
-import { frameStream, type TrafficCounter } from './node-streams.ts'
+import { frameStream, refusalCodeOf, type TrafficCounter } from './node-streams.ts'
+import { mismatches, mismatchSentence, type VersionMismatch, versionsOf } from './node-versions.ts'
 import { countWireBytes } from './node-wire.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
@@ -55,12 +61,41 @@ const MAX_LISTENING = 16
 const LOST_PEER_MS = 60 * 60_000
 /** Milliseconds for which a node of another mesh is kept connected, unused, so that it can see that ours is another. */
 const STRANGER_MS = 1_000
+/** Milliseconds for which a peer that could not stay, for its versions, is still told of. */
+const VERSION_NEWS_MS = 10 * 60_000
 /** Peers remembered for what they once were: found, of another mesh, gone, not reached. Ids cost nothing, so their number says nothing about the mesh; one forgotten is called once more. */
 const MAX_REMEMBERED_PEERS = 4096
-/** Streams of one protocol that one peer may have open with us: twice what an honest asker opens, for those of which it has not yet heard that they ended. */
-const MAX_STREAMS_IN = 2 * MAX_STREAMS_PER_PEER
+/** Streams of one protocol on one connection, above which libp2p itself resets them without a word: our own limit is below, and says so. */
+const MAX_STREAMS_IN = 2 * STREAMS_PER_PEER
 /** Streams of one protocol that we may have open with one peer; above what the block exchange opens, which waits instead of failing. */
 const MAX_STREAMS_OUT = 2 * MAX_STREAMS_PER_PEER
+/** Connections in all: each costs some 200 KB and what its streams hold. A node calls 64 itself, so that others have room to call it. */
+const MAX_CONNECTIONS = 256
+/** Connections of one peer: two where both called at once, and as many again while the first are being closed. */
+const MAX_CONNECTIONS_PER_PEER = 4
+/** Connections that one address may open in a second: a LAN behind one router after a power cut, not a flood, each of which costs a handshake of milliseconds. */
+const CONNECTIONS_PER_SECOND = 50
+/** The same where a whole mesh runs on one address. */
+const CONNECTIONS_PER_SECOND_LOCAL = 1_000
+/** Handshakes under way, and milliseconds that one may take: whoever opens sockets and says nothing holds a place for so long. */
+const MAX_HANDSHAKES = 256
+const HANDSHAKE_TIMEOUT_MS = 5_000
+/** Streams of one connection, of all protocols and of none yet. */
+const MAX_STREAMS_OF_CONNECTION = 256
+/** Milliseconds in which an opened stream must say which protocol it is for. */
+const STREAM_PROTOCOL_TIMEOUT_MS = 5_000
+/** Gossipsub ignores a peer below -80. Ten wrong messages in a few seconds are enough for that, and it is heard again some seconds after the last; one now and then is forgiven. */
+const WRONG_MESSAGES_ONLY = createTopicScoreParams({
+  topicWeight: 1,
+  timeInMeshWeight: 0,
+  firstMessageDeliveriesWeight: 0,
+  meshMessageDeliveriesWeight: 0,
+  meshFailurePenaltyWeight: 0,
+  invalidMessageDeliveriesWeight: -1,
+  invalidMessageDeliveriesDecay: 0.9
+})
+/** Of a peer that is not listened to, times gossipsub's weight of 10: far below. */
+const DEAF_SCORE = -100
 /** Milliseconds to close down; then connections are dropped. */
 const STOP_TIMEOUT_MS = 2_000
 
@@ -90,6 +125,10 @@ export type NodeEvent =
   | { type: 'connected'; peer: string; foundBy: FoundBy }
   | { type: 'disconnected'; peer: string }
   | { type: 'otherNetwork'; peer: string }
+  /** It is of our mesh and speaks versions of its protocols that this node does not. */
+  | { type: 'versionMismatch'; peer: string; mismatches: VersionMismatch[]; message: string }
+  /** It did something wrong; `author` is who signed what it handed over, where that is another. */
+  | { type: 'refused'; peer: string; code: string; message: string; author?: string }
 
 /** A peer that this node met in an earlier life. */
 export interface RememberedPeer {
@@ -139,6 +178,8 @@ export interface ShoalNode {
   meet(peer: string): void
   /** Connected peers of our network. */
   peers(): PeerInfo[]
+  /** What connected peers speak that this node does not: one sentence each. */
+  mismatches(): string[]
   isConnected(peer: string): boolean
   /** Round trip in milliseconds; dials if need be. */
   ping(peer: string, options?: { signal?: AbortSignal }): Promise<number>
@@ -152,7 +193,7 @@ export interface ShoalNode {
   publish(topic: string, bytes: Uint8Array): Promise<void>
   subscribe(topic: string, receive: GossipReceiver): void
   unsubscribe(topic: string): void
-  handle(protocol: string, handler: FrameHandler): Promise<void>
+  handle(protocol: string, handler: FrameHandler, options?: HandleOptions): Promise<void>
   unhandle(protocol: string): Promise<void>
   openStream(peer: string, protocol: string, options?: { signal?: AbortSignal }): Promise<FrameStream>
   /** Payload bytes of streams and gossip since the start. */
@@ -172,8 +213,9 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   const { addresses, taken } = await freeAddresses(options.listen ?? ['/ip4/0.0.0.0/tcp/0'])
   const discovered = new Discovered()
   const wire = { sent: 0, received: 0 }
-  const libp2p = await startLibp2p({ ...options, listen: addresses }, discovered, wire)
-  const node = new Node(libp2p, options, discovered, wire)
+  const held = { discovered, rates: new GossipRates(), wire }
+  const libp2p = await startLibp2p({ ...options, listen: addresses }, held)
+  const node = new Node(libp2p, options, held)
   await node.start()
   if (taken.length > 0) options.onPortTaken?.(taken, node.addresses())
   return node
@@ -181,7 +223,14 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
 
 const dhtProtocol = (network: string): string => `/shoal/${network}/kad/1.0.0`
 
-async function startLibp2p(options: NodeOptions, discovered: Discovered, wire: TrafficCounter) {
+/** What libp2p's parts and the node both hold. */
+interface Held {
+  discovered: Discovered
+  rates: GossipRates
+  wire: TrafficCounter
+}
+
+async function startLibp2p(options: NodeOptions, { discovered, rates, wire }: Held) {
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
   return await createLibp2p({
     privateKey: options.privateKey,
@@ -189,13 +238,16 @@ async function startLibp2p(options: NodeOptions, discovered: Discovered, wire: T
     addresses: { listen: options.listen ?? [], announce: options.announce ?? [] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    streamMuxers: [yamux({ maxInboundStreams: MAX_STREAMS_OF_CONNECTION })],
     metrics: countWireBytes(wire, options.onBytesSent),
     // It drops good peers when the machine is busy; presence says who is alive.
     connectionMonitor: { enabled: false },
     connectionManager: {
-      inboundConnectionThreshold: 1000,
-      maxIncomingPendingConnections: 1000,
+      maxConnections: MAX_CONNECTIONS,
+      inboundConnectionThreshold: options.profile === 'test' ? CONNECTIONS_PER_SECOND_LOCAL : CONNECTIONS_PER_SECOND,
+      maxIncomingPendingConnections: MAX_HANDSHAKES,
+      inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS,
+      inboundStreamProtocolNegotiationTimeout: STREAM_PROTOCOL_TIMEOUT_MS,
       dialTimeout,
       addressDialTimeout: dialTimeout,
       reconnectRetries: 0
@@ -210,7 +262,7 @@ async function startLibp2p(options: NodeOptions, discovered: Discovered, wire: T
         // Without it each duplicate's signature is verified before it is known to be one.
         fastMsgIdFn: message => Buffer.concat([message.from ?? new Uint8Array(), message.seqno ?? new Uint8Array()]).toString('latin1'),
         // Many nodes behind one address are the rule on a LAN and on one machine.
-        scoreParams: { IPColocationFactorWeight: 0 }
+        scoreParams: { IPColocationFactorWeight: 0, appSpecificScore: peer => (rates.isDeafTo(peer, performance.now()) ? DEAF_SCORE : 0) }
       }),
       dht: discovered.watch(
         'dht',
@@ -271,6 +323,11 @@ class Node implements ShoalNode {
   readonly #libp2p: Libp2pNode
   readonly #options: NodeOptions
   readonly #discovered: Discovered
+  readonly #rates: GossipRates
+  /** What peers speak that we do not, and when they were last heard to. */
+  readonly #mismatches = new RecentMap<string, { sentences: string; atMs: number }>(MAX_REMEMBERED_PEERS)
+  /** Gossip's protocols, whose versions are told with the list of what we speak. */
+  readonly #told = new Set<string>()
   readonly #redial = new Redial()
   readonly #members = new Map<string, Member>()
   /** Connected by libp2p and sent away: of another mesh. */
@@ -290,9 +347,10 @@ class Node implements ShoalNode {
   #lookedUpAtMs = Number.NEGATIVE_INFINITY
   #provideTimer: NodeJS.Timeout | undefined
 
-  constructor(libp2p: Libp2pNode, options: NodeOptions, discovered: Discovered, wire: TrafficCounter) {
+  constructor(libp2p: Libp2pNode, options: NodeOptions, { discovered, rates, wire }: Held) {
     this.#libp2p = libp2p
     this.#wire = wire
+    this.#rates = rates
     this.#options = options
     this.#discovered = discovered
     this.peer = libp2p.peerId.toString()
@@ -304,6 +362,8 @@ class Node implements ShoalNode {
     await libp2p.services.dht.setMode('server')
     libp2p.addEventListener('peer:identify', event => this.#identified(event.detail))
     libp2p.addEventListener('peer:disconnect', event => this.#disconnected(event.detail.toString()))
+    libp2p.addEventListener('connection:open', event => this.#connected(event.detail))
+    this.#watchSignatures()
     this.#discovered.onPeer = peer => void this.#meet(peer)
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
     for (const known of this.#options.remembered ?? []) this.#redialRemembered(known)
@@ -427,12 +487,61 @@ class Node implements ShoalNode {
 
   subscribe(topic: string, receive: GossipReceiver): void {
     const { gossip } = this.#libp2p.services
-    gossip.topicValidators.set(topic, async (_forwarder, message) => {
-      if (message.type !== 'signed' || message.data.length > MAX_GOSSIP_BYTES) return TopicValidatorResult.Reject
-      this.#traffic.received += message.data.length
-      return VERDICTS[await receive(message.data, message.from.toString())]
-    })
+    gossip.topicValidators.set(topic, async (source, message) => VERDICTS[await this.#judge(source.toString(), message, receive)])
+    scoreOf(gossip).params.topics[topic] = WRONG_MESSAGES_ONLY
     gossip.subscribe(topic)
+    this.#tellVersion(topic)
+  }
+
+  /** What becomes of one message, and whose fault it is where it is wrong: that of the neighbour that handed it over, who had to look at it as well. */
+  async #judge(source: string, message: Message, receive: GossipReceiver): Promise<GossipVerdict> {
+    const author = message.type === 'signed' ? message.from.toString() : source
+    const bytes = message.data.length
+    const nowMs = performance.now()
+    const excess = this.#rates.take({ source, author, bytes }, nowMs)
+    if (excess !== null) {
+      this.#refused(excess.excess, 'rate_limited', `${excess.excess} says more by gossip than it may: what is too much is dropped`)
+      return 'ignore'
+    }
+    this.#traffic.received += bytes
+    try {
+      if (message.type !== 'signed') throw new ProtocolError('bad_message', 'cannot take gossip that nobody signed')
+      if (bytes > MAX_GOSSIP_BYTES)
+        throw new ProtocolError('message_too_large', `cannot take gossip of ${bytes} bytes: at most ${MAX_GOSSIP_BYTES} are allowed`)
+      const verdict = await receive(message.data, author)
+      if (verdict === 'accept') this.#rates.wasNews({ source, author, bytes }, performance.now())
+      return verdict
+    } catch (error) {
+      if (!isProtocolError(error)) throw error
+      this.#refused(source, error.code, `gossip of ${source} was refused: ${error.message}`, author)
+      // One of another version is right for others.
+      return error.code === 'version_mismatch' ? 'ignore' : 'reject'
+    }
+  }
+
+  /** Gossipsub checks signatures before any validator sees the message, and tells nobody but its own scores. */
+  #watchSignatures(): void {
+    const score = scoreOf(this.#libp2p.services.gossip)
+    const rejectInvalidMessage = score.rejectInvalidMessage.bind(score)
+    score.rejectInvalidMessage = (source, topic) => {
+      rejectInvalidMessage(source, topic)
+      this.#refused(source, 'bad_signature', `gossip of ${source} was refused: it is not signed by the peer that it names`)
+    }
+  }
+
+  #refused(peer: string, code: string, message: string, author?: string): void {
+    this.#emit({ type: 'refused', peer, code, message, ...(author === undefined || author === peer ? {} : { author }) })
+  }
+
+  /** Topics are in no list that others see: a protocol of the same name, on which nobody speaks, says which version we listen to. */
+  #tellVersion(topic: string): void {
+    const protocol = topic.split('/').slice(0, 5).join('/')
+    if (this.#told.has(protocol)) return
+    this.#told.add(protocol)
+    const refuse = (stream: Stream) => stream.abort(new ProtocolError('bad_message', `nothing is said on ${protocol}: it is a topic`))
+    this.#libp2p.handle(protocol, refuse, { maxInboundStreams: 1, maxOutboundStreams: 1 }).catch(() => {
+      // The node is stopping.
+    })
   }
 
   unsubscribe(topic: string): void {
@@ -440,13 +549,30 @@ class Node implements ShoalNode {
     this.#libp2p.services.gossip.topicValidators.delete(topic)
   }
 
-  async handle(protocol: string, handler: FrameHandler): Promise<void> {
+  async handle(protocol: string, handler: FrameHandler, { frameBytesMax, streamsPerPeer }: HandleOptions = {}): Promise<void> {
+    const open = new InboundStreams<{ peer: string; movedMs(): number; end(error: ProtocolError): void }>(streamsPerPeer)
     const answer = async (stream: Stream, connection: Connection) => {
-      const frames = frameStream(stream, this.#traffic)
+      const peer = connection.remotePeer.toString()
+      const frames = frameStream(stream, this.#traffic, frameBytesMax)
+      const entry = { peer, movedMs: () => frames.heardMs, end: (error: ProtocolError) => frames.abort(error) }
+      const victim = open.add(entry)
+      if (victim !== null) {
+        victim.end(new ProtocolError('too_many_streams', `no more streams of ${protocol} are served`))
+        this.#refused(
+          victim.peer,
+          'too_many_streams',
+          `${victim.peer} has as many streams of ${protocol} open as are served: one was ended`
+        )
+        if (victim === entry) return
+      }
       try {
-        await handler(frames, connection.remotePeer.toString())
+        await handler(frames, peer)
       } catch (error) {
         frames.abort(error instanceof Error ? error : new Error(String(error)))
+        const code = refusalCodeOf(error)
+        if (code !== null) this.#refused(peer, code, `a stream of ${peer} was ended (${protocol}): ${reasonOf(error)}`)
+      } finally {
+        open.remove(entry)
       }
     }
     await this.#libp2p.handle(protocol, answer, { maxInboundStreams: MAX_STREAMS_IN, maxOutboundStreams: MAX_STREAMS_OUT })
@@ -472,10 +598,12 @@ class Node implements ShoalNode {
   /** A connected peer has said what it speaks: ours, or of another mesh and sent away. */
   #identified({ peerId, protocols, agentVersion, connection, listenAddrs }: IdentifyResult): void {
     const peer = peerId.toString()
+    const theirs = versionsOf(protocols, this.network)
+    this.#compareVersions(peer, theirs)
     if (!protocols.includes(dhtProtocol(this.network))) {
       this.#strangers.set(peer, true)
       this.#redial.remove(peer)
-      this.#emit({ type: 'otherNetwork', peer })
+      if (theirs.size === 0) this.#emit({ type: 'otherNetwork', peer })
       // Not at once: the other side shall learn why.
       const timer = setTimeout(() => {
         this.#timers.delete(timer)
@@ -501,6 +629,31 @@ class Node implements ShoalNode {
     this.#lookUpSoon()
     this.#announceSoon()
     void this.#measure(peer)
+  }
+
+  /** Whoever is of our mesh and cannot understand us is told apart from whoever is of another; it sees our list, and does the same. */
+  #compareVersions(peer: string, theirs: Map<string, Set<number>>): void {
+    const found = mismatches(versionsOf(this.#libp2p.getProtocols(), this.network), theirs)
+    const sentences = found.map(mismatch => mismatchSentence(peer, mismatch)).join('; ')
+    const known = this.#mismatches.get(peer)?.sentences ?? ''
+    if (sentences === '') this.#mismatches.delete(peer)
+    else this.#mismatches.set(peer, { sentences, atMs: performance.now() })
+    if (sentences !== '' && (sentences !== known || !theirs.has('kad') || this.#strangers.has(peer)))
+      this.#emit({ type: 'versionMismatch', peer, mismatches: found, message: sentences })
+  }
+
+  mismatches(): string[] {
+    const nowMs = performance.now()
+    return [...this.#mismatches]
+      .filter(([peer, { atMs }]) => this.#members.has(peer) || nowMs - atMs < VERSION_NEWS_MS)
+      .map(([, { sentences }]) => sentences)
+  }
+
+  #connected(connection: Connection): void {
+    const peer = connection.remotePeer.toString()
+    if (this.#libp2p.getConnections(connection.remotePeer).length <= MAX_CONNECTIONS_PER_PEER) return
+    connection.abort(new Error('too many connections of one peer'))
+    this.#refused(peer, 'too_many_connections', `${peer} opened more than ${MAX_CONNECTIONS_PER_PEER} connections: the newest was closed`)
   }
 
   #disconnected(peer: string): void {
@@ -529,6 +682,8 @@ class Node implements ShoalNode {
       if (event.peer !== peer) return
       if (event.type === 'connected') resolve()
       if (event.type === 'otherNetwork') reject(other())
+      if (event.type === 'versionMismatch' && !this.#members.has(peer) && event.mismatches.some(({ protocol }) => protocol === 'kad'))
+        reject(new DaemonError('version_mismatch', `cannot join ${address}: ${event.message}`, { details }))
     })
     const onClose = (event: CustomEvent<PeerId>) => {
       if (event.detail.toString() !== peer) return
@@ -672,6 +827,11 @@ class Node implements ShoalNode {
   #emit(event: NodeEvent): void {
     for (const listener of this.#listeners) listener(event)
   }
+}
+
+/** Gossipsub keeps its scores in a field that its interface does not name. */
+function scoreOf(gossip: unknown): PeerScore {
+  return (gossip as { score: PeerScore }).score
 }
 
 const VERDICTS: Record<GossipVerdict, TopicValidatorResult> = {

@@ -7,6 +7,7 @@ export type ProtocolErrorCode =
   | 'message_too_large'
   | 'version_mismatch' // of a version that this node does not read
   | 'bad_signature'
+  | 'wrong_run' // what belongs to one run, said to another
   | 'wrong_signer' // signing with a key that is not the peer's named in the payload
   | 'bad_invitation' // the text of an invitation that cannot be read
   // streams and blocks
@@ -14,6 +15,8 @@ export type ProtocolErrorCode =
   | 'peer_stalled' // a peer said nothing for longer than it may
   | 'peer_unreachable' // no stream to the peer could be opened, or it broke
   | 'block_missing' // a block that should be here is not
+  | 'rate_limited' // a peer asks or says more than it may
+  | 'too_many_streams' // a peer, or all together, have more streams open with us than are served
 
 export interface ProtocolErrorOptions {
   /** The way out, as a sentence for the person at the terminal. */

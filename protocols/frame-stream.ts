@@ -19,10 +19,17 @@ export interface FrameStream {
 
 export type FrameHandler = (stream: FrameStream, peer: string) => Promise<void>
 
+export interface HandleOptions {
+  /** Bytes of the largest frame that an asker may send; four of them may lie unread. @default MAX_FRAME_BYTES */
+  frameBytesMax?: number
+  /** Streams that one peer may have open with us. @default the node's own limit */
+  streamsPerPeer?: number
+}
+
 /** The part of a node that protocols with streams need. */
 export interface FrameNode {
-  /** Answers `protocol` from now on; a handler that rejects has its stream aborted. */
-  handle(protocol: string, handler: FrameHandler): Promise<void>
+  /** Answers `protocol` from now on; a handler that rejects has its stream aborted, and the node says why. */
+  handle(protocol: string, handler: FrameHandler, options?: HandleOptions): Promise<void>
   unhandle(protocol: string): Promise<void>
   /** Dials the peer if need be. Rejects when it cannot be reached or does not speak `protocol`. */
   openStream(peer: string, protocol: string, options?: { signal?: AbortSignal }): Promise<FrameStream>
@@ -31,7 +38,10 @@ export interface FrameNode {
 /** accept: for us and to be forwarded; ignore: neither; reject: neither, and its sender's fault. */
 export type GossipVerdict = 'accept' | 'ignore' | 'reject'
 
-/** Sees each message once, before it is forwarded; `from` is the peer whose signature the message carries. */
+/**
+ * Sees each message once, before it is forwarded; `from` is the peer whose signature the message carries, which need not be the one that handed it over.
+ * Throws a ProtocolError for what is refused: the node drops it, and says whose fault it is.
+ */
 export type GossipReceiver = (bytes: Uint8Array, from: string) => GossipVerdict | Promise<GossipVerdict>
 
 /** The part of a node that protocols with gossip need. */

@@ -571,8 +571,7 @@ class Runs implements RunHost {
       gossip.start({
         onContribution: (cid, bytes, contribution) => member.heardContribution(cid, bytes, contribution),
         onRecord: (cid, bytes, record) => member.heardRecord(cid, bytes, record),
-        onHolding: (peer, contributions) => member.heardHolding(peer, contributions),
-        onRefused: (peer, code) => events.emit({ type: 'refused', run, peer, code, message: `a message of ${peer} was refused: ${code}` })
+        onHolding: (peer, contributions) => member.heardHolding(peer, contributions)
       })
     } catch (error) {
       await member.stop()

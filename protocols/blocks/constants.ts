@@ -13,6 +13,8 @@ export const WINDOW_BYTES = 3 * 1024 * 1024
 export const CREDIT_STEP_BYTES = 768 * 1024
 /** Blocks asked for in one frame. */
 export const MAX_WANTS_PER_FRAME = 256
+/** Bytes of an asker's frame: the longest list of wants, and room. */
+export const MAX_REQUEST_BYTES = 16 * 1024
 /** Blocks one stream may have asked for and not got; whoever asks for more is cut off. */
 export const MAX_QUEUED_WANTS = 1024
 /** Blocks a holder is asked for at first, while the size of what it sends is not known. */

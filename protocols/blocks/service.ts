@@ -1,7 +1,7 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { blocksProtocol, IDLE_STREAM_MS, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
+import { blocksProtocol, IDLE_STREAM_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
 import { type Pace, serveBlocks } from './serving.ts'
@@ -68,15 +68,18 @@ export class BlockExchange {
 
   async start(): Promise<void> {
     const { node, store } = this.#components
-    await node.handle(this.#protocol, stream =>
-      serveBlocks({
-        stream,
-        store,
-        pace: this.#options.pace,
-        onSent: bytes => {
-          this.#sent += bytes
-        }
-      })
+    await node.handle(
+      this.#protocol,
+      stream =>
+        serveBlocks({
+          stream,
+          store,
+          pace: this.#options.pace,
+          onSent: bytes => {
+            this.#sent += bytes
+          }
+        }),
+      { frameBytesMax: MAX_REQUEST_BYTES }
     )
   }
 

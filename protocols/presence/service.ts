@@ -1,6 +1,5 @@
 // Presence wired to gossip: says that we are here, and hears who else is.
 import { randomInt } from 'node:crypto'
-import { isProtocolError } from '../errors.ts'
 import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
 import { type ClockReport, compareClocks } from './clocks.ts'
 import {
@@ -40,8 +39,6 @@ export interface PresenceOptions {
   agent?: string
   /** Milliseconds added to our wall clock, for tests of wrong clocks. @default 0 */
   clockOffsetMs?: number
-  /** Told of a peer whose message could not be taken, with the code of what was wrong with it. */
-  onRefused?: (peer: string, code: string) => void
 }
 
 export interface PresentPeer {
@@ -140,13 +137,7 @@ export class PresenceService {
 
   #receive(bytes: Uint8Array, from: string): GossipVerdict {
     if (from === this.#node.peer || this.#stopping.signal.aborted) return 'ignore'
-    let presence: Presence
-    try {
-      presence = decodePresence(bytes)
-    } catch (error) {
-      this.#options.onRefused?.(from, isProtocolError(error) ? error.code : 'bad_message')
-      return 'reject'
-    }
+    const presence = decodePresence(bytes)
     const { session, seq, leaving } = presence
     const news = this.#advance({ type: 'heard', peer: from, session, seq, leaving }, presence)
     return news || leaving ? 'accept' : 'ignore'

@@ -1,5 +1,5 @@
 // Rounds wired to gossip, one object a run: what is said comes out checked (size, signature, run); what it means is decided by the rules.
-import { isProtocolError } from '../errors.ts'
+import { ProtocolError } from '../errors.ts'
 import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
 import { MAX_HOLDING_PER_MESSAGE, roundsTopic } from './constants.ts'
 import { decodeRoundsMessage, encodeRoundsMessage } from './gossip-messages.ts'
@@ -20,8 +20,6 @@ export interface RoundsGossipListener {
   onContribution(cid: string, bytes: Uint8Array, contribution: Contribution, from: string): void
   onRecord(cid: string, bytes: Uint8Array, record: RoundRecord, from: string): void
   onHolding(peer: string, contributions: string[]): void
-  /** A message that was refused, with a code such as bad_signature. */
-  onRefused?(from: string, code: string): void
 }
 
 export class RoundsGossip {
@@ -36,15 +34,7 @@ export class RoundsGossip {
   }
 
   start(listener: RoundsGossipListener): void {
-    this.#node.subscribe(this.#topic, async (bytes, from) => {
-      try {
-        return await this.#receive(bytes, from, listener)
-      } catch (error) {
-        if (!isProtocolError(error)) throw error
-        listener.onRefused?.(from, error.code)
-        return 'reject'
-      }
-    })
+    this.#node.subscribe(this.#topic, (bytes, from) => this.#receive(bytes, from, listener))
   }
 
   stop(): void {
@@ -74,19 +64,18 @@ export class RoundsGossip {
       listener.onHolding(from, message.contributions)
     } else if (message.kind === 'contribution') {
       const { cid, contribution } = await openContribution(message.block)
-      if (contribution.run !== this.#run) return this.#otherRun(from, listener)
+      if (contribution.run !== this.#run) throw this.#otherRun(contribution.run)
       // A copy: the block is a view of the whole gossip message.
       listener.onContribution(cid, message.block.slice(), contribution, from)
     } else {
       const { cid, record } = await openRecord(message.block)
-      if (record.run !== this.#run) return this.#otherRun(from, listener)
+      if (record.run !== this.#run) throw this.#otherRun(record.run)
       listener.onRecord(cid, message.block.slice(), record, from)
     }
     return 'accept'
   }
 
-  #otherRun(from: string, listener: RoundsGossipListener): GossipVerdict {
-    listener.onRefused?.(from, 'wrong_run')
-    return 'reject'
+  #otherRun(run: string): ProtocolError {
+    return new ProtocolError('wrong_run', `cannot take what belongs to run ${run}: this is the topic of ${this.#run}`)
   }
 }

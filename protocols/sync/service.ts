@@ -1,7 +1,8 @@
 // Sync wired to a node: answers where our chain stands, and asks others where theirs does.
 import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
-import { ANSWER_TIMEOUT_MS, MAX_ASKED, MAX_CHAIN, syncProtocol } from './constants.ts'
+import { Purses } from '../purses.ts'
+import { ANSWER_TIMEOUT_MS, MAX_ASKED, MAX_CHAIN, MAX_REQUEST_BYTES, REQUESTS, STREAMS_PER_PEER, syncProtocol } from './constants.ts'
 import {
   decodeChainAnswer,
   decodeHeadAnswer,
@@ -36,6 +37,7 @@ export class SyncService {
   readonly #source: ChainSource
   readonly #protocol: string
   readonly #timeoutMs: number
+  readonly #requests = new Purses(REQUESTS)
 
   constructor({ node, source }: SyncComponents, { network, timeoutMs }: SyncOptions) {
     this.#node = node
@@ -45,7 +47,8 @@ export class SyncService {
   }
 
   async start(): Promise<void> {
-    await this.#node.handle(this.#protocol, stream => this.#answer(stream))
+    const options = { frameBytesMax: MAX_REQUEST_BYTES, streamsPerPeer: STREAMS_PER_PEER }
+    await this.#node.handle(this.#protocol, (stream, peer) => this.#answer(stream, peer), options)
   }
 
   async stop(): Promise<void> {
@@ -90,11 +93,15 @@ export class SyncService {
     return answer?.records ?? null
   }
 
-  async #answer(stream: FrameStream): Promise<void> {
+  async #answer(stream: FrameStream, peer: string): Promise<void> {
     for (;;) {
       const signal = AbortSignal.timeout(this.#timeoutMs)
       const frame = await stream.read({ signal })
       if (frame === null) break
+      const nowMs = performance.now()
+      if (!this.#requests.has(peer, 1, nowMs))
+        throw new ProtocolError('rate_limited', `cannot answer more than ${REQUESTS.perSecond} requests a second of one peer`)
+      this.#requests.pay(peer, 1, nowMs)
       await stream.write([await this.#answerTo(decodeSyncRequest(frame))], { signal })
     }
     await stream.close({ signal: AbortSignal.timeout(this.#timeoutMs) })

@@ -1,4 +1,5 @@
 // Nodes joined in memory: frames are queued and handed over in later turns, a dead node answers nobody.
+import { isProtocolError } from '../../protocols/errors.ts'
 import type { FrameHandler, FrameNode, FrameStream, GossipNode, GossipReceiver } from '../../protocols/frame-stream.ts'
 
 export class MemoryNetwork {
@@ -22,6 +23,8 @@ export class MemoryNode implements FrameNode, GossipNode {
   readonly #handlers = new Map<string, FrameHandler>()
   readonly #receivers = new Map<string, GossipReceiver>()
   readonly #streams = new Set<FrameStream>()
+  /** Messages that its receivers threw at, as a node says of them. */
+  readonly refused: { from: string; code: string }[] = []
   streamsOpened = 0
 
   constructor(peer: string, nodes: Map<string, MemoryNode>) {
@@ -60,7 +63,12 @@ export class MemoryNode implements FrameNode, GossipNode {
 
   async receive(topic: string, bytes: Uint8Array, from: string): Promise<void> {
     const receiver = this.#receivers.get(topic)
-    if (receiver !== undefined) await receiver(bytes, from)
+    try {
+      await receiver?.(bytes, from)
+    } catch (error) {
+      if (!isProtocolError(error)) throw error
+      this.refused.push({ from, code: error.code })
+    }
   }
 
   subscribe(topic: string, receive: GossipReceiver): void {

@@ -1,0 +1,45 @@
+// What is told of refusals, however many there are: a stranger must not be able to fill the event log, and whoever asks `why` must still find each code.
+// The rule is pure: (state, refusal, now) -> whether to tell it, and of how many that were not.
+
+/** Milliseconds between two events of one code about one peer; what comes between is counted. */
+export const SAME_REFUSAL_MS = 60_000
+/** Events of refusals a minute, all peers together: ids cost nothing. */
+export const REFUSALS_PER_MINUTE = 120
+/** Peers and codes that are counted at once. */
+const MAX_COUNTED = 4_096
+
+export interface Refusals {
+  counted: Map<string, { toldAtMs: number; since: number }>
+  /** When those of the last minute were told. */
+  told: number[]
+}
+
+export function createRefusals(): Refusals {
+  return { counted: new Map(), told: [] }
+}
+
+/** @returns null where it is only counted; else how many of the same went before it untold */
+export function noteRefusal(state: Refusals, { peer, code }: { peer: string; code: string }, nowMs: number): { untold: number } | null {
+  const key = `${peer}/${code}`
+  const known = state.counted.get(key)
+  const entry = known ?? { toldAtMs: Number.NEGATIVE_INFINITY, since: 0 }
+  if (nowMs - entry.toldAtMs < SAME_REFUSAL_MS) {
+    entry.since += 1
+    return null
+  }
+  while (state.told.length > 0 && nowMs - state.told[0]! >= 60_000) state.told.shift()
+  if (state.told.length >= REFUSALS_PER_MINUTE) {
+    entry.since += 1
+    keep(state, key, entry)
+    return null
+  }
+  state.told.push(nowMs)
+  keep(state, key, { toldAtMs: nowMs, since: 0 })
+  return { untold: entry.since }
+}
+
+function keep(state: Refusals, key: string, entry: { toldAtMs: number; since: number }): void {
+  state.counted.delete(key)
+  if (state.counted.size >= MAX_COUNTED) state.counted.delete(state.counted.keys().next().value!)
+  state.counted.set(key, entry)
+}

@@ -1,0 +1,73 @@
+// A libp2p node that is none of ours: it speaks what it is told to, in the versions and with the words that a test wants, and behind no rule of the daemon's.
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import type { Connection, Stream } from '@libp2p/interface'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
+import { noise } from '@libp2p/noise'
+import { peerIdFromString } from '@libp2p/peer-id'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+
+export interface StrangerOptions {
+  network: string
+  /** Protocols in its list, such as `blocks/2`. Streams on them are reset, unless `answer` is given. @default none */
+  speaks?: string[]
+  answer?: (protocol: string, stream: Stream) => void
+  /** Version of its DHT. @default '1.0.0' */
+  kad?: string
+  /** Whether it speaks gossip. @default false */
+  gossips?: boolean
+}
+
+export interface Stranger {
+  peer: string
+  address: string
+  gossip: GossipSub
+  dial(address: string): Promise<Connection>
+  open(peer: string, protocol: string): Promise<Stream>
+  connections(): Connection[]
+  stop(): Promise<void>
+}
+
+export async function openStranger({ network, speaks = [], answer, kad = '1.0.0', gossips = false }: StrangerOptions): Promise<Stranger> {
+  const node = await createLibp2p({
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionMonitor: { enabled: false },
+    connectionManager: { reconnectRetries: 0 },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      ...(gossips ? { gossip: gossipsub({ allowPublishToZeroTopicPeers: true, scoreParams: { IPColocationFactorWeight: 0 } }) } : {}),
+      dht: kadDHT({
+        protocol: `/shoal/${network}/kad/${kad}`,
+        clientMode: false,
+        peerInfoMapper: passthroughMapper,
+        validators: {},
+        selectors: {}
+      })
+    }
+  })
+  await node.services.dht.setMode('server')
+  for (const name of speaks) {
+    const protocol = `/shoal/${network}/${name}`
+    await node.handle(protocol, stream => (answer === undefined ? stream.abort(new Error('not spoken')) : answer(name, stream)), {
+      maxInboundStreams: 1_000,
+      maxOutboundStreams: 1_000
+    })
+  }
+  return {
+    peer: node.peerId.toString(),
+    address: node.getMultiaddrs()[0]!.toString(),
+    gossip: (node.services as { gossip: GossipSub }).gossip,
+    dial: address => node.dial(multiaddr(address), { force: true } as object),
+    open: (peer, protocol) => node.dialProtocol(peerIdFromString(peer), `/shoal/${network}/${protocol}`, { maxOutboundStreams: 10_000 }),
+    connections: () => node.getConnections(),
+    stop: async () => node.stop()
+  }
+}

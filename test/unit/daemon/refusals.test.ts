@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict'
+import { createRefusals, noteRefusal, REFUSALS_PER_MINUTE, SAME_REFUSAL_MS } from '../../../daemon/refusals.ts'
+
+describe('what is told of refusals', () => {
+  it('is the first of each kind at once, and then how many there were', () => {
+    const state = createRefusals()
+    const flood = { peer: 'a', code: 'bad_message' }
+    assert.deepEqual(noteRefusal(state, flood, 0), { untold: 0 })
+    for (let i = 0; i < 500; i++) assert.equal(noteRefusal(state, flood, i), null)
+    assert.deepEqual(noteRefusal(state, { peer: 'a', code: 'rate_limited' }, 1), { untold: 0 })
+    assert.deepEqual(noteRefusal(state, { peer: 'b', code: 'bad_message' }, 1), { untold: 0 })
+    assert.deepEqual(noteRefusal(state, flood, SAME_REFUSAL_MS), { untold: 500 })
+  })
+
+  it('is bounded whatever names are made up', () => {
+    const state = createRefusals()
+    let told = 0
+    for (let i = 0; i < 100_000; i++) if (noteRefusal(state, { peer: `p${i}`, code: 'bad_message' }, i / 10) !== null) told += 1
+    assert.equal(told, REFUSALS_PER_MINUTE)
+    assert.ok(state.counted.size <= 4_096)
+    assert.deepEqual(noteRefusal(state, { peer: 'p99999', code: 'bad_message' }, 200_000), { untold: 1 })
+  })
+})
