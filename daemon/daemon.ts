@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { BlockExchange } from '../protocols/blocks/index.ts'
 import { CONTROL_SCHEMA } from '../protocols/control/constants.ts'
 import type { NodeEvent, ReadyDocument, RunStatus, StatusDocument } from '../protocols/control/messages.ts'
+import type { Twin } from '../protocols/identity/index.ts'
 import { PresenceService } from '../protocols/presence/index.ts'
 import { BLOCK_BYTES_MAX, RESERVED_BYTES } from '../storage/index.ts'
 import { ApiServer, type NodeFace } from './api/server.ts'
@@ -459,6 +460,31 @@ class Parts {
         : null,
       'every peer in sight speaks what this node speaks'
     )
+    const twins = this.#node.twins()
+    const own = twins.find(({ peer }) => peer === this.#node.peer)
+    this.#health.check(
+      'identity_twice',
+      own === undefined
+        ? null
+        : {
+            level: 'fail',
+            message: `this node's identity lives twice: ${hostsOf(own)}${own.by === null ? '' : ` (${own.by} sees both)`}`,
+            fix: 'stop one of them and give it an identity of its own: move its identity.key away'
+          },
+      "this node's identity is one again"
+    )
+    const others = twins.filter(({ peer }) => peer !== this.#node.peer)
+    this.#health.check(
+      'peer_identity_twice',
+      others.length === 0
+        ? null
+        : {
+            level: 'warn',
+            message: others.map(twin => `the identity ${twin.peer} lives twice: ${hostsOf(twin)}`).join('; '),
+            fix: 'tell who keeps them: one needs an identity of its own'
+          },
+      'no identity lives twice any more'
+    )
     const fallen = runs.filter(run => run.trainer.givenUp.length > 0)
     this.#health.check(
       'engine_fallback',
@@ -551,6 +577,10 @@ function levelOf({ type, code, data }: NodeEvent): 'debug' | 'info' | 'warn' {
 function fallbackOf({ name, state, engine, trainer: { givenUp } }: RunStatus): string {
   const reasons = givenUp.map(given => `${given.engine} was given up (${given.code}: ${given.reason})`).join(', ')
   return `${name}: ${reasons}; ${state === 'paused' ? 'training is paused' : `it computes with ${engine ?? 'another'}`}`
+}
+
+function hostsOf({ whos }: Twin): string {
+  return whos.map(({ host, addresses }) => `on ${host} (${addresses.join(', ') || 'address unknown'})`).join(' and ')
 }
 
 const GONE = {

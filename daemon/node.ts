@@ -25,12 +25,14 @@ import {
   MAX_GOSSIP_BYTES
 } from '../protocols/frame-stream.ts'
 import { GossipRates } from '../protocols/gossip-rates.ts'
+import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter } from './node-streams.ts'
+import { Twins } from './node-twins.ts'
 import { mismatches, mismatchSentence, type VersionMismatch, versionsOf } from './node-versions.ts'
 import { countWireBytes } from './node-wire.ts'
 
@@ -198,6 +200,8 @@ export interface ShoalNode {
   openStream(peer: string, protocol: string, options?: { signal?: AbortSignal }): Promise<FrameStream>
   /** Payload bytes of streams and gossip since the start. */
   traffic(): TrafficCounter
+  /** Identities, ours among them, that live in two processes at once as far as this node knows. */
+  twins(): Twin[]
   /** All bytes that passed sockets since the start: libp2p's own words, headers and encryption too. */
   wire(): TrafficCounter
   stop(): Promise<void>
@@ -288,6 +292,9 @@ type Libp2pNode = Awaited<ReturnType<typeof startLibp2p>>
 class Discovered {
   readonly sources = new RecentMap<string, FoundBy>(MAX_REMEMBERED_PEERS)
   onPeer: ((peer: string) => void) | undefined
+  /** mDNS leaves out what this process itself answers, so our own id there is another's. */
+  onSelf: ((addresses: string[]) => void) | undefined
+  self: string | undefined
 
   /** Wraps a libp2p factory so that the peers its product finds are seen here. */
   watch<C, P extends object>(source: FoundBy, factory: (components: C) => P): (components: C) => P {
@@ -297,6 +304,7 @@ class Discovered {
       events.addEventListener('peer', event => {
         const { id, multiaddrs } = (event as CustomEvent<{ id: PeerId; multiaddrs: unknown[] }>).detail
         this.note(id.toString(), source)
+        if (source === 'mdns' && id.toString() === this.self) this.onSelf?.(multiaddrs.map(String))
         if (multiaddrs.length > 0) this.onPeer?.(id.toString())
       })
       return product
@@ -340,6 +348,7 @@ class Node implements ShoalNode {
   readonly #listeners = new Set<(event: NodeEvent) => void>()
   readonly #traffic: TrafficCounter = { sent: 0, received: 0 }
   readonly #wire: TrafficCounter
+  readonly #twins: Twins
   readonly #stopping = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   #lookupTimer: NodeJS.Timeout | undefined
@@ -355,10 +364,14 @@ class Node implements ShoalNode {
     this.#discovered = discovered
     this.peer = libp2p.peerId.toString()
     this.network = options.network
+    this.#twins = new Twins(libp2p, { network: options.network, traffic: this.#traffic })
   }
 
   async start(): Promise<void> {
     const libp2p = this.#libp2p
+    await this.#twins.start()
+    this.#discovered.self = this.peer
+    this.#discovered.onSelf = addresses => this.#twins.met(addresses)
     await libp2p.services.dht.setMode('server')
     libp2p.addEventListener('peer:identify', event => this.#identified(event.detail))
     libp2p.addEventListener('peer:disconnect', event => this.#disconnected(event.detail.toString()))
@@ -375,6 +388,7 @@ class Node implements ShoalNode {
   async stop(): Promise<void> {
     this.#stopping.abort(new DaemonError('stopping', 'the node is stopping'))
     this.#redial.stop()
+    this.#twins.stop()
     for (const timer of this.#timers) clearTimeout(timer)
     clearTimeout(this.#lookupTimer)
     clearTimeout(this.#provideTimer)
@@ -589,6 +603,10 @@ class Node implements ShoalNode {
 
   traffic(): TrafficCounter {
     return { ...this.#traffic }
+  }
+
+  twins(): Twin[] {
+    return this.#twins.found()
   }
 
   wire(): TrafficCounter {
