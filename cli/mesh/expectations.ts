@@ -16,7 +16,7 @@ export type Expectation =
   | { name: 'meshBelowAlone' }
   /** No node that nothing was done to waits longer from one record to the next: `ms`, or the run's deadline, so many graces and its fetch timeout. */
   | { name: 'roundsWithin'; ms: number | null; graces: number }
-  /** Of every node that is alive at the end: each contribution that it told is in a record, or the node says why not. */
+  /** Of every node that is alive at the end: each contribution that it offered is in a record, or the node says that it took its work back. */
   | { name: 'nothingLost' }
   /** So long after its death at the latest no live node lists a peer or member that is gone. */
   | { name: 'ghostsWithin'; ms: number }
@@ -98,7 +98,7 @@ export interface Outcome {
   /** The longest wait from one record to the next on each node that nothing was done to. */
   gaps: Gap[]
   times: RoundTimes | null
-  /** Contributions that were told and are neither in a record nor explained. */
+  /** Contributions that were offered and are neither in a record nor explained. */
   lost: LostContribution[]
   ghosts: Ghost[]
   memory: NodeMemory[]
@@ -142,7 +142,7 @@ function judge(expectation: Expectation, outcome: Outcome): ReportExpectation {
       })
     }
     case 'nothingLost':
-      return row(lost.length === 0, lost, 'every told contribution in a record, or explained')
+      return row(lost.length === 0, lost, 'every offered contribution in a record, or explained')
     case 'ghostsWithin': {
       const late = ghosts.filter(({ seconds }) => seconds * 1000 > expectation.ms)
       return row(late.length === 0, late, { seconds: expectation.ms / 1000 })

@@ -116,7 +116,8 @@ const DONE: Record<Step['do'], string> = {
   heal: 'the network is whole again',
   killAll: 'all killed with SIGKILL',
   restartAll: 'all that are dead start again',
-  storm: 'a storm begins'
+  storm: 'a storm begins',
+  wait: 'waited'
 }
 
 function contributors({ row, states, absent }: Extract<MeshNews, { kind: 'round' }>): string {

@@ -13,6 +13,8 @@ export interface ReportRound {
   contributors: string[]
   /** Nodes that gave nothing to it, and what each was when it was first adopted: a round that ran to its deadline waited for those that seemed alive. */
   absent: { node: number; was: 'starting' | 'alive' | 'stopped' | 'dead' | 'left' }[]
+  /** What the first node said that found it slower than its deadline: whom it waited for; peers are named by index. */
+  slow: string | null
   /** From the parent's adoption to this record's, on the node that was asked. */
   seconds: number | null
   /** Payload on the wire, all nodes together. */

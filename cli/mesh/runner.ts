@@ -1,5 +1,6 @@
 // Drives a mesh of nodes through a scenario: starts them, lets them join one run, does each step when it is due, and says what came of it.
 // Everything it knows it asked a node for, through the control API, as any client would.
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { NodeEvent, RoundRow, StatusDocument } from '../../protocols/control/messages.ts'
 import { CliError } from '../errors.ts'
@@ -47,7 +48,7 @@ export interface NodeState {
   adoptions: Adoption[]
   /** How often each code stood in its events. */
   told: Map<string, number>
-  /** Rounds for which it told a contribution, and those of which it said why that is in no record. */
+  /** Rounds for which it offered a contribution, and those of which it said why that is in no record. */
   announced: Set<number>
   explained: Set<number>
   /** Something was done to it that can cost it time. */
@@ -119,6 +120,8 @@ export class MeshRunner {
   readonly #ghosts = new Ghosts()
   /** What each node was when a round was first adopted, by round and index. */
   readonly #livesAt = new Map<number, Map<number, Life>>()
+  /** Why a round took longer than its deadline, by round. */
+  readonly #slow = new Map<number, string>()
   #runAtMs: number | null = null
   #storms = 0
   /** The newest index that any node has. */
@@ -155,6 +158,8 @@ export class MeshRunner {
   /** Starts the mesh, does the steps, and returns when the last round is adopted and no step is due. The nodes go on. */
   async drive({ signal }: { signal: AbortSignal }): Promise<void> {
     const inner = AbortSignal.any([signal, this.#watchers.signal])
+    // Every node is waited for by several at once; that is no leak.
+    setMaxListeners(0, inner)
     void this.#pollStatuses(inner).catch(error => this.#fail(error))
     const first = await this.#start(1, inner)
     const others = Array.from({ length: this.#options.scenario.nodes - 1 }, (_, position) => position + 2)
@@ -262,6 +267,7 @@ export class MeshRunner {
       round: row.round,
       closer: indexes.get(row.closer) ?? null,
       absent: this.#absent(row),
+      slow: this.#slow.get(row.round) ?? null,
       record: row.record,
       anchor: row.anchor,
       contributors: row.contributors.map(contributor => contributor.peer),
@@ -410,7 +416,6 @@ export class MeshRunner {
       const phase = event.data?.phase
       if (typeof phase !== 'string') return
       state.phase = phase
-      if (phase === 'announced' && event.round !== undefined) state.announced.add(event.round)
       if (event.data?.held === true) {
         state.held = { phase, round: event.round ?? 0 }
         if (event.data.closer === true) this.#foundCloser(state.index)
@@ -419,7 +424,11 @@ export class MeshRunner {
       return
     }
     if (event.code !== undefined) state.told.set(event.code, (state.told.get(event.code) ?? 0) + 1)
-    if (event.code !== undefined && event.round !== undefined && event.peer === state.peer) state.explained.add(event.round)
+    if (event.code !== undefined && event.round !== undefined && event.peer === state.peer) {
+      if (event.code === 'contribution_offered') state.announced.add(event.round)
+      if (PUT_BACK.test(event.code)) state.explained.add(event.round)
+    }
+    if (event.code === 'round_slow' && event.round !== undefined) this.#heardSlow(event.round, event.message)
     if (event.type === 'round') {
       if (typeof event.round === 'number') {
         state.adoptions.push({ round: event.round, atMs: Date.parse(event.ts) })
@@ -430,6 +439,14 @@ export class MeshRunner {
       this.#showRounds()
       this.#condition.changed()
     }
+  }
+
+  /** The first that says so is as good as any: each names whom it waited for. */
+  #heardSlow(round: number, message: string): void {
+    if (this.#slow.has(round)) return
+    const text = this.states.reduce((said, { peer, index }) => (peer === null ? said : said.replaceAll(peer, `node ${index}`)), message)
+    this.#slow.set(round, text)
+    this.#components.news({ kind: 'note', text: `         ${text}` })
   }
 
   #foundCloser(index: number): void {
@@ -590,7 +607,7 @@ export class MeshRunner {
   #isReady(step: Step): boolean {
     const node = nodeOf(step)
     if (node !== undefined) return this.#stateOf(node)?.life !== 'starting'
-    if (step.do === 'partition' || step.do === 'heal') return true
+    if (step.do === 'partition' || step.do === 'heal' || step.do === 'wait') return true
     return this.#storms === 0 && !this.states.some(({ life }) => life === 'starting')
   }
 
@@ -704,6 +721,8 @@ export class MeshRunner {
         this.#tell(fault)
         return
       }
+      case 'wait':
+        return
       case 'killAll': {
         const living = this.states.filter(({ life }) => life === 'alive' || life === 'stopped')
         const fault = this.#fault(step.do, null, living.map(({ index }) => index).join(' '))
@@ -779,6 +798,9 @@ export class MeshRunner {
     await this.#startAgain(this.#newestIndex, 'join', signal)
   }
 }
+
+/** What a node says of a contribution of its own that no record took. */
+const PUT_BACK = /^contribution_(lost|restored|dropped)$/
 
 /** "waiting for 1 more": the run cannot go on, unlike a node at its leash, which waits for a moment in every round. */
 const WAITS_FOR_OTHERS = /\bmore\b/

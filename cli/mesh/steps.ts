@@ -7,7 +7,18 @@ const LIFE_ACTIONS = ['kill', 'stop', 'continue', 'restart', 'leave', 'join'] as
 export type LifeAction = (typeof LIFE_ACTIONS)[number]
 /** fillDisk: not one byte is left on the node's disk. freeDisk: all of it again. */
 const DISK_ACTIONS = ['fillDisk', 'freeDisk'] as const
-const ACTIONS = [...LIFE_ACTIONS, ...DISK_ACTIONS, 'corruptBlock', 'slow', 'partition', 'heal', 'killAll', 'restartAll', 'storm'] as const
+const ACTIONS = [
+  ...LIFE_ACTIONS,
+  ...DISK_ACTIONS,
+  'corruptBlock',
+  'slow',
+  'partition',
+  'heal',
+  'killAll',
+  'restartAll',
+  'storm',
+  'wait'
+] as const
 
 /** An index, from 1; or the first in rank to close the round in which the scenario looks for it, and from then on that node. */
 export type NodeName = number | typeof CLOSER
@@ -38,6 +49,8 @@ export type MeshDeed =
   /** Nodes of one group hear nothing from those of another; `oneWay`: only the first group hears nothing. One in no group hears and is heard by all. */
   | { do: 'partition'; groups: number[][]; oneWay: boolean }
   | { do: 'heal' }
+  /** Nothing, so that the mesh goes on until then. */
+  | { do: 'wait' }
   /** SIGKILL for all that live. */
   | { do: 'killAll' }
   /** All that are dead start again. */
@@ -103,6 +116,7 @@ const KEYS: Record<Step['do'], string[]> = {
   slow: ['node', 'rate'],
   partition: ['groups', 'oneWay'],
   heal: [],
+  wait: [],
   killAll: [],
   restartAll: [],
   storm: ['every', 'kills', 'for', 'restartAfter', 'back', 'seed', 'spare']
@@ -121,6 +135,7 @@ function readDeed(action: Step['do'], map: Record<string, unknown>, path: string
     case 'partition':
       return { do: action, ...readPartition(map, path, fail) }
     case 'heal':
+    case 'wait':
     case 'killAll':
     case 'restartAll':
       return { do: action }
@@ -298,6 +313,8 @@ class StepsCheck {
       case 'heal':
         if (!this.#isParted) this.#fail(path, 'heals a mesh that is not parted by then', 'want partition before')
         this.#isParted = false
+        return
+      case 'wait':
         return
       case 'killAll':
       case 'restartAll': {

@@ -1,11 +1,11 @@
-// What became of the contributions that nodes told. Pure.
+// What became of the contributions that nodes offered. Pure.
 import type { RoundRow } from '../../../protocols/control/messages.ts'
 
 /** What one node said of its own contributions. */
 export interface ToldContributions {
   index: number
   peer: string | null
-  /** Rounds that it told one for. */
+  /** Rounds that it offered one for. */
   announced: Set<number>
   /** Rounds of which it said why its contribution is in no record. */
   explained: Set<number>
@@ -18,7 +18,7 @@ export interface LostContribution {
 
 /**
  * Those that are neither in the record of their round, nor late in the next one, nor explained by their author.
- * @param rows the adopted rounds; what was told for a round after the last of them is still open.
+ * @param rows the adopted rounds; what was offered for a round after the last of them is still open.
  */
 export function lostContributions(nodes: ToldContributions[], rows: RoundRow[]): LostContribution[] {
   const newest = Math.max(0, ...rows.map(({ round }) => round))

@@ -233,6 +233,7 @@ describe('MeshRunner', () => {
         closer: 1,
         // The other read of it without having been told.
         absent: [{ node: 1, was: 'alive' }],
+        slow: null,
         contributors: [runner.reportRounds()[0]!.contributors[0]!],
         seconds: 1,
         bytes: 20
@@ -263,6 +264,7 @@ describe('MeshRunner', () => {
         { at: { round: 0 }, do: 'corruptBlock', node: 2 },
         { at: { round: 0 }, do: 'slow', node: 3, rate: '1mbit' },
         { at: { after: '10ms' }, do: 'heal' },
+        { at: { after: '10ms' }, do: 'wait' },
         { at: { round: 2 }, do: 'fillDisk', node: 2 },
         { at: { round: 3 }, do: 'freeDisk', node: 2 }
       ]
