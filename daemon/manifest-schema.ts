@@ -118,7 +118,7 @@ const aggregationSchema = v.variant(
     v.strictObject({ name: v.literal('median') }),
     v.strictObject({
       name: v.literal('centeredClip'),
-      tau: v.optional(v.union([positive(1e9), v.strictObject({ times: positive(1000) })], TAU_TEXT), { times: 1 }),
+      tau: v.optional(v.union([positive(1e9), v.strictObject({ times: positive(1000) })], TAU_TEXT), { times: 0.5 }),
       iterations: v.optional(integer(1, ITERATIONS_MAX), 3)
     })
   ],

@@ -284,7 +284,7 @@ describe('resolveManifest()', () => {
     const aggregation = (spec: object) =>
       resolveManifest(parseRunSpec(demoWith('strategy.aggregation', spec)), RESOLUTION).strategy.aggregation
     assert.deepEqual(aggregation({ name: 'trimmedMean' }), { name: 'trimmedMean', trim: 0.2 })
-    assert.deepEqual(aggregation({ name: 'centeredClip' }), { name: 'centeredClip', tau: { times: 1 }, iterations: 3 })
+    assert.deepEqual(aggregation({ name: 'centeredClip' }), { name: 'centeredClip', tau: { times: 0.5 }, iterations: 3 })
     assert.deepEqual(aggregation({ name: 'centeredClip', tau: 2, iterations: 1 }), { name: 'centeredClip', tau: 2, iterations: 1 })
   })
 
