@@ -330,8 +330,8 @@ export class RunMember {
         this.#background(`${command.body ? 'body' : 'contribution'}/${command.cid}`, () => this.#fetchContribution(command))
         return
       case 'announceHolding':
-        this.#holding = command.contributions
-        this.#background(null, () => this.#c.gossip.publishHolding(command.contributions))
+        this.#holding = [...command.contributions]
+        this.#background(null, () => this.#c.gossip.publishHolding(this.#holding))
         return
       case 'fetchRecord':
         this.#background(`record/${command.cid}`, () => this.#fetchRecord(command.cid, command.holders))

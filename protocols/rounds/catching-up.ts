@@ -191,8 +191,14 @@ export function askHeads(state: RoundsState, out: RoundCommand[]): void {
   state.headsChanged = false
   state.headsAt = Number.POSITIVE_INFINITY
   const unknown = new Set<string>()
-  for (const { head } of state.peers.values())
-    if (!state.tree.byCid.has(head) && !state.tooOld.has(head) && !state.orphans.has(head)) unknown.add(head)
+  if (state.headsKnownAt !== state.tree.changes) {
+    state.headsKnownAt = state.tree.changes
+    for (const { head } of state.peers.values()) {
+      if (state.tree.byCid.has(head)) continue
+      state.headsKnownAt = null
+      if (!state.tooOld.has(head) && !state.orphans.has(head)) unknown.add(head)
+    }
+  }
   for (const { parent } of state.orphans.values()) if (!state.orphans.has(parent) && !state.tree.byCid.has(parent)) unknown.add(parent)
   for (const cid of unknown) askRecord(state, cid, peersAt(state, cid), out)
   for (const record of state.incomplete) {

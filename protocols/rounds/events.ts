@@ -74,7 +74,7 @@ export type RoundCommand =
   /** Get the envelope if it is unknown (answer: `contribution`); with `body`, get and check the body too (`contributionHeld` or `contributionRefused`). From disk first. */
   | { type: 'fetchContribution'; cid: string; author: string | null; holders: string[]; body: boolean }
   /** The whole list of what we hold for the open round, to be told to all and repeated with presence. */
-  | { type: 'announceHolding'; contributions: string[] }
+  | { type: 'announceHolding'; contributions: readonly string[] }
   /** Get this record from those who announced it, with the ancestors that were not told yet, oldest first. It is told even if it was told before: the rules may have forgotten it. */
   | { type: 'fetchRecord'; cid: string; holders: string[] }
   /** Get the anchor of a record as it is, without computing it: we are too far behind. Answer: `recordComputed` or `recordUnavailable`. */

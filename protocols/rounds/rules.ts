@@ -80,6 +80,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     head: tree.root,
     adoptedAt: start.now,
     treeChanged: true,
+    headsKnownAt: null,
     headsChanged: true,
     headsAt: start.now,
     leftOut: new Set(),
@@ -116,7 +117,8 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     awaited: null,
     membersInSince: null,
     holdingChanged: true,
-    announced: '',
+    holding: null,
+    announced: [],
     waitingReported: false,
     changed: true,
     nextAt: start.now
@@ -248,6 +250,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   head.endedRoundAt ??= head.seenAt
   state.missed = missedBy(state, head)
   state.placed = null
+  state.holding = null
   state.holdingChanged = true
   state.closableSince = null
   state.awaited = null
@@ -323,13 +326,13 @@ function forget(state: RoundsState): void {
 function announce(state: RoundsState, out: RoundCommand[]): void {
   if (!state.holdingChanged) return
   state.holdingChanged = false
-  const contributions = placedIn(state)
+  state.holding ??= placedIn(state)
     .filter(({ open }) => open.held)
     .map(({ open }) => open.cid)
     .sort()
-  const told = contributions.join(' ')
-  if (told === state.announced) return
-  state.announced = told
+  const contributions = state.holding
+  if (contributions.length === state.announced.length && contributions.every((cid, i) => cid === state.announced[i])) return
+  state.announced = contributions
   out.push({ type: 'announceHolding', contributions })
 }
 

@@ -59,6 +59,8 @@ export interface RoundsState {
   /** ms; the open round's deadline runs from here. */
   adoptedAt: number
   treeChanged: boolean
+  /** `tree.changes` when every peer's head was known; null when one was not, or may not be. */
+  headsKnownAt: number | null
   /** A head was named that we may have to ask for. */
   headsChanged: boolean
   /** ms; when an unanswered question for a head or an envelope is asked again. */
@@ -114,7 +116,9 @@ export interface RoundsState {
   /** ms; since when nothing is lacking of the live trainers who were accepted in recent rounds. */
   membersInSince: number | null
   holdingChanged: boolean
-  announced: string
+  /** What of the open round is held, in order; replaced when it changes. Null: to be looked up anew. */
+  holding: readonly string[] | null
+  announced: readonly string[]
   waitingReported: boolean
   /** Something happened since the questions were last asked. Otherwise they are asked again at `nextAt`: most of what arrives is a repetition. */
   changed: boolean

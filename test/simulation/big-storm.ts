@@ -1,4 +1,5 @@
 // A big mesh that is never left in peace until its rounds are closed, then mended, and must agree in time. What happens is drawn from the seed alone.
+import type { RunRules } from '../../protocols/rounds/index.ts'
 import { FAULTS } from './faults/index.ts'
 import { Random } from './random.ts'
 import { World } from './world.ts'
@@ -13,83 +14,117 @@ export interface StormReport {
   seed: number
   problems: string[]
   /** How often each fault struck. */
-  faults: Map<string, number>
+  faults: { [name: string]: number }
   /** How often each invariant was looked at. */
-  checks: Map<string, number>
-  /** Rounds closed by the furthest node. */
+  checks: { [name: string]: number }
+  /** Rounds closed by the furthest node while it stormed. */
   rounds: number
-  /** Longest virtual time in which a connected quorum closed no round, ms. */
-  longestRoundMs: number
-  /** Virtual time from the last fault's end until all had one head, ms. */
+  /** Longest virtual ms without a new record anywhere while a quorum was connected. */
+  progressMs: number
+  /** Virtual ms from the end of the last fault until all had one head. */
   agreementMs: number
   virtualMs: number
+  /** Times that a node left its branch for another. */
   forks: number
 }
 
 /** Virtual ms between two faults. */
-const PEACE: [number, number] = [500, 12_000]
+const PEACE: [number, number] = [500, 10_000]
+/** Bytes of all bodies of a round together: the slowest lines get them in a few seconds, however many nodes there are. */
+const ROUND_BYTES = [200_000, 1_000_000]
+
+/** The time that a round may take: its deadline, what is fetched after it, and the turns of those who could close it. */
+export function roundMs({ deadlineMs, fetchTimeoutMs, graceMs }: RunRules): number {
+  return deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs
+}
+
+/** Stated bounds, in times of a round: without a new record while a quorum is connected; and from the last fault until all agree. */
+export const PROGRESS_ROUNDS = 3
+export const AGREEMENT_ROUNDS = 3
 
 /** Lives through one storm from the seed. */
 export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): StormReport {
-  const random = new Random(seed * 15_485_863 + 11)
+  const random = new Random(Math.imul(seed, 15_485_863) + 11)
   const world = bigWorld(seed, nodes, random)
-  const faults = new Map<string, number>()
-
-  let longestRoundMs = 0
-  let movedAt = 0
-  let highest = 0
-  world.onAdopt = (_node, round) => {
-    if (round <= highest) return
-    highest = round
-    longestRoundMs = Math.max(longestRoundMs, world.time.now - movedAt)
-    movedAt = world.time.now
-  }
-  const { deadlineMs, graceMs, fetchTimeoutMs } = world.rules
-  const roundMs = deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs
-  while (highest < rounds) {
-    if (world.time.now > rounds * 3 * roundMs) {
-      world.problem(`only ${highest} rounds in ${Math.round(world.time.now)} ms`)
+  const faults: { [name: string]: number } = {}
+  const round = roundMs(world.rules)
+  const progress = new Progress(world)
+  while (progress.round < rounds && world.problems.length === 0) {
+    if (world.time.now > rounds * PROGRESS_ROUNDS * round) {
+      world.problem(`only ${progress.round} rounds in ${Math.round(world.time.now)} ms`)
       break
     }
     world.run(random.between(...PEACE))
     const fault = random.pick(FAULTS)
-    if (fault.strike(world, random)) faults.set(fault.name, (faults.get(fault.name) ?? 0) + 1)
+    if (!fault.strike(world, random)) continue
+    faults[fault.name] = (faults[fault.name] ?? 0) + 1
+    progress.look()
   }
+  const closed = progress.round
   world.mend()
   const mendedAt = world.time.now
-  world.run(roundMs)
-  world.training = false
-  const agreed = world.until(3 * roundMs, () => world.heads().length === 1)
+  const agreed = world.until(AGREEMENT_ROUNDS * round, () => world.heads().length === 1)
   const agreementMs = world.time.now - mendedAt
   if (!agreed) world.checks.allEnded()
-  world.run(roundMs)
-  world.settle(0, 0)
+  progress.look()
+  world.settle(0, round)
+  const bound = PROGRESS_ROUNDS * round
+  if (progress.longestMs > bound) world.problem(`no round was closed in ${Math.round(progress.longestMs)} ms, the bound is ${bound}`)
   return {
     seed,
     problems: world.problems,
     faults,
-    checks: world.checks.counts,
-    rounds: highest,
-    longestRoundMs,
+    checks: Object.fromEntries(world.checks.counts),
+    rounds: closed,
+    progressMs: progress.longestMs,
     agreementMs,
     virtualMs: world.time.now,
     forks: world.nodes.reduce((sum, node) => sum + node.forks, 0)
   }
 }
 
-function bigWorld(seed: number, nodes: number, random: Random): World {
-  const lines = new Map<number, number>()
-  const lineOf = (index: number): number => {
-    const known = lines.get(index)
-    if (known !== undefined) return known
-    // Most have 20 to 200 Mb/s, one in ten 1 to 5.
-    const line = random.chance(0.1) ? random.between(125, 600) : random.between(2_500, 25_000)
-    lines.set(index, line)
-    return line
+/** How long the mesh went without a new record. */
+class Progress {
+  readonly #world: World
+  /** Of the furthest node. */
+  round = 0
+  longestMs = 0
+  #sinceMs = 0
+
+  constructor(world: World) {
+    this.#world = world
+    world.onAdopt = (_node, round) => {
+      if (round <= this.round) return
+      this.look()
+      this.round = round
+      this.#sinceMs = world.time.now
+    }
   }
+
+  /** Called when anything changed: time without a quorum does not count. */
+  look(): void {
+    const { time } = this.#world
+    this.longestMs = Math.max(this.longestMs, time.now - this.#sinceMs)
+    if (!this.#hasQuorum()) this.#sinceMs = time.now
+  }
+
+  #hasQuorum(): boolean {
+    const { network, nodes, rules } = this.#world
+    const trainers = nodes.filter(node => node.up && !node.stopped && node.trains)
+    return trainers.some(node => trainers.filter(other => other === node || network.connects(node, other)).length >= rules.quorum)
+  }
+}
+
+function bigWorld(seed: number, nodes: number, random: Random): World {
+  // Most have 20 to 200 Mb/s, one in ten 2 to 8.
+  const speeds = Array.from({ length: 2 * nodes }, () => (random.chance(0.1) ? random.between(250, 1_000) : random.between(2_500, 25_000)))
+  // The others hold and compute, and do not train.
+  const trainers = Math.min(nodes, random.pick([8, 16, 24, 32, nodes]))
   return new World({
     seed,
     nodes,
+    observers: Array.from({ length: nodes - trainers }, (_, index) => trainers + index),
+    holdingBatchMs: 1_000,
     loss: random.pick([0, 0.01, 0.05]),
     duplicates: random.pick([0, 0.05]),
     delayMs: random.pick([
@@ -100,8 +135,8 @@ function bigWorld(seed: number, nodes: number, random: Random): World {
       [50, 400],
       [200, 1_500]
     ]),
-    bodyBytes: random.pick([10_000, 100_000]),
-    lineOf: index => ({ up: lineOf(index), down: lineOf(index) }),
+    bodyBytes: Math.ceil(random.pick(ROUND_BYTES) / trainers),
+    lineOf: index => ({ up: speeds[index] ?? 2_500, down: speeds[index] ?? 2_500 }),
     keepRounds: random.pick([4, 8]),
     rules: { deadlineMs: random.pick([10_000, 20_000]), graceMs: random.pick([1_000, 3_000]), fetchTimeoutMs: 5_000 }
   })

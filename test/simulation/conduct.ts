@@ -24,7 +24,7 @@ export interface Conduct {
   /** What it tells `to` of itself. */
   tells?(node: SimNode, to: SimNode, honest: Told): Told
   /** What it says that it holds. */
-  holds?(node: SimNode, honest: string[]): string[]
+  holds?(node: SimNode, honest: readonly string[]): readonly string[]
   /** What `to` gets when it asks; asked only for what is on the disk. */
   serves?(node: SimNode, to: SimNode, what: 'bodies' | 'anchors', name: string): Serving
   /** False: it is silent when it is its turn to close. */

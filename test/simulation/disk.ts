@@ -24,13 +24,6 @@ export class Disk {
     }
   }
 
-  /** A new disk in the same machine: the identity lives on, and nothing else. */
-  clear(): void {
-    for (const shelf of [this.records, this.contributions, this.bodies, this.anchors, this.fates]) shelf.clear()
-    this.anchors.set('genesis', 0)
-    this.steps = 0
-  }
-
   /** Bodies and anchors from before this round go. */
   forget(round: number): void {
     for (const shelf of [this.anchors, this.bodies]) for (const [name, of] of shelf) if (of < round) shelf.delete(name)

@@ -40,7 +40,7 @@ export class SimNode {
   readonly index: number
   readonly peer: string
   readonly stepMs: number
-  readonly disk = new Disk()
+  disk = new Disk()
   readonly line: Line
   /** Virtual ms until which its line is busy with what it sends and gets. */
   sendsUntil = 0
@@ -58,7 +58,7 @@ export class SimNode {
   #voice!: Voice
   #training!: Training
   #fetching!: Fetching
-  holding: string[] = []
+  holding: readonly string[] = []
   forks = 0
   /** The highest round that it ever adopted. */
   furthest = 0
@@ -140,6 +140,11 @@ export class SimNode {
     this.#stoppedAt = null
     this.#held = []
     this.disk.crash(this.peer, this.world.random)
+  }
+
+  /** The machine gets another disk: the identity lives on, and nothing else. Only while it is down. */
+  renewDisk(): void {
+    this.disk = new Disk()
   }
 
   leave(): void {

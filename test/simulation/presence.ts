@@ -4,9 +4,6 @@ import { advancePresence, createPresenceState, type PresenceEvent } from '../../
 import type { Told } from './conduct.ts'
 import type { SimNode } from './node.ts'
 
-/** What changes within these ms goes out as one message. */
-const HOLDING_BATCH_MS = 100
-
 /** A message of presence on its way. */
 export interface Saying {
   from: SimNode
@@ -203,7 +200,7 @@ export class Voice {
     if (this.#toTell) return
     this.#toTell = true
     const node = this.#node
-    node.later(HOLDING_BATCH_MS, () => {
+    node.later(node.world.options.holdingBatchMs ?? 100, () => {
       this.#toTell = false
       const holding = this.#nowHeld()
       node.world.network.gossip(node, to => to.presence.hearHolding(node, holding))

@@ -25,6 +25,8 @@ export interface WorldOptions extends NetworkOptions {
   /** A node's line where it is not perfect. */
   lineOf?: (index: number) => Partial<Line>
   keepRounds?: number
+  /** What a node comes to hold within these ms it tells in one message. Default 100; in a big mesh these messages are most of all. */
+  holdingBatchMs?: number
   /** Indexes of nodes that hold and compute but do not train. */
   observers?: number[]
   /** What nodes do otherwise than daemons, by index. */

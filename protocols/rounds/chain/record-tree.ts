@@ -196,6 +196,7 @@ export function prune(
     const next = chain[head.round - tree.root.round - 1]!
     for (const branch of [...tree.root.children]) if (branch !== next) fell(tree, branch)
     tree.byCid.delete(tree.root.cid)
+    tree.changes++
     next.parent = null
     tree.root = next
     for (const part of next.parts) tree.known.add(part.peer)

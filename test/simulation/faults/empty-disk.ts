@@ -7,7 +7,7 @@ export const emptyDisk: Fault = {
     const node = world.anyUp(random)
     if (node === null) return false
     node.kill()
-    node.disk.clear()
+    node.renewDisk()
     world.lasting(random.between(500, 20_000), () => node.start())
     return true
   }

@@ -1,0 +1,54 @@
+// Big storms: a few small ones, always the same. `npm run simulate` lives through as many, and as big ones, as one likes.
+import assert from 'node:assert/strict'
+import { bigStorm, type StormReport } from './big-storm.ts'
+import { noTotals, withStorm } from './storm-totals.ts'
+
+/** By count and not by the clock, so that everybody sees the same ones. */
+const STORMS = 6
+
+describe('a big storm', function () {
+  this.timeout(300_000)
+
+  it('is the same for the same seed', () => {
+    const options = { nodes: 8, rounds: 3 }
+    assert.deepEqual(bigStorm(3, options), bigStorm(3, options))
+  })
+
+  it('leaves a mesh that agrees, and that went on meanwhile', () => {
+    for (let seed = 1; seed <= STORMS; seed++) {
+      const { problems, faults } = bigStorm(seed, { nodes: 16, rounds: 8 })
+      assert.deepEqual(problems, [], `npm run simulate -- --from ${seed} --count 1 --nodes 16 --rounds 8   lives through it again`)
+      assert.ok(Object.keys(faults).length >= 3, `seed ${seed} saw only ${Object.keys(faults).join(', ')}`)
+    }
+  })
+})
+
+describe('totals of storms', () => {
+  const report = (seed: number, progressMs: number, problems: string[] = []): StormReport => ({
+    seed,
+    problems,
+    faults: { kill: 2 },
+    checks: { agreement: 1 },
+    rounds: 3,
+    progressMs,
+    agreementMs: 10,
+    virtualMs: 1_000,
+    forks: 1
+  })
+
+  it('sum what was done and keep the worst with its seed', () => {
+    const totals = [report(4, 100), report(5, 300), report(6, 200)].reduce((sum, each) => withStorm(sum, each, 20), noTotals())
+    assert.deepEqual(totals.progress, { ms: 300, seed: 5 })
+    assert.deepEqual(totals.agreement, { ms: 10, seed: 4 })
+    assert.deepEqual([totals.storms, totals.faults, totals.rounds, totals.stormMs], [3, { kill: 6 }, 9, 60])
+    assert.equal(totals.broken, null)
+  })
+
+  it('name the first broken seed', () => {
+    const totals = [report(4, 1), report(5, 1, ['this']), report(6, 1, ['that'])].reduce(
+      (sum, each) => withStorm(sum, each, 20),
+      noTotals()
+    )
+    assert.deepEqual(totals.broken, { seed: 5, problems: ['this'] })
+  })
+})
