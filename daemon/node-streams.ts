@@ -57,8 +57,11 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
 
 /** lpStream reads a length byte by byte: an end before the first byte says "0/1 bytes", and is the peer's goodbye unless the stream broke. */
 function endedCleanly(error: unknown, stream: Stream): boolean {
-  const atFrameStart = error instanceof Error && error.name === 'UnexpectedEOFError' && / 0\/1 bytes/.test(error.message)
-  return atFrameStart && stream.status !== 'aborted' && stream.status !== 'reset'
+  return error instanceof Error && endedBetweenFrames(error) && stream.status !== 'aborted' && stream.status !== 'reset'
+}
+
+function endedBetweenFrames(error: Error): boolean {
+  return error.name === 'UnexpectedEOFError' && / 0\/1 bytes/.test(error.message)
 }
 
 /** libp2p's errors of a frame that is longer than it may be. */
@@ -70,5 +73,6 @@ export function refusalCodeOf(error: unknown): string | null {
   if (!(error instanceof Error)) return null
   if (TOO_LONG.has(error.name)) return 'message_too_large'
   if (error.name === 'TimeoutError') return 'peer_stalled'
-  return error.name === 'UnexpectedEOFError' ? 'bad_message' : null
+  // One that gave up, or died, resets its stream between two frames: that is no message, and so no bad one.
+  return error.name === 'UnexpectedEOFError' && !endedBetweenFrames(error) ? 'bad_message' : null
 }

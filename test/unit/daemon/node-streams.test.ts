@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict'
+import { refusalCodeOf } from '../../../daemon/node-streams.ts'
+import { ProtocolError } from '../../../protocols/errors.ts'
+
+describe('refusalCodeOf()', () => {
+  const ended = (how: string): Error =>
+    Object.assign(new Error(`Unexpected EOF - stream closed after reading ${how} bytes`), { name: 'UnexpectedEOFError' })
+
+  it('takes an asker that resets its stream between two frames for one that went away', () => {
+    assert.equal(refusalCodeOf(ended('0/1')), null)
+    assert.equal(refusalCodeOf(new Error('the connection was reset')), null)
+  })
+
+  it('takes half a frame for a bad message, and keeps the code of what a protocol refused', () => {
+    assert.equal(refusalCodeOf(ended('3/10')), 'bad_message')
+    assert.equal(refusalCodeOf(new ProtocolError('message_too_large', 'too large')), 'message_too_large')
+  })
+})
