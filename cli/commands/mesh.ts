@@ -122,7 +122,7 @@ async function runScenario(session: Session, flags: RunFlags, file: string | und
         ? scenarioOf(demoScenario(flags.nodes ?? DEMO_SIZE.nodes, flags.rounds ?? DEMO_SIZE.rounds), given)
         : parseScenario(await readNamed(file), given, file)
     if (needsEnclosure(scenario) && !isEnclosed()) {
-      process.exitCode = await runEnclosed({ signal: session.signal })
+      process.exitCode = await runEnclosed(scenario, { signal: session.signal })
       return
     }
     const { report, code } = await runMesh(

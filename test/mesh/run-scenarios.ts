@@ -26,12 +26,18 @@ if (wanted.length === 0 || unknown !== undefined) {
 const out = process.env.MESHES_OUT ?? mkdtempSync(join(tmpdir(), 'shoal-meshes-'))
 mkdirSync(out, { recursive: true })
 const rows: string[][] = []
+let isInterrupted = false
 for (const name of wanted) {
+  if (isInterrupted) break
   const report = join(out, `${name}.json`)
   const args = [MAIN, 'mesh', 'run', join(FOLDER, `${name}.yaml`), '--report', report]
   console.log(`\n${name}`)
   const child = spawn(process.execPath, args, { stdio: 'inherit' })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      isInterrupted = true
+      child.kill(signal)
+    })
   const [code] = (await once(child, 'exit')) as [number | null]
   rows.push([name, `exit ${code}`, ...factsOf(JSON.parse(readFileSync(report, 'utf8')) as Report)])
   if (code !== 0) process.exitCode = 1

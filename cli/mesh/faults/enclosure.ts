@@ -1,4 +1,4 @@
-// A network and a table of mounts of the command's own, for scenarios that part networks or fill disks: the command runs itself again inside.
+// A table of mounts of the command's own, and a network where it is to have one, for scenarios that fill disks or part networks: it runs itself again inside.
 // Nothing is made outside, so nothing can be left there: what is inside is gone with the last process inside, however that ended.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,11 +23,12 @@ export function isEnclosed(): boolean {
  * @returns its exit code.
  * @throws CliError `network_unavailable`.
  */
-export async function runEnclosed({ signal }: { signal: AbortSignal }): Promise<number> {
+export async function runEnclosed({ network }: Pick<Scenario, 'network'>, { signal }: { signal: AbortSignal }): Promise<number> {
   if (process.platform !== 'linux') throw unavailable('unshare', `namespaces are Linux's, this is ${process.platform}`)
   // Anybody may have them as root of a user namespace of his own, where the system allows those.
   const mapping = process.getuid?.() === 0 ? [] : ['--map-root-user']
-  const unshare: [string, ...string[]] = ['unshare', '--mount', '--net', '--propagation', 'private', ...mapping, '--']
+  const net = network === 'namespaces' ? ['--net'] : []
+  const unshare: [string, ...string[]] = ['unshare', '--mount', '--propagation', 'private', ...net, ...mapping, '--']
   // Before anything is shown: whether it works at all.
   await runTool([...unshare, 'setpriv', '--pdeathsig', 'KILL', 'true'])
   const [command, ...args] = [...unshare, 'setpriv', '--pdeathsig', 'KILL', process.execPath, ...process.execArgv, ...process.argv.slice(1)]

@@ -7,8 +7,7 @@ const [, everyMs, file] = /^(\d+):(.+)$/.exec(process.env.SHOAL_MEMORY_PROBE ?? 
 if (isMainThread && process.argv[2] === 'daemon' && everyMs !== undefined && file !== undefined) {
   const collect = (globalThis as { gc?: () => void }).gc
   setInterval(() => {
-    // Twice: what finalisers let go of in the first turn goes in the second.
-    collect?.()
+    // Once: what finalisers let go of goes with the next. It stops the daemon for a moment, on a busy machine for a long one: samples are to be rare.
     collect?.()
     const { rss, heapUsed, external } = process.memoryUsage()
     appendFileSync(file, `${JSON.stringify({ at: Date.now(), rss, heapUsed, external })}\n`)
