@@ -20,7 +20,8 @@ export const SIGNED_BLOCKS = {
   'shoal/manifest/1': { signer: 'author', maxBytes: 262_144 },
   'shoal/contribution/1': { signer: 'peer', maxBytes: 4_096 },
   'shoal/record/1': { signer: 'closer', maxBytes: 49_152 },
-  'shoal/grant/1': { signer: 'inviter', maxBytes: 512 }
+  'shoal/grant/1': { signer: 'inviter', maxBytes: 512 },
+  'shoal/opinion/1': { signer: 'peer', maxBytes: 512 }
 } as const
 
 export type SignedBlockDomain = keyof typeof SIGNED_BLOCKS

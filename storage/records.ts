@@ -16,6 +16,7 @@ export const TABLES = [
   'invitations', // RUN/ID -> an invitation that this node handed out: the hash of its secret, until when, how often, by whom used
   'candidates', // RUN/PEER -> who asked this node for admission, and what was said of it
   'grants', // RUN -> this node's own admission to a run by invitation: the grant it holds, and the invitation until it has one
+  'trust', // PEER -> what this node makes of it: points, standing, until when, the newest offences
   'peers' // PEER -> its network, addresses and when last seen, of those that we were connected with
 ] as const
 export type TableName = (typeof TABLES)[number]

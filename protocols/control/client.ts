@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DAEMON_FILE, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, TOKEN_FILE } from './constants.ts'
 import { ControlError } from './errors.ts'
 import type {
+  BanRequest,
   CandidateDocument,
   CandidatesDocument,
   CheckpointsDocument,
@@ -35,6 +36,7 @@ import type {
   RunDocument,
   RunsDocument,
   ShutdownDocument,
+  StandingDocument,
   StatusDocument,
   ValidateRunDocument,
   WhyDocument
@@ -133,6 +135,14 @@ export class ControlClient {
 
   connectPeer(address: string, options?: CallOptions): Promise<ConnectDocument> {
     return this.#post('/v1/peers/connect', { address }, options)
+  }
+
+  banPeer(request: BanRequest, options?: CallOptions): Promise<StandingDocument> {
+    return this.#post('/v1/peers/ban', request, options)
+  }
+
+  unbanPeer(peer: string, options?: CallOptions): Promise<StandingDocument> {
+    return this.#post('/v1/peers/unban', { peer }, options)
   }
 
   runs(options?: CallOptions): Promise<RunsDocument> {

@@ -113,8 +113,43 @@ export interface PeerRow {
   /** How this node learnt of the peer; `address` was given by hand. */
   foundBy: 'bootstrap' | 'mdns' | 'dht' | 'address' | 'remembered' | 'inbound' | null
   state: string
+  /** What this node makes of it. */
+  standing: Standing
   runs: { run: string; round: number; state: string }[]
   agent: string | null
+}
+
+export type Standing = 'good' | 'probation' | 'banned'
+
+/** What this node makes of one peer, and why. */
+export interface StandingRow {
+  peer: string
+  standing: Standing
+  /** A reason code, or the operator's words. */
+  reason: string | null
+  byOperator: boolean
+  /** Of a ban; null: for ever, or none. */
+  until: string | null
+  /** They fade; probation begins at 20, a ban at 100. */
+  points: number
+  /** Bans by this node itself within the last month. */
+  bans: number
+  /** Oldest first. */
+  offences: { ts: string; code: string; points: number; subject: string | null }[]
+  /** What long-accepted authors say of it. */
+  opinions: { author: string; run: string; round: number; code: string }[]
+}
+
+/** POST /v1/peers/ban */
+export interface BanRequest {
+  peer: string
+  /** Milliseconds; left out: for ever. */
+  forMs?: number
+  reason?: string
+}
+/** The answer of ban and unban (POST /v1/peers/unban with a peer). */
+export interface StandingDocument extends Document {
+  standing: StandingRow
 }
 
 export type HealthLevel = 'ok' | 'warn' | 'fail'
@@ -305,7 +340,18 @@ export interface RoundsDocument extends Document {
   rounds: RoundRow[]
 }
 
-export type EventType = 'phase' | 'admission' | 'round' | 'peer' | 'refused' | 'checkpoint' | 'trainer' | 'health' | 'run'
+export type EventType =
+  | 'phase'
+  | 'admission'
+  | 'trust'
+  | 'audit'
+  | 'round'
+  | 'peer'
+  | 'refused'
+  | 'checkpoint'
+  | 'trainer'
+  | 'health'
+  | 'run'
 
 /** One thing that happened on this node. */
 export interface NodeEvent {
@@ -329,6 +375,8 @@ export interface WhyDocument extends Document {
   subject: string
   /** What a reason code says, where the subject is one of a round's; else null. */
   meaning: string | null
+  /** Where the subject is a peer's whole id. */
+  standing?: StandingRow
   events: NodeEvent[]
 }
 

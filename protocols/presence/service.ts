@@ -39,6 +39,8 @@ export interface PresenceOptions {
   agent?: string
   /** Milliseconds added to our wall clock, for tests of wrong clocks. @default 0 */
   clockOffsetMs?: number
+  /** Peers that are as if they were not here, whoever passes their words on. @default nobody */
+  isRefused?: (peer: string) => boolean
 }
 
 export interface PresentPeer {
@@ -136,7 +138,7 @@ export class PresenceService {
   }
 
   #receive(bytes: Uint8Array, from: string): GossipVerdict {
-    if (from === this.#node.peer || this.#stopping.signal.aborted) return 'ignore'
+    if (from === this.#node.peer || this.#stopping.signal.aborted || this.#options.isRefused?.(from)) return 'ignore'
     const presence = decodePresence(bytes)
     const { session, seq, leaving } = presence
     const news = this.#advance({ type: 'heard', peer: from, session, seq, leaving }, presence)

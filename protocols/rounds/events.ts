@@ -55,6 +55,8 @@ export type RoundEvent =
   /** Presence of a peer (or of ourselves: then only `trains` counts). `trains`: its state for this run is training; left out where only the head was asked for. */
   | { type: 'peerLive'; peer: string; head: string; round: number; trains?: boolean }
   | { type: 'peerGone'; peer: string }
+  /** What this node makes of a peer, for itself. watched: never waited for. shunned: as if it were not there, and its work is neither fetched ahead nor counted by us; records of others that list it are as valid as ever. */
+  | { type: 'standing'; peer: string; standing: 'good' | 'watched' | 'shunned' }
   /** A contribution whose envelope was verified, our own included. */
   | { type: 'contribution'; cid: string; contribution: Contribution }
   /** Its body is whole and checked here. */

@@ -23,7 +23,7 @@ import type { RoundCommand, RoundEvent } from './events.ts'
 import { mayBeHead } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
-import { addHolder, type Open, peersAt, place, type RoundsState } from './state.ts'
+import { addHolder, type Open, peersAt, place, placedIn, type RoundsState } from './state.ts'
 
 export function take(state: RoundsState, event: RoundEvent, out: RoundCommand[]): void {
   switch (event.type) {
@@ -54,12 +54,10 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
       state.sync = null
       return
     case 'peerGone':
-      state.peers.delete(event.peer)
-      state.moves++
-      state.claims.delete(event.peer)
-      state.trainers = null
-      state.silent.delete(event.peer)
-      for (const open of state.contributions.values()) open.holders.delete(event.peer)
+      takePeerGone(state, event.peer)
+      return
+    case 'standing':
+      takeStanding(state, event.peer, event.standing)
       return
     case 'contribution':
       takeContribution(state, event.cid, event.contribution, out)
@@ -90,6 +88,32 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
   }
 }
 
+function takePeerGone(state: RoundsState, peer: string): void {
+  state.peers.delete(peer)
+  state.moves++
+  state.claims.delete(peer)
+  state.trainers = null
+  state.silent.delete(peer)
+  for (const open of state.contributions.values()) open.holders.delete(peer)
+}
+
+function takeStanding(state: RoundsState, peer: string, standing: 'good' | 'watched' | 'shunned'): void {
+  if (peer === state.self) return
+  state.watched.delete(peer)
+  state.shunned.delete(peer)
+  if (standing === 'watched') state.watched.add(peer)
+  if (standing === 'shunned') {
+    state.shunned.add(peer)
+    takePeerGone(state, peer)
+  }
+  fetchAhead(state)
+}
+
+/** What has a place in the open round's record and is not here is fetched before any record lists it, unless it is of somebody whom this node shuns. */
+export function fetchAhead(state: RoundsState): void {
+  for (const { open } of placedIn(state)) if (!open.held && !state.shunned.has(open.contribution.peer)) state.toFetch.add(open.cid)
+}
+
 function takePeerLive(state: RoundsState, event: Extract<RoundEvent, { type: 'peerLive' }>): void {
   const { peer, head, round } = event
   if (peer === state.self) {
@@ -99,6 +123,7 @@ function takePeerLive(state: RoundsState, event: Extract<RoundEvent, { type: 'pe
     state.trainers = null
     return
   }
+  if (state.shunned.has(peer)) return
   const before = state.peers.get(peer)
   const trains = event.trains ?? before?.trains ?? false
   if (before?.head === head && before.round === round && before.trains === trains) return
@@ -155,7 +180,7 @@ function takeContribution(state: RoundsState, cid: string, contribution: Contrib
   for (const holder of state.unknown.get(cid)?.holders ?? []) addHolder(state, open, holder)
   state.unknown.delete(cid)
   completeRecords(state, cid, out)
-  if (!open.held && ageAfter(state.head, contribution) !== null) state.toFetch.add(cid)
+  if (!open.held && !state.shunned.has(peer) && ageAfter(state.head, contribution) !== null) state.toFetch.add(cid)
 }
 
 /** Our own chain has it; somebody who is behind still shows it around. */

@@ -62,7 +62,12 @@ export function listNow(state: RoundsState): Part[] {
 
 function counted(state: RoundsState): Placed[] {
   const needed = holdersNeeded(trainersOf(state).length)
-  return placedIn(state).filter(({ open }) => isCounted(state, open, needed))
+  return placedIn(state).filter(({ open }) => countsHere(state, open, needed))
+}
+
+/** What this node would list: nothing of somebody whom it shuns. A record of others that lists it is as good as ever. */
+function countsHere(state: RoundsState, open: Open, needed: number): boolean {
+  return !state.shunned.has(open.contribution.peer) && isCounted(state, open, needed)
 }
 
 function hasQuorum(state: RoundsState): boolean {
@@ -70,7 +75,7 @@ function hasQuorum(state: RoundsState): boolean {
   const authors = new Set<string>()
   for (const { open } of placedIn(state)) {
     if (authors.size >= state.rules.quorum) return true
-    if (isCounted(state, open, needed)) authors.add(open.contribution.peer)
+    if (countsHere(state, open, needed)) authors.add(open.contribution.peer)
   }
   return authors.size >= state.rules.quorum
 }
@@ -115,7 +120,7 @@ function allIn(state: RoundsState): boolean {
   }
   for (const { open, age } of all) {
     const { peer } = open.contribution
-    if (age === 1 || hasGiven(peer)) continue
+    if (age === 1 || hasGiven(peer) || isDistrusted(state, peer)) continue
     const until = open.seenAt + state.rules.fetchTimeoutMs
     if (state.now >= until || liveHolders(state, open).length === 0 || !knownAt(state.tree, state.head, peer)) continue
     wakeAt(state, until)
@@ -130,18 +135,22 @@ function goesFirst(state: RoundsState, parent: TreeRecord, peer: string): boolea
   return trains === undefined ? null : trains && membersAfter(parent).has(peer)
 }
 
-/** Live trainers who may still give to the round after `parent` and are not among those who gave: not the silent, and not who gave something that was refused, because nothing better will come from there. */
+/** Live trainers who may still give to the round after `parent` and are not among those who gave: not the silent, not whom this node does not trust, and not who gave something that was refused, because nothing better will come from there. */
 export function lackingTrainers(state: RoundsState, parent: TreeRecord, given: ReadonlySet<string>): string[] {
   return trainersOf(state).filter(peer => !given.has(peer) && mayStillGive(state, parent, peer))
 }
 
 function mayStillGive(state: RoundsState, parent: TreeRecord, peer: string): boolean {
-  if (state.silent.has(peer) || !isAdmitted(state.rules, peer)) return false
+  if (state.silent.has(peer) || isDistrusted(state, peer) || !isAdmitted(state.rules, peer)) return false
   return state.refusals.size === 0 || !wasRefused(state, parent, peer)
 }
 
 function isTrainer(state: RoundsState, peer: string): boolean {
   return peer === state.self ? state.trains : state.peers.get(peer)?.trains === true
+}
+
+function isDistrusted(state: RoundsState, peer: string): boolean {
+  return state.watched.has(peer) || state.shunned.has(peer)
 }
 
 /** Who gave for the round itself, not for the one before. */
@@ -212,7 +221,10 @@ function lackingContributors(state: RoundsState): number {
     if (isAdmitted(state.rules, peer)) possible.add(peer)
     if (possible.size >= quorum) return 0
   }
-  for (const { open } of placedIn(state)) if (open.held || liveHolders(state, open).length > 0) possible.add(open.contribution.peer)
+  for (const { open } of placedIn(state)) {
+    const { peer } = open.contribution
+    if (!state.shunned.has(peer) && (open.held || liveHolders(state, open).length > 0)) possible.add(peer)
+  }
   return Math.max(0, quorum - possible.size)
 }
 
@@ -229,7 +241,7 @@ export function missedBy(state: RoundsState, head: TreeRecord): Open[] {
   for (const cid of state.byParent.get(parent.cid) ?? []) {
     const open = state.contributions.get(cid)!
     const { peer } = open.contribution
-    if (open.refused !== null || open.heldAt === null || open.heldAt > before || inHead.has(peer)) continue
+    if (open.refused !== null || open.heldAt === null || open.heldAt > before || inHead.has(peer) || state.shunned.has(peer)) continue
     if (knownAt(state.tree, parent, peer)) missed.push(open)
   }
   return missed

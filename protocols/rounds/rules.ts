@@ -19,7 +19,7 @@ import { checkContribution } from './chain/validity.ts'
 import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS, MAX_ROUNDS_AHEAD } from './constants.ts'
 import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
 import { chooseTarget, mayBeHead, reconsider } from './following.ts'
-import { drop, examine, markReady, remember, take } from './intake.ts'
+import { drop, examine, fetchAhead, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { closeIfDue, missedBy, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
 import { liveHolders, placedIn, type RoundsState, wakeAt } from './state.ts'
@@ -107,6 +107,8 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     trainers: null,
     claims: new Set(),
     silent: new Set(),
+    watched: new Set(),
+    shunned: new Set(),
     silenceChecked: false,
     own: new Map(),
     sync: { since: start.now, asked: false },
@@ -143,7 +145,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
   state.target = chooseHead(tree, rules.run, mayBeHead)
   state.placed = null
   forget(state)
-  for (const { open } of placedIn(state)) if (!open.held) state.toFetch.add(open.cid)
+  fetchAhead(state)
   return state
 }
 
@@ -158,6 +160,8 @@ export function reopenRounds(state: RoundsState, start: RoundsStart): RoundsStat
   next.peers = state.peers
   for (const live of next.peers.values()) live.claim = null
   next.silent = state.silent
+  next.watched = state.watched
+  next.shunned = state.shunned
   next.refusals = state.refusals
   next.computeMs = state.computeMs
   // Lighter after all: then it is as far from us as it was, and nobody has to look again.
@@ -289,7 +293,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
     out.push({ type: 'report', code: 'left_out', subject: left, peer: open.contribution.peer, round })
   }
   forget(state)
-  for (const { open } of placedIn(state)) if (!open.held) state.toFetch.add(open.cid)
+  fetchAhead(state)
 }
 
 /** Drops everything that the new head has made pointless. What a record in the tree still needs stays. */

@@ -102,6 +102,9 @@ export interface RoundsState {
   /** Peers whose claim of an unknown head may hold up our closing. */
   claims: Set<string>
   silent: Set<string>
+  /** Peers whom this node does not trust: those it only does not wait for, and those it has nothing to do with. */
+  watched: Set<string>
+  shunned: Set<string>
   silenceChecked: boolean
   own: Map<string, { round: number; parent: string; told: Fate | null }>
   sync: { since: number; asked: boolean } | null

@@ -1,0 +1,53 @@
+// The numbers of trust, each with its unit and its reason. They are one node's own: no two nodes need the same.
+
+/** Gossip topic of one run's opinions; meshes of different names do not hear each other. */
+export const trustTopic = (network: string, run: string): string => `/shoal/${network}/trust/1/${run}`
+
+/** Version field of opinions. */
+export const OPINION_VERSION = 1
+
+/** Letters in an opinion's reason code. */
+export const MAX_CODE_LENGTH = 64
+
+/** Points of what no honest program does: signed bytes that are not what they say. Four of them within hours are a ban. */
+export const LIE = 25
+/** Points of what a fault explains as well: a model that diverged, a disk that lost something, a restart from an old backup. */
+export const FAULT = 10
+/** Points of a contribution that made the loss worse by more than an audit's margin: the sample is small, and honest text differs. */
+export const HARM = 15
+
+/** Points from which a peer is on probation, and below which it is not any more: one lie is enough, one fault is not. */
+export const PROBATION_AT = 20
+export const GOOD_BELOW = 10
+/** Points from which a peer is banned. */
+export const BAN_AT = 100
+
+/** Milliseconds in which points halve: a lie is no probation any more after eight hours, a fault a day goes unnoticed. */
+export const HALF_LIFE_MS = 6 * 60 * 60_000
+
+/** Milliseconds of a first ban; each further one lasts four times as long, up to a week. Identities cost nothing, so longer ones only hit who was repaired. */
+export const BAN_FIRST_MS = 60 * 60_000
+export const BAN_FACTOR = 4
+export const BAN_MAX_MS = 7 * 24 * 60 * 60_000
+/** Points that are left when a ban ends: on probation, and half-way to the next. */
+export const POINTS_AFTER_BAN = 50
+/** Milliseconds without a ban after which the next is a first one again. */
+export const BANS_FORGOTTEN_MS = 30 * 24 * 60 * 60_000
+
+/** Peers whose conduct is remembered: those with the fewest points go first, banned ones last. */
+export const MAX_JUDGED = 4_096
+/** The newest offences of a peer that are kept to be told. */
+export const MAX_MARKS = 16
+
+/** Milliseconds for which an opinion counts: who still holds it says it again before. */
+export const OPINION_VALID_MS = 60 * 60_000
+export const OPINION_REPEAT_MS = 20 * 60_000
+/** Rounds that an opinion may be about, back from the head: further back nobody here knows who had been accepted before. */
+export const OPINION_ROUNDS = 128
+/** Opinions of one author that count at once, peers that others have opinions about, and authors heard about one of them. */
+export const MAX_OPINIONS_PER_AUTHOR = 8
+export const MAX_ACCUSED = 256
+export const MAX_ACCUSERS = 64
+/** Distinct authors whose opinions put a peer on probation here: two at least, and a third of those who were accepted in the last rounds. Fewer is a quarrel. */
+export const ACCUSERS_LEAST = 2
+export const ACCUSERS_SHARE = 1 / 3

@@ -1,0 +1,292 @@
+// Whom this node trusts: (state, event, now) -> state and commands, with no socket, disk or clock. The state is changed in place.
+// What a peer does to us is worth points, which fade; enough of them are probation, more a ban. Others' opinions are worth probation at most, and only where
+// enough of those say so whom the history had accepted before: a crowd of new identities has no voice, and a clique of old ones cannot ban.
+import {
+  ACCUSERS_LEAST,
+  ACCUSERS_SHARE,
+  BAN_AT,
+  BAN_FACTOR,
+  BAN_FIRST_MS,
+  BAN_MAX_MS,
+  BANS_FORGOTTEN_MS,
+  GOOD_BELOW,
+  HALF_LIFE_MS,
+  MAX_ACCUSED,
+  MAX_ACCUSERS,
+  MAX_JUDGED,
+  MAX_MARKS,
+  MAX_OPINIONS_PER_AUTHOR,
+  OPINION_REPEAT_MS,
+  OPINION_VALID_MS,
+  POINTS_AFTER_BAN,
+  PROBATION_AT
+} from './constants.ts'
+import { pointsOf } from './offences.ts'
+
+export type Standing = 'good' | 'probation' | 'banned'
+
+/** One thing that counted against a peer. */
+export interface Mark {
+  /** Unix ms. */
+  at: number
+  code: string
+  points: number
+  /** CID, or what else tells which. */
+  subject: string | null
+}
+
+/** What this node makes of one peer: a row on its disk. */
+export interface Judged {
+  peer: string
+  /** Worth `points` at `at` (Unix ms); they halve every HALF_LIFE_MS. */
+  points: number
+  at: number
+  standing: Standing
+  /** Code or operator's words for which it is not good. */
+  reason: string | null
+  /** Unix ms until which a ban lasts; null: for ever, or no ban. Probation lasts as long as its cause. */
+  until: number | null
+  /** True where the operator said so: then nothing but the operator or `until` changes it. */
+  byOperator: boolean
+  /** Bans by this node itself, and when the last one began. */
+  bans: number
+  bannedAt: number | null
+  /** Oldest first. */
+  marks: Mark[]
+  /** Where it was last seen offending: what this node tells others. Null: nothing that they could judge. */
+  seen: { run: string; round: number; code: string } | null
+  saidAt: number | null
+}
+
+/** Somebody's word about a peer. */
+export interface Accusation {
+  author: string
+  run: string
+  round: number
+  code: string
+  /** Unix ms when it came. */
+  at: number
+}
+
+export interface TrustState {
+  self: string
+  judged: Map<string, Judged>
+  /** By accused, then by author. */
+  accused: Map<string, Map<string, Accusation>>
+}
+
+export type TrustEvent =
+  /** This node saw it. `run` and `round` where it belongs to a round. */
+  | { type: 'offence'; peer: string; code: string; subject?: string; run?: string; round?: number }
+  /** An opinion whose signature was verified. `accepted`: its author was accepted before that round; `electorate`: authors of the last rounds. */
+  | { type: 'opinion'; author: string; about: string; code: string; run: string; round: number; accepted: boolean; electorate: number }
+  /** `untilMs`: Unix; null for ever. */
+  | { type: 'ban'; peer: string; reason: string; until: number | null }
+  | { type: 'unban'; peer: string }
+  /** Time passes; once a minute will do. */
+  | { type: 'tick' }
+
+export type TrustCommand =
+  | { type: 'keep'; row: Judged }
+  | { type: 'forget'; peer: string }
+  | { type: 'standing'; peer: string; standing: Standing; was: Standing; code: string; reason: string; until: number | null }
+  /** Tell the run's others what this node saw. */
+  | { type: 'say'; about: string; run: string; round: number; code: string }
+  /** Others have an opinion about this node. */
+  | { type: 'accusedOurselves'; author: string; code: string; run: string; round: number }
+
+export function createTrust(self: string, rows: Judged[]): TrustState {
+  return { self, judged: new Map(rows.map(row => [row.peer, row])), accused: new Map() }
+}
+
+export function standingOf(state: TrustState, peer: string): Standing {
+  return state.judged.get(peer)?.standing ?? 'good'
+}
+
+/** What the points of a peer are worth at `now`. */
+export function pointsNow({ points, at }: Judged, now: number): number {
+  return points * 0.5 ** (Math.max(0, now - at) / HALF_LIFE_MS)
+}
+
+/** Opinions about a peer that count now. */
+export function opinionsAbout(state: TrustState, peer: string, now: number): Accusation[] {
+  return [...(state.accused.get(peer)?.values() ?? [])].filter(({ at }) => now - at < OPINION_VALID_MS)
+}
+
+/** @param now Unix ms: it outlives restarts; a clock that is set back only makes points fade later */
+export function judge(state: TrustState, event: TrustEvent, now: number): { state: TrustState; commands: TrustCommand[] } {
+  const out: TrustCommand[] = []
+  switch (event.type) {
+    case 'offence':
+      takeOffence(state, event, now, out)
+      break
+    case 'opinion':
+      takeOpinion(state, event, now, out)
+      break
+    case 'ban':
+    case 'unban':
+      takeWord(state, event, now, out)
+      break
+    case 'tick':
+      takeTick(state, now, out)
+      break
+    default:
+      event satisfies never
+  }
+  return { state, commands: out }
+}
+
+function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offence' }>, now: number, out: TrustCommand[]): void {
+  const { peer, code, subject, run, round } = event
+  const worth = pointsOf(code)
+  if (worth === 0 || peer === state.self) return
+  const row = rowOf(state, peer, now, out)
+  // Once for each thing: many tell us of the same one.
+  if (subject !== undefined && row.marks.some(mark => mark.code === code && mark.subject === subject)) return
+  row.points = pointsNow(row, now) + worth
+  row.at = now
+  row.marks = [...row.marks, { at: now, code, points: worth, subject: subject ?? null }].slice(-MAX_MARKS)
+  if (run !== undefined && round !== undefined) row.seen = { run, round, code }
+  settle(row, code, now, out)
+  sayIfDue(row, now, out)
+  out.push({ type: 'keep', row })
+}
+
+/** Probation while points or enough opinions say so; a ban by points alone. The operator's word stands above both. */
+function settle(row: Judged, code: string, now: number, out: TrustCommand[], opined: string | null = null): void {
+  if (row.byOperator) return
+  if (row.standing === 'banned') {
+    if (row.until === null || now < row.until) return
+    row.points = POINTS_AFTER_BAN
+    row.at = now
+    become(row, 'probation', 'ban_ended', null, out)
+    return
+  }
+  const points = pointsNow(row, now)
+  if (points >= BAN_AT) {
+    row.bans = row.bannedAt !== null && now - row.bannedAt < BANS_FORGOTTEN_MS ? row.bans + 1 : 1
+    row.bannedAt = now
+    become(row, 'banned', code, now + Math.min(BAN_MAX_MS, BAN_FIRST_MS * BAN_FACTOR ** (row.bans - 1)), out)
+    return
+  }
+  const byPoints = points >= (row.standing === 'probation' ? GOOD_BELOW : PROBATION_AT)
+  if (byPoints || opined !== null) {
+    if (row.standing !== 'probation') become(row, 'probation', byPoints ? code : opined!, null, out)
+  } else if (row.standing === 'probation') become(row, 'good', 'points_faded', null, out)
+}
+
+function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opinion' }>, now: number, out: TrustCommand[]): void {
+  const { author, about, code, run, round, accepted, electorate } = event
+  if (!accepted || author === about || author === state.self || standingOf(state, author) !== 'good') return
+  if (about === state.self) {
+    out.push({ type: 'accusedOurselves', author, code, run, round })
+    return
+  }
+  forgetOld(state, now)
+  let accusers = state.accused.get(about)
+  if (!accusers?.has(author)) {
+    let ofAuthor = 0
+    for (const others of state.accused.values()) if (others.has(author)) ofAuthor++
+    if (ofAuthor >= MAX_OPINIONS_PER_AUTHOR || (accusers?.size ?? 0) >= MAX_ACCUSERS) return
+    if (accusers === undefined && state.accused.size >= MAX_ACCUSED) return
+  }
+  accusers ??= new Map()
+  state.accused.set(about, accusers)
+  accusers.set(author, { author, run, round, code, at: now })
+  if (!isEnough(accusers.size, electorate)) return
+  const row = rowOf(state, about, now, out)
+  settle(row, code, now, out, 'opinions')
+  out.push({ type: 'keep', row })
+}
+
+function isEnough(accusers: number, electorate: number): boolean {
+  return accusers >= Math.max(ACCUSERS_LEAST, Math.ceil(electorate * ACCUSERS_SHARE))
+}
+
+function takeWord(state: TrustState, event: Extract<TrustEvent, { type: 'ban' | 'unban' }>, now: number, out: TrustCommand[]): void {
+  const { peer } = event
+  if (peer === state.self) return
+  const row = rowOf(state, peer, now, out)
+  if (event.type === 'ban') {
+    row.byOperator = true
+    become(row, 'banned', event.reason, event.until, out)
+  } else {
+    // A clean sheet: the operator knows what was wrong.
+    Object.assign(row, { byOperator: false, points: 0, at: now, bans: 0, bannedAt: null, seen: null })
+    state.accused.delete(peer)
+    become(row, 'good', 'unbanned', null, out)
+  }
+  out.push({ type: 'keep', row })
+}
+
+function takeTick(state: TrustState, now: number, out: TrustCommand[]): void {
+  forgetOld(state, now)
+  for (const row of [...state.judged.values()]) {
+    const before = row.standing
+    if (row.byOperator && row.until !== null && now >= row.until) {
+      Object.assign(row, { byOperator: false, points: 0, at: now })
+      become(row, 'good', 'ban_ended', null, out)
+    }
+    // Opinions keep whom they put on probation there as long as anybody still holds one.
+    const opined = row.reason === 'opinions' && (state.accused.get(row.peer)?.size ?? 0) > 0 ? 'opinions' : null
+    settle(row, row.reason ?? 'tick', now, out, opined)
+    const saidAt = row.saidAt
+    sayIfDue(row, now, out)
+    if (row.standing === 'good' && pointsNow(row, now) < 1) {
+      state.judged.delete(row.peer)
+      out.push({ type: 'forget', peer: row.peer })
+    } else if (row.standing !== before || row.saidAt !== saidAt) out.push({ type: 'keep', row })
+  }
+}
+
+/** What this node saw itself, said while it does not trust the peer: never what it only heard. */
+function sayIfDue(row: Judged, now: number, out: TrustCommand[]): void {
+  if (row.seen === null || row.standing === 'good' || row.reason === 'opinions') return
+  if (row.saidAt !== null && now - row.saidAt < OPINION_REPEAT_MS) return
+  row.saidAt = now
+  out.push({ type: 'say', about: row.peer, ...row.seen })
+}
+
+function become(row: Judged, standing: Standing, reason: string, until: number | null, out: TrustCommand[]): void {
+  const was = row.standing
+  row.standing = standing
+  row.reason = standing === 'good' ? null : reason
+  row.until = until
+  out.push({ type: 'standing', peer: row.peer, standing, was, code: CODES[standing], reason, until })
+}
+
+const CODES = { good: 'peer_good', probation: 'peer_probation', banned: 'peer_banned' } as const
+
+function rowOf(state: TrustState, peer: string, now: number, out: TrustCommand[]): Judged {
+  const known = state.judged.get(peer)
+  if (known !== undefined) return known
+  if (state.judged.size >= MAX_JUDGED) {
+    let least: Judged | null = null
+    let worth = Number.POSITIVE_INFINITY
+    for (const row of state.judged.values()) {
+      const points = row.standing === 'banned' ? BAN_AT + pointsNow(row, now) : pointsNow(row, now)
+      if (row.byOperator || points >= worth) continue
+      least = row
+      worth = points
+    }
+    if (least !== null) {
+      state.judged.delete(least.peer)
+      // Who is forgotten is not judged any more, and its connections are not refused.
+      if (least.standing !== 'good') become(least, 'good', 'forgotten', null, out)
+      out.push({ type: 'forget', peer: least.peer })
+    }
+  }
+  const row: Judged = {
+    ...{ peer, points: 0, at: now, standing: 'good', reason: null, until: null, byOperator: false },
+    ...{ bans: 0, bannedAt: null, marks: [], seen: null, saidAt: null }
+  }
+  state.judged.set(peer, row)
+  return row
+}
+
+function forgetOld(state: TrustState, now: number): void {
+  for (const [about, accusers] of state.accused) {
+    for (const [author, { at }] of accusers) if (now - at >= OPINION_VALID_MS) accusers.delete(author)
+    if (accusers.size === 0) state.accused.delete(about)
+  }
+}

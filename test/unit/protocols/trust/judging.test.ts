@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import {
+  BAN_FACTOR,
+  BAN_FIRST_MS,
+  BAN_MAX_MS,
+  HALF_LIFE_MS,
+  MAX_ACCUSED,
+  MAX_JUDGED,
+  MAX_OPINIONS_PER_AUTHOR,
+  OPINION_REPEAT_MS,
+  OPINION_VALID_MS
+} from '../../../../protocols/trust/constants.ts'
+import { createTrust, judge, standingOf, type TrustCommand, type TrustEvent, type TrustState } from '../../../../protocols/trust/index.ts'
+
+const HOUR_MS = 60 * 60_000
+
+describe('judge()', () => {
+  let state: TrustState
+  let now: number
+  let subjects: number
+  beforeEach(() => {
+    state = createTrust('self', [])
+    now = 1e12
+    subjects = 0
+  })
+  const tell = (event: TrustEvent): TrustCommand[] => judge(state, event, now).commands
+  const offend = (peer: string, code: string, more: object = {}): TrustCommand[] =>
+    tell({ type: 'offence', peer, code, subject: `s${subjects++}`, ...more })
+  const standings = (commands: TrustCommand[]) => commands.flatMap(command => (command.type === 'standing' ? [command.standing] : []))
+  const opinion = (author: string, about: string, more: object = {}): TrustCommand[] =>
+    tell({ type: 'opinion', author, about, code: 'norm_mismatch', run: 'run', round: 5, accepted: true, electorate: 6, ...more })
+
+  it('puts a peer on probation for one lie, bans it for four, and forgives in time', () => {
+    assert.deepEqual(standings(offend('X', 'norm_mismatch')), ['probation'])
+    assert.deepEqual(standings(offend('X', 'bad_body')), [])
+    offend('X', 'bad_body')
+    assert.deepEqual(standings(offend('X', 'bad_codec_bytes')), ['banned'])
+    assert.equal(state.judged.get('X')?.until, now + BAN_FIRST_MS)
+    now += BAN_FIRST_MS
+    assert.deepEqual(standings(tell({ type: 'tick' })), ['probation'])
+    now += 3 * HALF_LIFE_MS
+    assert.deepEqual(standings(tell({ type: 'tick' })), ['good'])
+    now += 10 * HALF_LIFE_MS
+    tell({ type: 'tick' })
+    assert.equal(state.judged.size, 0)
+  })
+
+  it('bears a fault now and then, and codes that time and place or our own fault explain', () => {
+    for (let day = 0; day < 20; day++) {
+      assert.deepEqual(standings(offend('X', 'non_finite')), [])
+      now += 24 * HOUR_MS
+    }
+    for (const code of ['late', 'fetch_timeout', 'anchor_mismatch', 'bad_parent', 'not_admitted', 'stale_round', 'toString'])
+      assert.deepEqual(offend('Y', code), [])
+  })
+
+  it('counts one thing once, however many tell of it', () => {
+    for (let n = 0; n < 10; n++) tell({ type: 'offence', peer: 'X', code: 'bad_body', subject: 'the same' })
+    assert.equal(standingOf(state, 'X'), 'probation')
+    assert.equal(state.judged.get('X')?.marks.length, 1)
+  })
+
+  it('makes each further ban longer, up to a week', () => {
+    const lengths: number[] = []
+    for (let n = 0; n < 6; n++) {
+      for (let lie = 0; lie < 4 && standingOf(state, 'X') !== 'banned'; lie++) offend('X', 'norm_mismatch')
+      lengths.push(state.judged.get('X')!.until! - now)
+      now = state.judged.get('X')!.until!
+      tell({ type: 'tick' })
+    }
+    assert.deepEqual(lengths.slice(0, 3), [BAN_FIRST_MS, BAN_FACTOR * BAN_FIRST_MS, BAN_FACTOR ** 2 * BAN_FIRST_MS])
+    assert.equal(lengths.at(-1), BAN_MAX_MS)
+  })
+
+  it('gives nothing on a crowd of new identities, and of old ones never more than probation', () => {
+    for (let n = 0; n < 500; n++) opinion(`stranger${n}`, 'X', { accepted: false })
+    assert.equal(standingOf(state, 'X'), 'good')
+    assert.deepEqual(standings(opinion('A', 'X')), [])
+    assert.deepEqual(standings(opinion('A', 'X')), [])
+    assert.deepEqual(standings(opinion('B', 'X')), ['probation'])
+    for (const author of ['C', 'D', 'E', 'F']) assert.deepEqual(standings(opinion(author, 'X')), [])
+    for (let n = 0; n < 100; n++) opinion('A', 'X', { round: n + 1 })
+    assert.equal(standingOf(state, 'X'), 'probation')
+    now += OPINION_VALID_MS
+    assert.deepEqual(standings(tell({ type: 'tick' })), ['good'])
+  })
+
+  it('wants a third of the recent authors behind an opinion in a large run', () => {
+    for (const author of ['A', 'B', 'C']) opinion(author, 'X', { electorate: 12 })
+    assert.equal(standingOf(state, 'X'), 'good')
+    opinion('D', 'X', { electorate: 12 })
+    assert.equal(standingOf(state, 'X'), 'probation')
+  })
+
+  it('does not listen to those whom it does not trust, nor to anybody about himself', () => {
+    offend('A', 'norm_mismatch')
+    opinion('A', 'X')
+    opinion('X', 'X')
+    opinion('B', 'X')
+    assert.equal(standingOf(state, 'X'), 'good')
+    assert.deepEqual(opinion('B', 'self'), [{ type: 'accusedOurselves', author: 'B', code: 'norm_mismatch', run: 'run', round: 5 }])
+    assert.equal(standingOf(state, 'self'), 'good')
+    assert.deepEqual(offend('self', 'norm_mismatch'), [])
+  })
+
+  it('says what it saw itself, again while that lasts, and never what it only heard', () => {
+    const seen = { run: 'run', round: 7 }
+    const says = (commands: TrustCommand[]) => commands.filter(({ type }) => type === 'say')
+    assert.deepEqual(says(offend('X', 'norm_mismatch', seen)), [{ type: 'say', about: 'X', run: 'run', round: 7, code: 'norm_mismatch' }])
+    assert.deepEqual(says(offend('X', 'norm_mismatch', seen)), [])
+    now += OPINION_REPEAT_MS
+    assert.equal(says(tell({ type: 'tick' })).length, 1)
+    opinion('A', 'Y')
+    opinion('B', 'Y')
+    assert.equal(standingOf(state, 'Y'), 'probation')
+    assert.deepEqual(says(tell({ type: 'tick' })), [])
+  })
+
+  it("keeps the operator's word above all else", () => {
+    assert.deepEqual(standings(tell({ type: 'ban', peer: 'X', reason: 'spam', until: null })), ['banned'])
+    now += 1000 * HOUR_MS
+    assert.deepEqual(standings(tell({ type: 'tick' })), [])
+    assert.deepEqual(standings(tell({ type: 'unban', peer: 'X' })), ['good'])
+    for (let n = 0; n < 4; n++) offend('Y', 'norm_mismatch')
+    tell({ type: 'unban', peer: 'Y' })
+    assert.equal(standingOf(state, 'Y'), 'good')
+    tell({ type: 'ban', peer: 'Z', reason: 'for a while', until: now + HOUR_MS })
+    now += HOUR_MS
+    assert.deepEqual(standings(tell({ type: 'tick' })), ['good'])
+    assert.deepEqual(tell({ type: 'ban', peer: 'self', reason: 'no', until: null }), [])
+  })
+
+  it('remembers a bounded number of peers, accused and accusers, and forgets the banned last', () => {
+    tell({ type: 'ban', peer: 'worst', reason: 'spam', until: null })
+    for (let n = 0; n < MAX_JUDGED + 100; n++) offend(`X${n}`, 'non_finite')
+    assert.equal(state.judged.size, MAX_JUDGED)
+    assert.equal(standingOf(state, 'worst'), 'banned')
+    for (let n = 0; n < 1_000; n++) opinion(`A${n % 100}`, `Y${n}`)
+    assert.ok(state.accused.size <= MAX_ACCUSED)
+    now += OPINION_VALID_MS
+    for (let n = 0; n < 100; n++) opinion('A1', `Z${n}`)
+    const ofOne = [...state.accused.values()].filter(accusers => accusers.has('A1')).length
+    assert.equal(ofOne, MAX_OPINIONS_PER_AUTHOR)
+  })
+
+  it('goes on from what was kept', () => {
+    for (let n = 0; n < 4; n++) offend('X', 'norm_mismatch')
+    const rows = [...state.judged.values()].map(row => JSON.parse(JSON.stringify(row)) as typeof row)
+    const again = createTrust('self', rows)
+    assert.equal(standingOf(again, 'X'), 'banned')
+    assert.deepEqual(again.judged, state.judged)
+  })
+})
