@@ -1,5 +1,6 @@
 // All commands under one name: parsing, help, and how every failure is printed. Commands import what is heavy when they run, so that help is instant.
 import { Command, CommanderError, Help } from 'commander'
+import { registerBan } from './commands/ban.ts'
 import { registerBench } from './commands/bench.ts'
 import { registerCheckpoint } from './commands/checkpoint.ts'
 import { registerConfig } from './commands/config.ts'
@@ -50,7 +51,10 @@ export function createProgram(): Command {
     .configureOutput({ outputError: () => undefined, writeErr: () => undefined })
 
   const groups: [string, ((program: Command) => void)[]][] = [
-    ['A node:', [registerInit, registerDaemon, registerStop, registerStatus, registerId, registerIdentity, registerPeers, registerWait]],
+    [
+      'A node:',
+      [registerInit, registerDaemon, registerStop, registerStatus, registerId, registerIdentity, registerPeers, registerBan, registerWait]
+    ],
     ['What it does:', [registerEvents, registerLogs, registerConfig]],
     ['Training:', [registerRun, registerRounds, registerWhy, registerCheckpoint, registerEval, registerGenerate]],
     ['Measuring and trying out:', [registerEngines, registerMesh, registerBench, registerVersion]]

@@ -1,5 +1,5 @@
 // How a node's status looks to a person: the same tables for `status`, `peers` and `run ls`.
-import type { PeerRow, RunStatus, StatusDocument } from '../protocols/control/index.ts'
+import type { PeerRow, RunStatus, StandingRow, StatusDocument } from '../protocols/control/index.ts'
 import { formatBytes, formatCount, formatLoss, formatPercent, formatSeconds, formatTable, shortId } from './format.ts'
 
 /** The whole status, several lines. */
@@ -73,11 +73,22 @@ export function peersTable(peers: PeerRow[]): string {
       peer.direction,
       peer.rttMs === null ? null : `${Math.round(peer.rttMs)} ms`,
       peer.runs[0]?.round ?? null,
-      peer.runs[0]?.state ?? peer.state,
+      (peer.runs[0]?.state ?? peer.state) + (peer.standing === 'good' ? '' : `, ${peer.standing}`),
       peer.lastSeenMs === null ? null : `${formatSeconds(agoSeconds(peer.lastSeenMs))} ago`,
       peer.addresses[0]?.replace(/\/p2p\/.*/, '') ?? null
     ])
   )
+}
+
+/** What this node makes of a peer, several lines. */
+export function standingText({ peer, standing, reason, byOperator, until, points, bans, offences, opinions }: StandingRow): string {
+  const by = byOperator ? ' (by the operator)' : ''
+  const lasts = standing === 'banned' ? (until === null ? ', for good' : `, until ${until}`) : ''
+  return [
+    `${peer}: ${standing}${reason === null ? '' : `, ${reason}`}${by}${lasts}; ${points} points${bans > 0 ? `, banned ${bans} times lately` : ''}`,
+    ...offences.map(({ ts, code, points, subject }) => `  ${ts}  ${code}  ${points} points${subject === null ? '' : `  ${subject}`}`),
+    ...opinions.map(({ author, code, round }) => `  ${shortId(author)} says: ${code} in round ${round}`)
+  ].join('\n')
 }
 
 /** A moment since 1970 or an age: whichever it is, the smaller reading makes sense. */

@@ -28,6 +28,7 @@ import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
 import type { RunHost } from './run/run-host.ts'
 import { TRAINER_STOP_TIMEOUT_MS } from './trainer/supervisor.ts'
+import { TrustBook } from './trust-book.ts'
 import { UploadCap } from './upload-cap.ts'
 import { VERSION } from './version.ts'
 
@@ -112,6 +113,7 @@ class Parts {
   #health!: HealthBoard
   #node!: ShoalNode
   #presence!: PresenceService
+  #trust!: TrustBook
   #blocks!: BlockExchange
   #runs!: RunHost
   readonly #cap: UploadCap | null
@@ -151,11 +153,15 @@ class Parts {
     const known = await KnownPeers.open(store, { network, onError: error => logger.warn({ err: error }, 'peers could not be remembered') })
     this.#node = await this.#openNode(privateKey, known.remembered())
     this.#lifetime.onStop('node', () => this.#node.stop())
+    await this.#openTrust(store, logger)
     known.watch(this.#node)
     this.#lifetime.onStop('known peers', () => known.stop())
     this.#presence = new PresenceService(
       { node: this.#node },
-      { network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs }
+      {
+        ...{ network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs },
+        isRefused: peer => this.#trust.isBanned(peer)
+      }
     )
     this.#presence.start()
     this.#lifetime.onStop('presence', () => this.#presence.stop())
@@ -189,6 +195,7 @@ class Parts {
       presence: this.#presence,
       blocks: this.#blocks,
       events: this.#events,
+      trust: this.#trust,
       // 0 stands for as many as the machine has.
       defaults: { engine: config.engine, threads: config.threads || availableParallelism() },
       holdPhase: config.holdPhase
@@ -262,6 +269,26 @@ class Parts {
           fix: 'name a port with --listen'
         })
     })
+  }
+
+  async #openTrust(store: Awaited<ReturnType<typeof openHome>>, logger: Logger): Promise<void> {
+    const components = { self: this.#node.peer, records: store.records, events: this.#events }
+    this.#trust = await TrustBook.open(components, {
+      onError: error => logger.warn({ err: error }, 'what is known of a peer could not be written')
+    })
+    const refuseBanned = () =>
+      this.#node.refuse(
+        this.#trust
+          .distrusted()
+          .filter(({ standing }) => standing === 'banned')
+          .map(({ peer }) => peer)
+      )
+    refuseBanned()
+    this.#trust.onChange((_peer, standing) => {
+      if (standing !== 'probation') refuseBanned()
+    })
+    this.#trust.start()
+    this.#lifetime.onStop('trust', () => this.#trust.stop())
   }
 
   async #openApi(token: string, logger: Logger): Promise<DaemonReady> {
@@ -520,6 +547,9 @@ class Parts {
       status: () => this.#status(),
       peers: () => this.#peers(),
       connect: (address, { signal }) => this.#node.connect(address, { signal }),
+      ban: (peer, options) => this.#trust.ban(peer, options),
+      unban: peer => this.#trust.unban(peer),
+      standing: peer => this.#trust.row(peer),
       ready: () => this.#readiness(),
       stopping: () => this.#state === 'stopping',
       shutdown: () => {
@@ -547,7 +577,7 @@ class Parts {
   }
 
   #peers() {
-    return peerRows(this.#node.peers(), this.#presence.peers(), Date.now())
+    return peerRows(this.#node.peers(), this.#presence.peers(), this.#trust.distrusted(), Date.now())
   }
 
   #readiness(): Omit<ReadyDocument, 'schema'> {

@@ -75,6 +75,11 @@ export class Metrics {
       this.reset()
       for (const peer of status().peers) this.inc({ state: peer.state })
     })
+    gauge('peers_distrusted', 'Peers on probation or banned by this node.', ['standing'], function () {
+      this.reset()
+      for (const standing of ['probation', 'banned']) this.set({ standing }, 0)
+      for (const peer of status().peers) if (peer.standing !== 'good') this.inc({ standing: peer.standing })
+    })
     gauge('net_bytes', 'Payload bytes of streams and gossip since the start.', ['dir'], function () {
       const { sent, received } = status().traffic
       this.set({ dir: 'sent' }, sent)

@@ -174,6 +174,8 @@ export interface ShoalNode {
   connect(address: string, options?: { signal?: AbortSignal }): Promise<string>
   /** Drops all connections with a peer at once. It is called again unless forgotten. */
   disconnect(peer: string): void
+  /** Refuses all connections with these peers from now on, and drops those that there are; with everybody else they are taken again. */
+  refuse(peers: Iterable<string>): void
   /** Stops calling a peer that said goodbye. */
   forget(peer: string): void
   /** Calls a peer that was heard of and is not connected, as soon as the DHT knows where; nothing happens when it cannot be reached. */
@@ -217,7 +219,7 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   const { addresses, taken } = await freeAddresses(options.listen ?? ['/ip4/0.0.0.0/tcp/0'])
   const discovered = new Discovered()
   const wire = { sent: 0, received: 0 }
-  const held = { discovered, rates: new GossipRates(), wire }
+  const held = { discovered, rates: new GossipRates(), wire, closedTo: new Set<string>() }
   const libp2p = await startLibp2p({ ...options, listen: addresses }, held)
   const node = new Node(libp2p, options, held)
   await node.start()
@@ -232,9 +234,11 @@ interface Held {
   discovered: Discovered
   rates: GossipRates
   wire: TrafficCounter
+  /** Peers with whom no connection is taken. */
+  closedTo: Set<string>
 }
 
-async function startLibp2p(options: NodeOptions, { discovered, rates, wire }: Held) {
+async function startLibp2p(options: NodeOptions, { discovered, rates, wire, closedTo }: Held) {
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
   return await createLibp2p({
     privateKey: options.privateKey,
@@ -244,6 +248,11 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire }: He
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ maxInboundStreams: MAX_STREAMS_OF_CONNECTION })],
     metrics: countWireBytes(wire, options.onBytesSent),
+    connectionGater: {
+      denyDialPeer: peer => closedTo.has(peer.toString()),
+      denyInboundEncryptedConnection: peer => closedTo.has(peer.toString()),
+      denyOutboundEncryptedConnection: peer => closedTo.has(peer.toString())
+    },
     // It drops good peers when the machine is busy; presence says who is alive.
     connectionMonitor: { enabled: false },
     connectionManager: {
@@ -349,6 +358,7 @@ class Node implements ShoalNode {
   readonly #traffic: TrafficCounter = { sent: 0, received: 0 }
   readonly #wire: TrafficCounter
   readonly #twins: Twins
+  readonly #closedTo: Set<string>
   readonly #stopping = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   #lookupTimer: NodeJS.Timeout | undefined
@@ -356,7 +366,8 @@ class Node implements ShoalNode {
   #lookedUpAtMs = Number.NEGATIVE_INFINITY
   #provideTimer: NodeJS.Timeout | undefined
 
-  constructor(libp2p: Libp2pNode, options: NodeOptions, { discovered, rates, wire }: Held) {
+  constructor(libp2p: Libp2pNode, options: NodeOptions, { discovered, rates, wire, closedTo }: Held) {
+    this.#closedTo = closedTo
     this.#libp2p = libp2p
     this.#wire = wire
     this.#rates = rates
@@ -430,6 +441,15 @@ class Node implements ShoalNode {
 
   disconnect(peer: string): void {
     for (const connection of this.#libp2p.getConnections(peerIdFromString(peer))) connection.abort(new Error('the peer is silent'))
+  }
+
+  refuse(peers: Iterable<string>): void {
+    this.#closedTo.clear()
+    for (const peer of peers) {
+      this.#closedTo.add(peer)
+      this.forget(peer)
+      this.disconnect(peer)
+    }
   }
 
   forget(peer: string): void {
@@ -756,6 +776,7 @@ class Node implements ShoalNode {
   async #meet(peer: string): Promise<void> {
     const nowMs = performance.now()
     if (peer === this.peer || this.#members.has(peer) || this.#strangers.has(peer) || this.#dialling.has(peer)) return
+    if (this.#closedTo.has(peer)) return
     if (this.#members.size >= MAX_DISCOVERED_PEERS || (this.#retryAtMs.get(peer) ?? 0) > nowMs || this.#stopping.signal.aborted) return
     this.#dialling.add(peer)
     try {

@@ -1,6 +1,7 @@
 // `shoal why PEER|RUN|ROUND|CID|ENGINE|CODE`: the chain of events that refused, delayed or dropped it.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
+import { standingText } from '../status-text.ts'
 import { eventLine } from './events.ts'
 
 export function registerWhy(program: Command): void {
@@ -12,8 +13,11 @@ export function registerWhy(program: Command): void {
       action(async ({ output, control, signal }, _options, subject) => {
         const answer = await (await control()).why(subject!, { signal })
         const meaning = answer.meaning === null ? [] : [`${subject}: ${answer.meaning}`]
+        const { standing } = answer
+        const isKnown = standing !== undefined && (standing.points > 0 || standing.standing !== 'good' || standing.opinions.length > 0)
+        const judged = isKnown ? [standingText(standing)] : []
         const events = answer.events.length === 0 ? [`nothing is recorded about ${subject}`] : answer.events.map(eventLine)
-        output.answer(answer, () => [...meaning, ...events].join('\n'))
+        output.answer(answer, () => [...meaning, ...judged, ...events].join('\n'))
       })
     )
 }

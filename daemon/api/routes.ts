@@ -9,6 +9,7 @@ import type {
   PeerRow,
   ReadyDocument,
   RunStatus,
+  StandingRow,
   StatusDocument
 } from '../../protocols/control/messages.ts'
 import { isReasonCode, REASONS } from '../../protocols/rounds/reasons.ts'
@@ -29,6 +30,10 @@ export interface NodeFace {
   peers(): PeerRow[]
   /** Dials an address; answers the peer found there. */
   connect(address: string, options: { signal: AbortSignal }): Promise<string>
+  /** What this node makes of a peer, after the operator's word. @param forMs null: for ever */
+  ban(peer: string, options: { reason: string; forMs: number | null }): Promise<StandingRow>
+  unban(peer: string): Promise<StandingRow>
+  standing(peer: string): StandingRow
   ready(): Omit<ReadyDocument, 'schema'>
   /** True once the daemon has begun to stop: nothing new is begun then. */
   stopping(): boolean
@@ -108,6 +113,7 @@ const INVITE = v.object(
   'must be an object'
 )
 const DECIDE = v.object({ peer: PEER, state: v.picklist(['admitted', 'refused', 'revoked'], 'must be admitted, refused or revoked') })
+const BAN = v.object({ peer: PEER, forMs: v.optional(COUNT(1, MAX_EXPIRES_MS)), reason: v.optional(TEXT(200)) }, 'must be an object')
 const REVOKE = v.object({ invitation: TEXT(MAX_INVITATION_LENGTH) }, 'must be an object')
 const FETCH = v.object({ run: RUN, round: v.optional(ROUND) }, 'must be an object')
 const EXPORT = v.object({ run: RUN, round: v.optional(ROUND), directory: ABSOLUTE }, 'must be an object')
@@ -164,6 +170,20 @@ export const ROUTES: readonly Route[] = [
       const { address } = await body(ADDRESS)
       return { peer: await face.connect(address, { signal }) }
     }
+  },
+  {
+    method: 'POST',
+    path: '/v1/peers/ban',
+    async handle({ body }, { face }) {
+      const { peer, forMs, reason } = await body(BAN)
+      if (peer === face.id().peer) throw new DaemonError('bad_request', 'a node cannot ban itself')
+      return { standing: await face.ban(peer, { reason: reason ?? "the operator's word", forMs: forMs ?? null }) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/peers/unban',
+    handle: async ({ body }, { face }) => ({ standing: await face.unban((await body(v.object({ peer: PEER }, 'must be an object'))).peer) })
   },
   { method: 'GET', path: '/v1/runs', handle: (_, { runs }) => ({ runs: runs.list() }) },
   {
@@ -276,10 +296,12 @@ export const ROUTES: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/why',
-    async handle({ query }, { events }) {
+    async handle({ query }, { events, face }) {
       const subject = query.get('subject') ?? ''
       if (subject === '' || subject.length > 200) throw new DaemonError('bad_request', 'subject must be a peer, round, run or CID')
-      return { subject, meaning: isReasonCode(subject) ? REASONS[subject].sentence : null, events: await events.why(subject) }
+      const standing = v.is(PEER, subject) ? { standing: face.standing(subject) } : {}
+      const meaning = isReasonCode(subject) ? REASONS[subject].sentence : null
+      return { subject, meaning, ...standing, events: await events.why(subject) }
     }
   },
   {

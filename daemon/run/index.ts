@@ -26,6 +26,7 @@ import type {
 import type { PresenceChange, PresenceService } from '../../protocols/presence/index.ts'
 import { RoundsGossip } from '../../protocols/rounds/service.ts'
 import { SyncService } from '../../protocols/sync/index.ts'
+import { OPINION_ROUNDS, type Opinion, OpinionsGossip, signOpinion } from '../../protocols/trust/index.ts'
 import { makeFolder, type Store, writeFileAtomic } from '../../storage/index.ts'
 import { ENGINE_NAMES } from '../../training/engines/engine.ts'
 import { parameterCount } from '../../training/models/sizes.ts'
@@ -38,6 +39,7 @@ import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
+import type { Say, TrustBook } from '../trust-book.ts'
 import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
 import { Admittance, forgetAdmittance, keepInvitation, needsGrant } from './admittance.ts'
 import { DamagedBlocks } from './damaged-blocks.ts'
@@ -78,6 +80,7 @@ export interface RunHostComponents {
   presence: PresenceService
   blocks: BlockExchange
   events: EventLog
+  trust: TrustBook
   /** Used where a join says nothing. */
   defaults: { engine: string; threads: number }
   /** `phase@round` in which this daemon stays, for tests that kill it there. */
@@ -89,6 +92,7 @@ interface Joined {
   membership: Membership
   member: RunMember
   gossip: RoundsGossip
+  opinions: OpinionsGossip
   ledger: Ledger
 }
 
@@ -117,6 +121,7 @@ class Runs implements RunHost {
   readonly #stopping = new AbortController()
   #finder: NodeJS.Timeout | null = null
   #stopListening: (() => void) | null = null
+  #stopJudging: (() => void) | null = null
 
   constructor(components: RunHostComponents) {
     this.#c = components
@@ -145,7 +150,7 @@ class Runs implements RunHost {
       events: components.events,
       runOf: run => this.#inviting(run),
       addressOf: peer => hostOf(components.node.peers().find(row => row.peer === peer)?.addresses[0]),
-      isBanned: () => false,
+      isBanned: peer => components.trust.isBanned(peer),
       ask: (peer, request) => this.#asking.ask(peer, request, { signal: this.#stopping.signal })
     })
     this.#asking = new AdmissionService(
@@ -158,6 +163,10 @@ class Runs implements RunHost {
     await this.#sync.start()
     await this.#asking.start()
     this.#stopListening = this.#c.presence.onChange(change => this.#present(change))
+    this.#stopJudging = this.#c.trust.onChange((peer, standing) => {
+      for (const { member } of this.#joined.values()) member.judged(peer, standing)
+    })
+    this.#c.trust.onSay = saying => void this.#say(saying).catch(() => {})
     this.#finder = setInterval(() => {
       void this.#findMembers()
       void this.#damaged.repair()
@@ -171,10 +180,14 @@ class Runs implements RunHost {
     this.#stopping.abort(new DaemonError('stopping', 'The daemon is stopping'))
     if (this.#finder !== null) clearInterval(this.#finder)
     this.#stopListening?.()
+    this.#stopJudging?.()
     for (const seek of this.#seeks.values()) seek.stop()
     await Promise.all(this.#turns.values())
     await Promise.all([...this.#joined.values()].map(({ member }) => member.stop()))
-    for (const { gossip } of this.#joined.values()) gossip.stop()
+    for (const { gossip, opinions } of this.#joined.values()) {
+      gossip.stop()
+      opinions.stop()
+    }
     this.#joined.clear()
     await this.#asking.stop()
     await this.#sync.stop()
@@ -377,6 +390,7 @@ class Runs implements RunHost {
       this.#joined.delete(run)
       await joined.member.stop()
       joined.gossip.stop()
+      joined.opinions.stop()
       this.#c.presence.removeRun(run)
       this.#c.node.stopProviding(run)
     }
@@ -577,11 +591,30 @@ class Runs implements RunHost {
       await member.stop()
       throw error
     }
-    this.#joined.set(run, { manifest, membership, member, gossip, ledger })
+    for (const { peer, standing } of this.#c.trust.distrusted()) member.judged(peer, standing)
+    const opinions = new OpinionsGossip({ node }, { network: node.network, run })
+    opinions.start(opinion => this.#heardOpinion(member, opinion))
+    this.#joined.set(run, { manifest, membership, member, gossip, opinions, ledger })
     this.#others.delete(run)
     for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
     node.provide(run)
     await this.#desk.load(run)
+  }
+
+  /** True where it counts: others' opinions are passed on by those who give something on them. */
+  #heardOpinion(member: RunMember, opinion: Opinion): boolean {
+    const acceptance = opinion.round < member.head.round - OPINION_ROUNDS ? null : member.acceptedBefore(opinion.round, opinion.peer)
+    if (acceptance?.accepted !== true) return false
+    this.#c.trust.heardOpinion(opinion, acceptance)
+    return true
+  }
+
+  /** Tells the others of a run what this node saw of a peer. */
+  async #say({ about, run, round, code }: Parameters<Say>[0]): Promise<void> {
+    const joined = this.#joined.get(run)
+    if (joined === undefined) return
+    const { bytes } = await signOpinion({ run, peer: this.#c.node.peer, about, round, code }, this.#c.privateKey)
+    await joined.opinions.publish(bytes)
   }
 
   /** What this node's contributions need; waits for nobody's decision. @throws DaemonError admission_pending, or why it is not admitted */

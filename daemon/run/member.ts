@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { RunStatus } from '../../protocols/control/messages.ts'
 import {
+  acceptedBefore,
   advance,
   advancePace,
   type Contribution,
@@ -29,6 +30,7 @@ import {
   targetRound,
   viewOf
 } from '../../protocols/rounds/index.ts'
+import type { Standing } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
@@ -223,6 +225,16 @@ export class RunMember {
     const { holding, ...live } = facts
     this.#dispatch({ type: 'peerLive', peer, ...live })
     if (holding.length > 0) this.heardHolding(peer, holding)
+  }
+
+  /** What this node makes of a peer, from now on. */
+  judged(peer: string, standing: Standing): void {
+    this.#dispatch({ type: 'standing', peer, standing: standing === 'banned' ? 'shunned' : standing === 'probation' ? 'watched' : 'good' })
+  }
+
+  /** See `acceptedBefore` of the rules. */
+  acceptedBefore(round: number, peer: string): { accepted: boolean; electorate: number } | null {
+    return acceptedBefore(this.#rounds, round, peer)
   }
 
   peerGone(peer: string): void {

@@ -7,6 +7,7 @@ import { FAULT, HARM, LIE } from './constants.ts'
  */
 const POINTS: { [code: string]: number } = {
   bad_message: LIE,
+  message_too_large: LIE,
   bad_signature: LIE,
   shape_mismatch: LIE,
   bad_body: LIE,

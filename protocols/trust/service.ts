@@ -1,5 +1,5 @@
 // Opinions wired to gossip, one object a run: what is said comes out checked; what it means is decided by the rules.
-import { isProtocolError } from '../errors.ts'
+import { ProtocolError } from '../errors.ts'
 import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
 import { trustTopic } from './constants.ts'
 import { type Opinion, openOpinion } from './messages.ts'
@@ -27,22 +27,13 @@ export class OpinionsGossip {
 
   /**
    * @param hear false for an opinion that counts for nothing here: it is not passed on either, so that a crowd of new identities reaches nobody but its neighbours
-   * @param refused told of what is no opinion, with a code such as bad_signature
    */
-  start(hear: (opinion: Opinion) => boolean, refused: (from: string, code: string) => void): void {
+  start(hear: (opinion: Opinion) => boolean): void {
     this.#node.subscribe(this.#topic, async (bytes, from): Promise<GossipVerdict> => {
-      try {
-        const opinion = await openOpinion(bytes)
-        if (opinion.run !== this.#run || opinion.peer !== from) {
-          refused(from, 'bad_message')
-          return 'reject'
-        }
-        return hear(opinion) ? 'accept' : 'ignore'
-      } catch (error) {
-        if (!isProtocolError(error)) throw error
-        refused(from, error.code)
-        return 'reject'
-      }
+      const opinion = await openOpinion(bytes)
+      if (opinion.run !== this.#run) throw new ProtocolError('wrong_run', `cannot take an opinion of another run: ${opinion.run}`)
+      if (opinion.peer !== from) throw new ProtocolError('bad_message', `cannot take an opinion of ${opinion.peer} that ${from} says`)
+      return hear(opinion) ? 'accept' : 'ignore'
     })
   }
 

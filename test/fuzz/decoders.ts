@@ -57,6 +57,7 @@ import {
   encodeHeadAnswer,
   encodeSyncRequest
 } from '../../protocols/sync/messages.ts'
+import { decodeOpinion, encodeOpinion } from '../../protocols/trust/messages.ts'
 import { encodeSafetensors, readSafetensors, StorageError, type StoredTensor } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import { tokenizerFromJson } from '../../training/data/tokenizer-json.ts'
@@ -492,6 +493,17 @@ export const DECODERS: readonly FuzzedDecoder[] = [
       ],
       decode: decodeAdmissionAnswer,
       again: (value: ReturnType<typeof decodeAdmissionAnswer>) => decodeAdmissionAnswer(encodeAdmissionAnswer(value))
+    })
+  },
+  {
+    name: 'opinion',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 8,
+    open: async () => ({
+      seeds: [encodeOpinion({ run: cid(1), peer: await self(), about: await self(), round: 7, code: 'norm_mismatch' })],
+      decode: decodeOpinion,
+      again: (value: ReturnType<typeof decodeOpinion>) => decodeOpinion(encodeOpinion(value))
     })
   },
   {

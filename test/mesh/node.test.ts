@@ -71,6 +71,22 @@ describe('a node', () => {
     assert.deepEqual([ours.peers(), theirs.peers()], [[], []])
   })
 
+  it('refuse() drops the connections with a peer and takes none, from either side, until the peer is refused no more', async () => {
+    const [ours, theirs] = [await start(), await start()]
+    const [here, there] = [ours.addresses()[0]!, theirs.addresses()[0]!]
+    await theirs.connect(here)
+    ours.refuse([theirs.peer])
+    await until(() => !ours.isConnected(theirs.peer) && !theirs.isConnected(ours.peer))
+    await assert.rejects(ours.connect(there), { code: 'peer_unreachable' })
+    // The far side may see its connection for a moment before it is dropped.
+    await theirs.connect(here).catch(() => {})
+    await assert.rejects(theirs.ping(ours.peer))
+    assert.equal(ours.isConnected(theirs.peer), false)
+    ours.refuse([])
+    await until(() => ours.isConnected(theirs.peer) || theirs.isConnected(ours.peer), 500).catch(() => ours.connect(there))
+    await ours.ping(theirs.peer)
+  })
+
   it('calls its bootstrap node until it is there, and again when it comes back', async () => {
     const privateKey = await generateKeyPair('Ed25519')
     const first = await start({ privateKey })

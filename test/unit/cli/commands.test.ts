@@ -7,7 +7,7 @@ import { readSince } from '../../../cli/commands/events.ts'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
 import { readIfThere } from '../../../cli/files.ts'
 import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
-import { connectControl, locateDaemon, type StatusDocument } from '../../../protocols/control/index.ts'
+import { connectControl, locateDaemon, type PeerRow, type StatusDocument } from '../../../protocols/control/index.ts'
 import { type FakeDaemon, startFakeDaemon } from './fake-daemon.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
@@ -33,7 +33,7 @@ const RUN_STATUS = {
   lastContribution: { round: 3, cid: 'bc', result: 'included' as const, weight: 0.25 },
   trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
 }
-const PEER = {
+const PEER: PeerRow = {
   peer: '12D3KooWPeerTwo2222',
   addresses: ['/ip4/127.0.0.1/tcp/4102/p2p/12D3KooWPeerTwo2222'],
   direction: 'outbound' as const,
@@ -41,6 +41,7 @@ const PEER = {
   lastSeenMs: 1200,
   foundBy: 'dht' as const,
   state: 'live',
+  standing: 'good',
   runs: [{ run: RUN, round: 4, state: 'training' }],
   agent: null
 }

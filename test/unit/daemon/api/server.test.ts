@@ -15,7 +15,7 @@ import { Metrics } from '../../../../daemon/metrics.ts'
 import { openNoRuns } from '../../../../daemon/run/no-runs.ts'
 import type { RunHost } from '../../../../daemon/run/run-host.ts'
 import { ControlClient } from '../../../../protocols/control/index.ts'
-import type { NodeEvent, RunStatus, StatusDocument } from '../../../../protocols/control/messages.ts'
+import type { NodeEvent, RunStatus, StandingRow, StatusDocument } from '../../../../protocols/control/messages.ts'
 import { MemoryTable } from '../memory-table.ts'
 
 const TOKEN = 'right-token'
@@ -38,6 +38,11 @@ const RUN_STATUS = {
   loss: null,
   members: []
 } as unknown as RunStatus
+
+const TRUSTED: StandingRow = {
+  ...{ peer: 'p', standing: 'good', reason: null, byOperator: false, until: null },
+  ...{ points: 0, bans: 0, offences: [], opinions: [] }
+}
 
 interface RawAnswer {
   status: number
@@ -72,6 +77,9 @@ describe('ApiServer', () => {
       status: () => STATUS,
       peers: () => [],
       connect: async () => 'p2',
+      ban: async peer => ({ ...TRUSTED, peer, standing: 'banned' }),
+      unban: async peer => ({ ...TRUSTED, peer }),
+      standing: peer => ({ ...TRUSTED, peer }),
       ready: () => ({ ready: false, failed: ['store'] }),
       stopping: () => stopped,
       shutdown: () => {

@@ -1,0 +1,187 @@
+// Whom this node trusts, kept across restarts: takes what was refused from the event log and opinions from gossip, and does what the rules of protocols/trust
+// say. What a standing means is obeyed by those who listen: the node refuses connections, the runs neither wait nor count.
+
+import type { NodeEvent, StandingRow } from '../protocols/control/messages.ts'
+import {
+  createTrust,
+  type Judged,
+  judge,
+  type Opinion,
+  opinionsAbout,
+  pointsNow,
+  pointsOf,
+  type Standing,
+  standingOf,
+  type TrustCommand,
+  type TrustEvent,
+  type TrustState
+} from '../protocols/trust/index.ts'
+import type { RecordOperation, Records } from '../storage/index.ts'
+import type { EventLog } from './events.ts'
+
+/** Milliseconds between two looks at what fades. */
+const TICK_MS = 60_000
+
+export interface TrustBookComponents {
+  self: string
+  records: Records
+  events: EventLog
+}
+
+/** Something to be told to the others of a run. */
+export type Say = (saying: { about: string; run: string; round: number; code: string }) => void
+
+export interface TrustBookOptions {
+  /** Told of a failed write; the next change of that peer tries again. */
+  onError?: (error: unknown) => void
+}
+
+export class TrustBook {
+  readonly #c: TrustBookComponents
+  readonly #state: TrustState
+  readonly #onError: (error: unknown) => void
+  readonly #listeners = new Set<(peer: string, standing: Standing) => void>()
+  #forget: () => void = () => {}
+  #ticker: NodeJS.Timeout | undefined
+  #writing: Promise<void> = Promise.resolve()
+  /** Publishes what this node saw; set by whoever keeps the runs. */
+  onSay: Say = () => {}
+
+  private constructor(components: TrustBookComponents, rows: Judged[], { onError }: TrustBookOptions) {
+    this.#c = components
+    this.#state = createTrust(components.self, rows)
+    this.#onError = onError ?? (() => {})
+  }
+
+  static async open(components: TrustBookComponents, options: TrustBookOptions = {}): Promise<TrustBook> {
+    const rows: Judged[] = []
+    for await (const [, row] of components.records.table<Judged>('trust').entries()) rows.push(row)
+    return new TrustBook(components, rows, options)
+  }
+
+  /** Judges from now on by every refusal that the event log is told of. */
+  start(): void {
+    this.#forget = this.#c.events.subscribe(event => this.#heard(event))
+    this.#ticker = setInterval(() => this.#judge({ type: 'tick' }), TICK_MS)
+    this.#judge({ type: 'tick' })
+  }
+
+  async stop(): Promise<void> {
+    this.#forget()
+    clearInterval(this.#ticker)
+    await this.#writing
+  }
+
+  standing(peer: string): Standing {
+    return standingOf(this.#state, peer)
+  }
+
+  isBanned(peer: string): boolean {
+    return this.standing(peer) === 'banned'
+  }
+
+  /** Peers that are not in good standing. */
+  distrusted(): { peer: string; standing: Standing }[] {
+    return [...this.#state.judged.values()].filter(({ standing }) => standing !== 'good').map(({ peer, standing }) => ({ peer, standing }))
+  }
+
+  /** Calls `listener` with each change from now on; the answer stops that. */
+  onChange(listener: (peer: string, standing: Standing) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** The operator's words. @param forMs null: for ever */
+  async ban(peer: string, { reason, forMs }: { reason: string; forMs: number | null }): Promise<StandingRow> {
+    this.#judge({ type: 'ban', peer, reason, until: forMs === null ? null : Date.now() + forMs })
+    await this.#writing
+    return this.row(peer)
+  }
+
+  async unban(peer: string): Promise<StandingRow> {
+    this.#judge({ type: 'unban', peer })
+    await this.#writing
+    return this.row(peer)
+  }
+
+  /** @param accepted its author was accepted in the run before that round; `electorate`: authors of the last rounds */
+  heardOpinion(
+    { run, peer: author, about, round, code }: Opinion,
+    { accepted, electorate }: { accepted: boolean; electorate: number }
+  ): void {
+    this.#judge({ type: 'opinion', author, about, code, run, round, accepted, electorate })
+  }
+
+  /** What is known of a peer, all in good standing who are not. */
+  row(peer: string): StandingRow {
+    const now = Date.now()
+    const row = this.#state.judged.get(peer)
+    const opinions = opinionsAbout(this.#state, peer, now).map(({ author, run, round, code }) => ({ author, run, round, code }))
+    if (row === undefined) {
+      return { peer, standing: 'good', reason: null, byOperator: false, until: null, points: 0, bans: 0, offences: [], opinions }
+    }
+    return {
+      ...{ peer, standing: row.standing, reason: row.reason, byOperator: row.byOperator, bans: row.bans, opinions },
+      until: row.until === null ? null : new Date(row.until).toISOString(),
+      points: Math.round(10 * pointsNow(row, now)) / 10,
+      offences: row.marks.map(({ at, code, points, subject }) => ({ ts: new Date(at).toISOString(), code, points, subject }))
+    }
+  }
+
+  #heard({ type, peer, code, run, round, data }: NodeEvent): void {
+    const counts = type === 'refused' || type === 'audit'
+    if (!counts || peer === undefined || code === undefined || pointsOf(code) === 0) return
+    const subject = data?.subject
+    this.#judge({
+      ...{ type: 'offence', peer, code },
+      ...(typeof subject === 'string' ? { subject } : {}),
+      ...(run === undefined ? {} : { run }),
+      ...(round === undefined ? {} : { round })
+    })
+  }
+
+  #judge(event: TrustEvent): void {
+    const { commands } = judge(this.#state, event, Date.now())
+    this.#write(commands)
+    for (const command of commands) this.#obey(command)
+  }
+
+  #obey(command: TrustCommand): void {
+    switch (command.type) {
+      case 'standing': {
+        const { peer, standing, was, code, reason, until } = command
+        const lasts = until === null ? (standing === 'banned' ? ' for good' : '') : ` until ${new Date(until).toISOString()}`
+        this.#c.events.emit({
+          ...{ type: 'trust', peer, code, message: `${peer} is ${WORDS[standing]}${lasts}: ${reason}` },
+          data: { standing, was, reason, until }
+        })
+        for (const listener of this.#listeners) listener(peer, standing)
+        return
+      }
+      case 'say':
+        this.onSay(command)
+        return
+      case 'accusedOurselves': {
+        const { author, code, run, round } = command
+        const message = `${author} says that this node did ${code} in round ${round}`
+        this.#c.events.emit({ type: 'trust', peer: author, run, round, code: 'accused', message, data: { code } })
+        return
+      }
+      default:
+    }
+  }
+
+  #write(commands: TrustCommand[]): void {
+    const operations: RecordOperation[] = []
+    for (const command of commands) {
+      if (command.type === 'keep') operations.push({ type: 'put', table: 'trust', key: command.row.peer, value: { ...command.row } })
+      if (command.type === 'forget') operations.push({ type: 'delete', table: 'trust', key: command.peer })
+    }
+    if (operations.length === 0) return
+    // A ban must outlive a power cut; points may be collected again.
+    const sync = commands.some(({ type }) => type === 'standing')
+    this.#writing = this.#writing.then(() => this.#c.records.batch(operations, { sync })).catch(error => this.#onError(error))
+  }
+}
+
+const WORDS = { good: 'trusted again', probation: 'on probation', banned: 'banned' } as const
