@@ -33,6 +33,7 @@ import {
 import type { Standing } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
+import { type Contributed, normScales } from '../../training/outer/index.ts'
 import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
 import { isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
@@ -581,7 +582,27 @@ export class RunMember {
     )
     await this.#enter('computing', round)
     const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy })
+    this.#tellOfCuts(round, parts, contributions)
     return anchor
+  }
+
+  /** What screening scaled down: the arithmetic works it out for itself, from the same facts. */
+  #tellOfCuts(round: number, parts: readonly Part[], contributions: readonly Contributed[]): void {
+    const scales = normScales(contributions, this.#c.manifest.strategy.screening ?? null)
+    for (const [i, scale] of scales.entries()) {
+      if (scale === 1) continue
+      const { cid, peer } = parts[i]!
+      const { sentence } = REASONS.norm_cut
+      this.#c.events.emit({
+        type: 'refused',
+        run: this.#c.run,
+        round,
+        peer,
+        code: 'norm_cut',
+        message: sentence,
+        data: { subject: cid, scale }
+      })
+    }
   }
 
   /** Which of these are not whole here, though the rules took them for held. */

@@ -27,6 +27,10 @@ export const REASONS = {
   stale_round: { content: false, sentence: 'It was made for a round that closed too long ago to count.' },
   too_far_ahead: { content: false, sentence: 'It was made for a round far ahead of what this node has seen.' },
   late: { content: false, sentence: 'It came after its round had closed; it may enter the next one, discounted.' },
+  norm_cut: {
+    content: false,
+    sentence: 'Its change was larger by far than what most sent, and counted as so much of it as the run allows.'
+  },
   left_out: { content: false, sentence: 'The closer of its round did not count it.' },
   duplicate_author: { content: false, sentence: 'Its author already has a contribution to that round.' },
   too_many_contributions: {
