@@ -1,18 +1,19 @@
 // How a node gets to the record that should be its head: envelopes, bodies, anchors, and what is left out until it can be had.
 
-import { ancestorAt, fell, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { ancestorAt, pathToReady, subtree, type TreeRecord } from './chain/record-tree.ts'
 import {
   COMPUTE_TRIES,
   FETCH_AHEAD_RECORDS,
   GIVE_UP_FETCHES,
   KEEP_ROUNDS,
   MAX_HOLDERS,
+  MAX_RECORDS_ASKED,
   MAX_UNKNOWN_CONTRIBUTIONS,
   RECOMPUTE_ROUNDS
 } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { chooseTarget } from './following.ts'
-import { addHolder, isMissingParts, liveHolders, missingParts, peersAt, type RoundsState, wakeAt } from './state.ts'
+import { addHolder, isMissingParts, liveHolders, missingParts, peersAt, type RoundsState, uproot, wakeAt } from './state.ts'
 
 /** Does what is needed next to make the target the head: fetch, compute, or take over an anchor when we are far behind. */
 export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand[]): void {
@@ -171,6 +172,14 @@ export function askEnvelope(state: RoundsState, cid: string, holders: readonly s
   out.push({ type: 'fetchContribution', cid, author: null, holders: [...unknown.holders], body: false })
 }
 
+/** Not asked for again before a fetch's time is over. A peer may name as many heads as it likes: the oldest are forgotten. */
+export function rememberAsked(state: RoundsState, cid: string): void {
+  const { recordsAsked } = state
+  recordsAsked.delete(cid)
+  recordsAsked.set(cid, state.now)
+  if (recordsAsked.size > MAX_RECORDS_ASKED) recordsAsked.delete(recordsAsked.keys().next().value!)
+}
+
 export function askRecord(state: RoundsState, cid: string, holders: readonly string[], out: RoundCommand[]): void {
   const { now } = state
   const { fetchTimeoutMs } = state.rules
@@ -178,7 +187,7 @@ export function askRecord(state: RoundsState, cid: string, holders: readonly str
   const asksNow = askedAt === undefined || now - askedAt >= fetchTimeoutMs
   state.headsAt = Math.min(state.headsAt, (asksNow ? now : askedAt) + fetchTimeoutMs)
   if (!asksNow) return
-  state.recordsAsked.set(cid, now)
+  rememberAsked(state, cid)
   out.push({ type: 'fetchRecord', cid, holders: [...new Set(holders)].filter(peer => peer !== state.self) })
 }
 
@@ -205,7 +214,7 @@ export function askHeads(state: RoundsState, out: RoundCommand[]): void {
     if (record.status !== 'incomplete' || state.tree.byCid.get(record.cid) !== record) state.incomplete.delete(record)
     else if (state.now - record.seenAt > GIVE_UP_FETCHES * state.rules.fetchTimeoutMs && peersAt(state, record.cid).length === 0) {
       // If it is part of something after all, its descendants will have it fetched again.
-      fell(state.tree, record)
+      uproot(state, record)
       state.incomplete.delete(record)
       out.push({ type: 'report', code: 'record_unavailable', subject: record.cid, peer: record.closer, round: record.round })
     }

@@ -75,6 +75,12 @@ export const GIVE_UP_FETCHES = 10
 /** Records whose parents we do not have. */
 export const MAX_ORPHAN_RECORDS = 1_024
 
+/** Peers remembered at once. */
+export const MAX_PEERS = 4_096
+
+/** Records whose asking is remembered: live peers have one head each, and orphans one parent. */
+export const MAX_RECORDS_ASKED = MAX_PEERS + MAX_ORPHAN_RECORDS
+
 /** Our own contributions are watched this many rounds for a change of fate by a fork. */
 export const FATE_ROUNDS = 8
 
@@ -82,9 +88,6 @@ export const FATE_ROUNDS = 8
 export const REMEMBERED_RANK_ROUNDS = 8
 /** Ranks remembered of one round. */
 export const MAX_REMEMBERED_RANKS = 4_096
-
-/** Peers remembered at once. */
-export const MAX_PEERS = 4_096
 
 /** Contributions refused by content whose refusal is remembered, so that records that list them are refused too. */
 export const MAX_REMEMBERED_REFUSALS = 4_096

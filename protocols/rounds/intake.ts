@@ -1,8 +1,8 @@
 // What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
 
-import { askEnvelope, askRecord, leaveOut } from './catching-up.ts'
+import { askEnvelope, askRecord, leaveOut, rememberAsked } from './catching-up.ts'
 import { chooseHead } from './chain/choice.ts'
-import { ancestorAt, fell, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { ancestorAt, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
 import {
   COMPUTE_SMOOTHING,
@@ -23,7 +23,7 @@ import type { RoundCommand, RoundEvent } from './events.ts'
 import { mayBeHead } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
-import { addHolder, type Open, peersAt, place, placedIn, type RoundsState } from './state.ts'
+import { addHolder, type Open, peersAt, place, placedIn, type RoundsState, uproot } from './state.ts'
 
 export function take(state: RoundsState, event: RoundEvent, out: RoundCommand[]): void {
   switch (event.type) {
@@ -355,7 +355,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   if (tree.byCid.has(cid) || state.orphans.has(cid)) return
   const refuse = (code: ReasonCode): void => {
     // Whoever has it as its head would have it asked for again at once.
-    state.recordsAsked.set(cid, state.now)
+    rememberAsked(state, cid)
     out.push({ type: 'report', code, subject: cid, peer: record.closer, round: record.round })
   }
   if (record.run !== state.rules.run) {
@@ -400,8 +400,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
       return
     }
   }
-  const listed = state.listedOffChain + record.contributions.length
-  if (tree.byCid.size - (state.head.round - tree.root.round) > MAX_RECORDS_OFF_CHAIN || listed > MAX_LISTED_OFF_CHAIN) {
+  if (!makeRoom(state, parent, record)) {
     refuse('too_many_records')
     return
   }
@@ -423,9 +422,34 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   const own = justClosed ? tree.byCid.get(cid)! : null
   // One that we would prefer ourselves is on its way: nobody needs ours.
   if (own !== null && ancestorAt(chooseHead(tree, state.rules.run, mayBeHead), own.round) !== own) {
-    fell(tree, own)
+    uproot(state, own)
     refuse('superseded')
   }
+}
+
+/**
+ * Whether there is room for one more record off our chain. For a known author's there is: leaves on which no author stands go for it, strangers' before members', the newest first.
+ * Otherwise strangers who fill the room once would keep all records out for good.
+ */
+function makeRoom(state: RoundsState, parent: TreeRecord, { closer, contributions }: RoundRecord): boolean {
+  const { head, peers, target, tree } = state
+  const fits = (): boolean =>
+    tree.byCid.size - (head.round - tree.root.round) <= MAX_RECORDS_OFF_CHAIN &&
+    state.listedOffChain + contributions.length <= MAX_LISTED_OFF_CHAIN
+  if (fits()) return true
+  const isKnown = (peer: string): boolean => knownAt(tree, head, peer)
+  if (!isKnown(closer)) return false
+  const stays = new Set([head.cid, target.cid, parent.cid])
+  for (const [peer, live] of peers) if (isKnown(peer)) stays.add(live.head)
+  for (const members of [false, true]) {
+    for (const leaf of [...tree.byCid.values()].reverse()) {
+      if (leaf.parent === null || leaf.children.length > 0 || leaf.ready || leaf.passed) continue
+      if (stays.has(leaf.cid) || isKnown(leaf.closer) !== members) continue
+      uproot(state, leaf)
+      if (fits()) return true
+    }
+  }
+  return false
 }
 
 /** A record that a live author has as its head, not only its closer, or that such a head's chain needs: not subject to the limits, so that all nodes come to see the same set. */
@@ -484,7 +508,7 @@ function takeUnavailable(state: RoundsState, cid: string, missing: readonly stri
   for (const part of missing) takeLost(state, part)
   const entry = state.tree.byCid.get(cid)
   if (entry === undefined || entry.ready) {
-    if (entry === undefined) state.recordsAsked.set(cid, state.now)
+    if (entry === undefined) rememberAsked(state, cid)
     return
   }
   const byAnchor = entry.asked === 'anchor'

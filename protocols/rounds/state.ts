@@ -1,6 +1,6 @@
 // What a node knows about a run's rounds, and the plain questions that all rules ask of it.
 
-import type { RecordTree, TreeRecord } from './chain/record-tree.ts'
+import { fell, type RecordTree, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter } from './chain/validity.ts'
 import { HOLDERS_NEEDED, MAX_HOLDERS } from './constants.ts'
 import type { Fate, Part, RunRules } from './events.ts'
@@ -213,6 +213,13 @@ export function addHolder(state: RoundsState, open: Open, peer: string): void {
   open.holders.add(peer)
   // Somebody new has it: no need to wait out the delay after a failure.
   if (!open.held && !open.asked && open.failures > 0) open.retryAt = Math.min(open.retryAt, state.now)
+}
+
+/** Forgets a record with all that grew on it. */
+export function uproot(state: RoundsState, record: TreeRecord): void {
+  for (const gone of subtree(record)) if (!gone.ready && !gone.passed) state.listedOffChain -= gone.record?.contributions.length ?? 0
+  fell(state.tree, record)
+  state.treeChanged = true
 }
 
 /** The bodies of a record that are not here. */

@@ -807,6 +807,28 @@ describe('a flood', () => {
     assert.equal(node.state.tree.root.children.length, 3)
   })
 
+  it('of records that their closer shows late, each heavier, takes nobody back until most are on one', () => {
+    const { node } = full(THIRD)
+    const first = recordOf(FIRST, ALL)
+    node.record('r1', first)
+    node.computed('r1', first)
+    assert.equal(node.view.head, 'r1')
+    const late = (now: number, more: string): RoundCommand[] => {
+      node.now = now
+      node.tell({ type: 'contribution', cid: more, contribution: { ...made(FIRST, 1, 'run', 100 + now), body: more } })
+      node.tell({ type: 'contributionHeld', cid: more })
+      return node.record(`with ${more}`, recordOf(FIRST, [...ALL.filter(cid => cid !== nameOf(FIRST)), more].sort()))
+    }
+    const shown = late(5_000, `${FIRST}2`)
+    assert.deepEqual(of(shown, 'compute'), [])
+    assert.deepEqual(
+      of(shown, 'report').map(({ code }) => code),
+      ['closed_late']
+    )
+    const there = [FIRST, SECOND].flatMap(peer => node.tell({ type: 'peerLive', peer, head: `with ${FIRST}2`, round: 1, trains: true }))
+    assert.equal(of(there, 'compute').length, 1)
+  })
+
   it('of heads that do not exist delays a round by one fetch at most', () => {
     const node = new Node(SECOND)
     node.live([FIRST, THIRD])
