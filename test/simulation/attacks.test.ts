@@ -1,6 +1,7 @@
 // The rules of rounds, attacked one by one: what the honest still get done is written beside each attack.
 import assert from 'node:assert/strict'
 import { ATTACKS, survive } from './attacks.ts'
+import { FLOODS } from './floods.ts'
 
 /** SHOAL_SIM_SEEDS=100 lives through that many of each. */
 const SEEDS = Number(process.env.SHOAL_SIM_SEEDS ?? 1)
@@ -15,5 +16,9 @@ describe('the round rules under attack', function () {
         assert.deepEqual(problems, [], `seed ${seed}: ${problems[0]}`)
       }
     })
+  }
+
+  for (const { name, run } of FLOODS) {
+    it(`${name}: what is remembered stays bounded, and members are heard`, () => assert.deepEqual(run(), []))
   }
 })

@@ -43,7 +43,7 @@ function eight(seed: number, conducts: [Conduct, Conduct], options: Partial<Worl
 
 /** Six that train, and one that looks on and speaks for others. */
 function spokenTo(seed: number, speak: (mouth: Mouth, world: World) => void, options: Partial<WorldOptions> = {}): World {
-  const speaker = HONEST.length
+  const speaker = (options.nodes ?? HONEST.length + 1) - 1
   const world = new World({
     seed,
     nodes: speaker + 1,
@@ -105,6 +105,14 @@ const forged = (as: (mouth: Mouth, at: Place, given: string[]) => Partial<RoundR
   forging((mouth, at, given, self) => mouth.close(self, at, given, as(mouth, at, given)))
 
 const rules = (some: Partial<RunRules>): Partial<WorldOptions> => ({ rules: some })
+
+/** When a member begins to flood; it is long over at the end, and what it left must not matter. */
+const FLOOD_AT_MS = 12_000
+const FLOOD_LASTS_MS = 40_000
+
+const times = (count: number, act: (turn: number) => void): void => {
+  for (let turn = 0; turn < count; turn++) act(turn)
+}
 
 export const ATTACKS: readonly Attack[] = [
   // ---- members
@@ -313,6 +321,86 @@ export const ATTACKS: readonly Attack[] = [
       ),
     liars: SPEAKER,
     rounds: 22
+  },
+  // ---- floods of members; those of strangers are in floods.ts
+  {
+    name: 'a flood of contributions of one member',
+    begin: seed => {
+      const world = eight(seed, [{ forges: true }, {}])
+      const mouth = new Mouth(world.nodes[6]!)
+      mouth.node.later(FLOOD_AT_MS, () => {
+        const at = mouth.open
+        times(200, turn => mouth.contribute(mouth.node.peer, at, { tokens: 1 + turn }))
+      })
+      return world
+    },
+    liars: [6],
+    lastsMs: FLOOD_LASTS_MS,
+    rounds: 6
+  },
+  {
+    name: 'a flood of records of one member',
+    begin: seed => {
+      const world = eight(seed, [{ forges: true }, {}])
+      const mouth = new Mouth(world.nodes[6]!)
+      mouth.node.later(FLOOD_AT_MS, () => {
+        const at = mouth.open
+        times(100, turn => mouth.show({ ...at, contributions: [`cnowhere${turn}`], closer: mouth.node.peer }))
+      })
+      return world
+    },
+    liars: [6],
+    lastsMs: FLOOD_LASTS_MS,
+    rounds: 5
+  },
+  // ---- time itself
+  {
+    name: 'a member gives after the round',
+    begin: seed => {
+      const world = eight(seed, [{ forges: true, showsContribution: () => () => null, holds: (_node, _honest) => [] }, {}], {
+        computeMs: [1_000, 2_000]
+      })
+      const { network, nodes } = world
+      const mouth = nodes[6]!
+      world.onPhase = (_node, phase, round) => {
+        if (phase !== 'published') return
+        for (const [cid, contribution] of mouth.disk.contributions)
+          if (contribution.peer === mouth.peer && contribution.round === round)
+            network.gossip(mouth, to => to.receiveContribution(cid, contribution))
+      }
+      return world
+    },
+    liars: [6],
+    rounds: 6
+  },
+  {
+    name: 'machines sleep past deadlines',
+    begin: seed => {
+      const world = new World({ seed, nodes: 6, stepMs: () => 100 })
+      for (const node of world.nodes.slice(0, 4)) {
+        world.time.at(15_000 + node.index * 20_000, () => node.sleep())
+        world.time.at(50_000 + node.index * 20_000, () => node.resume())
+      }
+      return world
+    },
+    liars: [],
+    rounds: 8,
+    share: 0.4
+  },
+  {
+    name: 'machines sleep while they close',
+    begin: seed => {
+      const world = new World({ seed, nodes: 6, stepMs: () => 100 })
+      world.onPhase = (node, phase, round) => {
+        if (phase !== 'closing' || round % 3 !== 0 || world.nodes.some(({ stopped }) => stopped)) return
+        node.sleep()
+        world.time.after(15_000, () => node.resume())
+      }
+      return world
+    },
+    liars: [],
+    rounds: 8,
+    share: 0.4
   }
 ]
 

@@ -40,9 +40,9 @@ async function tried(mutation: Mutation | null): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'shoal-mutation-'))
   try {
     copyRules(folder, mutation)
-    return await live(join(folder, 'dist/test/simulation/mutation-trial.js'))
+    return await live(join(folder, 'dist/test/simulation/mutation-trial.js'), mutation?.noticedBy)
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true })
   }
 }
 
@@ -60,9 +60,9 @@ function copyRules(folder: string, mutation: Mutation | null): void {
 }
 
 /** Runs the trials of a copy until one is broken, never ends, or the time is over. */
-function live(script: string): Promise<Outcome> {
+function live(script: string, first = ''): Promise<Outcome> {
   const startedAt = Date.now()
-  const child = spawn(process.execPath, ['--enable-source-maps', script, values.seeds], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--enable-source-maps', script, values.seeds, first], { stdio: ['ignore', 'pipe', 'inherit'] })
   const outcome: Outcome = { trials: 0, broken: null, seconds: 0 }
   let last = { trial: '', seed: 0 }
   let rest = ''

@@ -10,6 +10,8 @@ export interface Mutation {
   /** Text that occurs exactly once in that file. */
   from: string
   to: string
+  /** The trial that is likeliest to notice; it comes first. */
+  noticedBy?: string
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -19,28 +21,32 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a record lists what dies with one node',
     file: 'closing.js',
     from: 'Math.max(1, Math.min(HOLDERS_NEEDED, liveMembers))',
-    to: '0'
+    to: '0',
+    noticedBy: 'calm'
   },
   {
     defence: 'ranks: one closer after the other',
     protects: 'all close at once, and each record but one is thrown away',
     file: 'proposing.js',
     from: 'state.closableSince + turns * (rules.graceMs + state.computeMs)',
-    to: 'state.closableSince'
+    to: 'state.closableSince',
+    noticedBy: 'calm'
   },
   {
     defence: 'a grace between ranks allows for the time an anchor takes',
     protects: 'where anchors take long, the second in rank closes beside the first',
     file: 'proposing.js',
     from: 'state.closableSince + turns * (rules.graceMs + state.computeMs)',
-    to: 'state.closableSince + turns * 10'
+    to: 'state.closableSince + turns * 10',
+    noticedBy: 'calm'
   },
   {
     defence: 'heads are asked for after a gap in timers',
     protects: 'a node that wakes past the deadline closes a round of long ago',
     file: 'intake.js',
     from: 'state.sync = { since: state.now, asked: false };',
-    to: ''
+    to: '',
+    noticedBy: 'a machine sleeps past deadlines'
   },
   {
     defence: 'nothing decided before a gap is shown after it',
@@ -49,56 +55,64 @@ export const MUTATIONS: readonly Mutation[] = [
     from: `state.sync = { since: state.now, asked: false };
             // What we were computing was decided before the gap: it is not shown, and closed anew if it is still wanted.
             state.closing = null;`,
-    to: 'state.sync = { since: state.now, asked: false };'
+    to: 'state.sync = { since: state.now, asked: false };',
+    noticedBy: 'a machine sleeps while it closes'
   },
   {
     defence: 'an own record is not shown when the mesh has moved on',
     protects: 'a slow closer makes others go back',
     file: 'intake.js',
     from: 'if (current === null || state.head.cid !== (current.rival ?? record.parent)) {',
-    to: 'if (current === null) {'
+    to: 'if (current === null) {',
+    noticedBy: 'calm'
   },
   {
     defence: 'a silent trainer is waited for once',
     protects: 'one node that trains and never gives stretches each round to its deadline',
     file: 'proposing.js',
     from: 'state.silent.add(peer);',
-    to: ''
+    to: '',
+    noticedBy: 'a member gives nothing any more'
   },
   {
     defence: 'strangers are waited for a grace only',
     protects: 'identities that cost nothing stretch each round to its deadline',
     file: 'proposing.js',
     from: '(head.round === 0 || members.has(peer)) && lacks(peer)',
-    to: 'lacks(peer)'
+    to: 'lacks(peer)',
+    noticedBy: 'strangers train and give nothing'
   },
   {
     defence: 'who gave something that was refused is not waited for',
     protects: 'one member whose work is refused by content stretches each round to its deadline',
     file: 'proposing.js',
     from: 'return state.refusals.size === 0 || !wasRefused(state, parent, peer);',
-    to: 'return true;'
+    to: 'return true;',
+    noticedBy: 'a member gives what is refused'
   },
   {
     defence: 'a claimed head holds up closing for one fetch',
     protects: 'a member that names a head that does not exist stops the run',
     file: 'proposing.js',
     from: ' || now - claim.since >= patience)',
-    to: ')'
+    to: ')',
+    noticedBy: 'members name heads that do not exist'
   },
   {
     defence: 'a peer has one claim a round',
     protects: 'a member that names ever new heads stops the run',
     file: 'intake.js',
     from: 'else if (live.claim === null || live.claim.atRound !== state.head.round)',
-    to: 'else if (true)'
+    to: 'else if (true)',
+    noticedBy: 'members name heads that do not exist'
   },
   {
     defence: 'only the claims of ranked authors hold up closing',
     protects: 'ever new identities that name heads stop the run',
     file: 'proposing.js',
     from: 'if (!ranked.includes(peer) || state.tooOld.has(claim.head))',
-    to: 'if (state.tooOld.has(claim.head))'
+    to: 'if (state.tooOld.has(claim.head))',
+    noticedBy: 'strangers name heads that do not exist'
   },
   // ---- what is followed
   {
@@ -106,49 +120,72 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'whoever closes first shuts out the work of all others',
     file: 'following.js',
     from: 'if (isWhole(state, record) || mostAreAt(state, record))',
-    to: 'if (true)'
+    to: 'if (true)',
+    noticedBy: 'strangers close every round at once'
   },
   {
     defence: 'a rival for what a closer hid',
     protects: 'who closes at the deadline can leave out what all hold',
     file: 'proposing.js',
     from: 'if (state.missed.length === 0 || self === null || parent === null)',
-    to: 'if (true)'
+    to: 'if (true)',
+    noticedBy: 'a member hides the work of one at the deadline'
   },
   {
     defence: 'late work makes no rival',
     protects: 'a contribution made after its round was over reopens it',
     file: 'proposing.js',
     from: ' || open.heldAt > before',
-    to: ''
+    to: '',
+    noticedBy: 'a member gives after the round'
   },
   {
     defence: 'a record whose parts cannot be had is left out of the choice',
     protects: 'a member that withholds a body stops the run',
     file: 'catching-up.js',
     from: 'if (now >= until)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a record that lists what cannot be had'
   },
   {
     defence: 'records that were left out are tried again',
     protects: 'who could not have the parts once never comes to the branch that the others took',
     file: 'rules.js',
     from: '    retryLeftOut(state, out);\n',
-    to: ''
+    to: '',
+    noticedBy: 'odd storm'
   },
   {
     defence: 'a node far behind takes an anchor as it is',
     protects: 'a joiner waits for bodies that nobody keeps',
     file: 'catching-up.js',
     from: 'if (path.length > recomputed(state) + 1 || path[0].computeFailures >= COMPUTE_TRIES) {',
-    to: 'if (false) {'
+    to: 'if (false) {',
+    noticedBy: 'odd storm'
   },
   {
     defence: 'the turn of whoever closed with a record that cannot be had is over',
     protects: 'it is waited for again after its record was left out',
     file: 'proposing.js',
     from: "child.status === 'invalid' || child.leftOut || child === state.early",
-    to: 'false'
+    to: 'false',
+    noticedBy: 'a record that lists what cannot be had'
+  },
+  {
+    defence: 'a late sibling is not followed at once',
+    protects: 'a member that shows its record again and again takes everybody back each time',
+    file: 'following.js',
+    from: 'if (branch.takesBack)',
+    to: 'if (true)',
+    noticedBy: 'members show a record again and again, each time with more'
+  },
+  {
+    defence: 'a head that only its closer claims lifts no limit',
+    protects: 'a member makes everybody look at as many records as it likes',
+    file: 'intake.js',
+    from: 'live.head === cid && peer !== closer && knownAt(state.tree, state.head, peer)',
+    to: 'live.head === cid',
+    noticedBy: 'members show a record again and again, each time with more'
   },
   // ---- the choice
   {
@@ -156,35 +193,40 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'identities that cost nothing outweigh the members',
     file: 'chain/weight.js',
     from: 'if (isKnown(part.peer))',
-    to: ''
+    to: '',
+    noticedBy: 'strangers close every round at once'
   },
   {
     defence: 'weight is bounded by maxTokensPerRound',
     protects: 'one claim of a million tokens outweighs everybody',
     file: 'chain/validity.js',
     from: 'Math.min(contribution.tokens, rules.maxTokensPerRound)',
-    to: 'contribution.tokens'
+    to: 'contribution.tokens',
+    noticedBy: 'members claim any number of tokens'
   },
   {
     defence: 'the heavier branch is chosen, not the first that came',
     protects: 'nodes that heard two records in different order never agree',
     file: 'chain/choice.js',
     from: 'if (order > 0)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'rough storm'
   },
   {
     defence: 'weight comes before rank',
     protects: 'the smaller half of a split wins by the luck of a rank',
     file: 'chain/choice.js',
     from: 'const order = weight - best.weight ||',
-    to: 'const order ='
+    to: 'const order =',
+    noticedBy: 'odd storm'
   },
   {
     defence: 'of equally heavy records the better-ranked closer is preferred',
     protects: 'a record shown late by a lower rank takes others back',
     file: 'chain/choice.js',
     from: 'compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||',
-    to: ''
+    to: '',
+    noticedBy: 'calm'
   },
   // ---- validity
   {
@@ -192,56 +234,64 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'one identity alone moves the mesh',
     file: 'chain/validity.js',
     from: 'if (distinctAuthors(parts) < rules.quorum)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a record below the quorum'
   },
   {
     defence: 'a closer is ranked or in its record',
     protects: 'anybody can close with the work of others, without giving any',
     file: 'chain/validity.js',
     from: 'if (!parts.some(part => part.peer === record.closer) && !recentAuthors(parent).includes(record.closer))',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a stranger closes with the work of others'
   },
   {
     defence: 'an author counts once a round',
     protects: 'one contribution is summed into two anchors',
     file: 'chain/validity.js',
     from: 'return parent.parts.some(part => part.age === 0 && part.peer === contribution.peer) ? null : 1;',
-    to: 'return 1;'
+    to: 'return 1;',
+    noticedBy: 'calm'
   },
   {
     defence: 'a contribution belongs to its round',
     protects: 'old work is shown again and summed again',
     file: 'chain/validity.js',
     from: "if (age === null)\n            return { reason: 'bad_contribution' };",
-    to: ''
+    to: '',
+    noticedBy: 'a record that lists old work'
   },
   {
     defence: 'contributions are listed in one order, one for each author',
     protects: 'one author is summed twice under two names of its work',
     file: 'chain/validity.js',
     from: 'if (last !== undefined && compareParts(last, part) >= 0)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a record that lists one author twice'
   },
   {
     defence: 'an anchor is computed and compared',
     protects: 'a closer puts any anchor in place of the sum',
     file: 'intake.js',
     from: 'if (anchor !== entry.anchor) {',
-    to: 'if (false) {'
+    to: 'if (false) {',
+    noticedBy: 'a record with another anchor'
   },
   {
     defence: 'a record that lists what was refused by content is invalid',
     protects: 'a closer sums what is not finite',
     file: 'chain/validity.js',
     from: "if ('refused' in found || checkContribution(rules, found.contribution) !== null)",
-    to: "if (!('refused' in found) && checkContribution(rules, found.contribution) !== null)"
+    to: "if (!('refused' in found) && checkContribution(rules, found.contribution) !== null)",
+    noticedBy: 'a record that lists what was refused'
   },
   {
     defence: 'only those admitted contribute',
     protects: 'a run with a list of peers takes the work of everybody',
     file: 'chain/validity.js',
     from: 'return !Array.isArray(admission) || admission.includes(peer);',
-    to: 'return true;'
+    to: 'return true;',
+    noticedBy: 'strangers give where only members may'
   },
   // ---- bounds
   {
@@ -249,63 +299,72 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'one peer makes everybody fetch as many bodies as it likes',
     file: 'intake.js',
     from: 'if ((state.perAuthor.get(parent)?.get(peer) ?? 0) >= MAX_PER_AUTHOR_AND_PARENT)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a flood of contributions of one member'
   },
   {
     defence: 'an author may have two contributions a round, not one',
     protects: 'an author that shows each half another one splits the mesh',
     file: 'constants.js',
     from: 'MAX_PER_AUTHOR_AND_PARENT = 2;',
-    to: 'MAX_PER_AUTHOR_AND_PARENT = 1;'
+    to: 'MAX_PER_AUTHOR_AND_PARENT = 1;',
+    noticedBy: 'members sign two of everything'
   },
   {
     defence: 'open contributions are bounded',
     protects: 'identities that cost nothing fill the memory',
     file: 'intake.js',
     from: 'if (state.contributions.size < MAX_OPEN_CONTRIBUTIONS)',
-    to: 'if (true)'
+    to: 'if (true)',
+    noticedBy: 'a flood of contributions of strangers'
   },
   {
     defence: 'strangers make room for members',
     protects: 'identities that cost nothing shut out the members by filling the queue',
     file: 'intake.js',
     from: 'drop(state, other);\n            return null;',
-    to: "return 'too_many_contributions';"
+    to: "return 'too_many_contributions';",
+    noticedBy: 'a flood of contributions of strangers'
   },
   {
     defence: 'contributions to records that nobody has are bounded',
     protects: 'one peer fills the queue with work on records that do not exist',
     file: 'intake.js',
     from: 'if (strays >= MAX_STRAY_CONTRIBUTIONS)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a flood of contributions to records that nobody has'
   },
   {
     defence: 'rumours of contributions are bounded',
     protects: 'one peer that announces what does not exist fills the memory',
     file: 'catching-up.js',
     from: 'if (state.unknown.size >= MAX_UNKNOWN_CONTRIBUTIONS) {',
-    to: 'if (false) {'
+    to: 'if (false) {',
+    noticedBy: 'a flood of rumours'
   },
   {
     defence: 'orphans are bounded',
     protects: 'records without parents fill the memory',
     file: 'intake.js',
     from: 'if (state.orphans.size >= MAX_ORPHAN_RECORDS)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a flood of records without parents'
   },
   {
     defence: 'a closer has two records a round at most',
     protects: 'one peer makes everybody look at as many records as it likes',
     file: 'intake.js',
     from: 'if (sameCloser.length >= MAX_RECORDS_PER_CLOSER) {',
-    to: 'if (false) {'
+    to: 'if (false) {',
+    noticedBy: 'a flood of records of one member'
   },
   {
     defence: 'peers are bounded',
     protects: 'identities that cost nothing fill the memory by being present',
     file: 'intake.js',
     from: 'if (before === undefined && state.peers.size >= MAX_PEERS)',
-    to: 'if (false)'
+    to: 'if (false)',
+    noticedBy: 'a flood of peers'
   },
   // ---- what a node is told of its own work
   {
@@ -313,14 +372,16 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a delta that was lost is not given back to the model',
     file: 'rules.js',
     from: 'own.push({ cid, fate });',
-    to: ''
+    to: '',
+    noticedBy: 'calm'
   },
   {
     defence: 'a body that was lost is fetched again',
     protects: 'a node goes on announcing what it does not have',
     file: 'intake.js',
     from: 'open.held = false;\n    open.heldAt = null;',
-    to: ''
+    to: '',
+    noticedBy: 'bodies and anchors vanish'
   }
 ]
 

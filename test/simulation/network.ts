@@ -62,7 +62,7 @@ export class Network {
 
   /** Whether anything gets from one to the other now. */
   passes(from: SimNode, to: SimNode): boolean {
-    if (!from.up || !to.up) return false
+    if (!from.up || !to.up || from.asleep || to.asleep) return false
     for (const cut of this.cuts) if (cut(from.index, to.index)) return false
     return true
   }

@@ -47,6 +47,7 @@ export class SimNode {
   takesUntil = 0
   conduct: Conduct
   up = false
+  asleep = false
   /** It will not come back. */
   left = false
   /** When its process began. */
@@ -136,6 +137,7 @@ export class SimNode {
   kill(): void {
     if (!this.up) return
     this.up = false
+    this.asleep = false
     this.life++
     this.#stoppedAt = null
     this.#held = []
@@ -157,7 +159,14 @@ export class SimNode {
     if (this.up && this.#stoppedAt === null) this.#stoppedAt = this.world.time.now
   }
 
+  /** The machine sleeps: nothing runs, and what is sent to it meanwhile is lost with its connections. */
+  sleep(): void {
+    this.stop()
+    this.asleep = this.stopped
+  }
+
   resume(): void {
+    this.asleep = false
     if (this.#stoppedAt === null) return
     this.#stoppedAt = null
     this.tell({ type: 'paused' })

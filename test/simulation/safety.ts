@@ -9,6 +9,7 @@ import {
   MAX_ORPHAN_RECORDS,
   MAX_PEERS,
   MAX_PER_AUTHOR_AND_PARENT,
+  MAX_RECORDS_ASKED,
   MAX_RECORDS_OFF_CHAIN,
   MAX_REMEMBERED_REFUSALS,
   MAX_STRAY_CONTRIBUTIONS,
@@ -170,7 +171,7 @@ const BOUNDS: readonly [what: string, size: (state: RoundsState) => number, most
   ['refusals', state => state.refusals.size, () => MAX_REMEMBERED_REFUSALS],
   ['envelopes that records lack', state => state.lacking.size, state => state.listedOffChain],
   ['bodies to fetch', state => state.toFetch.size, state => state.contributions.size],
-  ['records asked for', state => state.recordsAsked.size, () => MAX_PEERS + MAX_ORPHAN_RECORDS],
+  ['records asked for', state => state.recordsAsked.size, () => MAX_RECORDS_ASKED],
   ['peers', state => state.peers.size, () => MAX_PEERS],
   ['claims', state => state.claims.size, state => state.peers.size],
   ['silent peers', state => state.silent.size, () => MAX_PEERS],
@@ -178,6 +179,12 @@ const BOUNDS: readonly [what: string, size: (state: RoundsState) => number, most
   ['records left out', state => state.leftOut.size, state => state.tree.byCid.size],
   ['incomplete records', state => state.incomplete.size, state => state.tree.byCid.size]
 ]
+
+/** Which bound this memory is beyond, or null. */
+export function beyondBounds(state: RoundsState): string | null {
+  for (const [what, size, most] of BOUNDS) if (size(state) > most(state)) return `keeps ${size(state)} ${what}, at most ${most(state)}`
+  return null
+}
 
 function strays({ byParent, contributions, tree }: RoundsState): number {
   // Counted only where there could be too many.
@@ -191,11 +198,8 @@ export const SAFETY: readonly Invariant[] = [
   {
     name: 'every queue is within its bound',
     told({ index, rounds }, event, holds) {
-      for (const [what, size, most] of BOUNDS) {
-        if (size(rounds) <= most(rounds)) continue
-        holds(false, () => `${index} keeps ${size(rounds)} ${what}, at most ${most(rounds)}`)
-        return
-      }
+      const beyond = beyondBounds(rounds)
+      holds(beyond === null, () => `${index} ${beyond}`)
       if (event.type === 'contribution') {
         const { peer, parent } = event.contribution
         let ofAuthor = 0
@@ -208,7 +212,6 @@ export const SAFETY: readonly Invariant[] = [
         const most = MAX_PER_AUTHOR_AND_PARENT + (rounds.tree.byCid.get(parent)?.children.length ?? 0)
         if (ofAuthor > most) holds(false, () => `${index} keeps ${ofAuthor} contributions of ${peer} to ${parent}`)
       }
-      holds(true, () => '')
     }
   },
   {

@@ -1,4 +1,6 @@
 // What a set of rules is put through to see whether it holds: each trial lives through one seed and says what was wrong.
+import { ATTACKS, survive } from './attacks.ts'
+import { FLOODS } from './floods.ts'
 import { afterStorm, oddStorm, roughStorm } from './storms.ts'
 import { World } from './world.ts'
 
@@ -11,7 +13,9 @@ export interface Trial {
 export const TRIALS: readonly Trial[] = [
   { name: 'calm', run: calm },
   { name: 'rough storm', run: seed => afterStorm(roughStorm(seed)) },
-  { name: 'odd storm', run: seed => afterStorm(oddStorm(seed)) }
+  { name: 'odd storm', run: seed => afterStorm(oddStorm(seed)) },
+  ...ATTACKS.map(attack => ({ name: attack.name, run: (seed: number) => survive(attack, seed) })),
+  ...FLOODS
 ]
 
 /** Nothing happens: no node ever goes back. */
