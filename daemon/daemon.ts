@@ -512,6 +512,18 @@ class Parts {
           },
       'no identity lives twice any more'
     )
+    const parted = runs.filter(run => run.split !== null)
+    this.#health.check(
+      'mesh_split',
+      parted.length > 0
+        ? {
+            level: 'warn',
+            message: parted.map(run => `${run.name}: ${run.split}`).join('; '),
+            fix: 'see whether those machines run and which network lies between; both sides go on where each has its quorum, and the heavier stays when they meet'
+          }
+        : null,
+      'the members of every run see one another again'
+    )
     const fallen = runs.filter(run => run.trainer.givenUp.length > 0)
     this.#health.check(
       'engine_fallback',

@@ -105,6 +105,7 @@ export class Metrics {
       ['loss', 'Mean training loss of the last steps, nats a token.', run => run.loss],
       ['tokens', 'Tokens trained on by this node.', run => run.tokens],
       ['tokens_per_second', 'Training speed of this node.', run => run.tokensPerSecond],
+      ['split', '1 while members do not see one another, else 0.', run => (run.split === null ? 0 : 1)],
       ['members', 'Live members.', run => run.members.length],
       ['share', 'Part of the accepted tokens of the newest rounds that is of this node, from 0 to 1.', run => run.share?.share ?? null],
       ['last_accepted_round', 'The newest round whose record took a contribution of this node.', run => run.lastAccepted?.round ?? null]

@@ -53,6 +53,7 @@ import { Retention } from './retention.ts'
 import type { AdmissionHost, RunHost } from './run-host.ts'
 import { rulesOf } from './run-rules.ts'
 import { SEEK_MAX_MS, Seek } from './seek.ts'
+import { SplitWatch } from './split-watch.ts'
 import { chooseTold, fetchAnchorLike, type ToldHead } from './told-heads.ts'
 
 /** How long a run that nobody here knows is looked for, in ms: a DHT query takes seconds, a stale provider record costs one dial timeout. */
@@ -94,6 +95,11 @@ interface Joined {
   gossip: RoundsGossip
   opinions: OpinionsGossip
   ledger: Ledger
+  split: SplitWatch
+}
+
+function statusOf({ member, split }: Joined): RunStatus {
+  return { ...member.status(), split: split.sentence }
 }
 
 /** Builds the part of the daemon that keeps runs; nothing happens before `start`. */
@@ -184,9 +190,10 @@ class Runs implements RunHost {
     for (const seek of this.#seeks.values()) seek.stop()
     await Promise.all(this.#turns.values())
     await Promise.all([...this.#joined.values()].map(({ member }) => member.stop()))
-    for (const { gossip, opinions } of this.#joined.values()) {
+    for (const { gossip, opinions, split } of this.#joined.values()) {
       gossip.stop()
       opinions.stop()
+      split.stop()
     }
     this.#joined.clear()
     await this.#asking.stop()
@@ -391,6 +398,7 @@ class Runs implements RunHost {
       await joined.member.stop()
       joined.gossip.stop()
       joined.opinions.stop()
+      joined.split.stop()
       this.#c.presence.removeRun(run)
       this.#c.node.stopProviding(run)
     }
@@ -421,7 +429,7 @@ class Runs implements RunHost {
   }
 
   list(): RunStatus[] {
-    const joined = [...this.#joined.values()].map(({ member }) => member.status())
+    const joined = [...this.#joined.values()].map(statusOf)
     const others = [...this.#others].map(([run, facts]) => emptyStatus(run, facts))
     const sought = [...this.#seeks]
       .filter(([run]) => !this.#joined.has(run) && !this.#others.has(run))
@@ -431,7 +439,7 @@ class Runs implements RunHost {
 
   async inspect(run: string): Promise<{ manifest: Manifest; parameters: number; status: RunStatus }> {
     const joined = this.#joined.get(run)
-    if (joined !== undefined) return described(joined.manifest, joined.member.status())
+    if (joined !== undefined) return described(joined.manifest, statusOf(joined))
     const bytes = await this.#c.store.blocks.get(run)
     if (bytes === undefined) throw unknownRun(run)
     const { manifest } = await openManifest(bytes)
@@ -594,7 +602,13 @@ class Runs implements RunHost {
     for (const { peer, standing } of this.#c.trust.distrusted()) member.judged(peer, standing)
     const opinions = new OpinionsGossip({ node }, { network: node.network, run })
     opinions.start(opinion => this.#heardOpinion(member, opinion))
-    this.#joined.set(run, { manifest, membership, member, gossip, opinions, ledger })
+    const split = new SplitWatch({
+      ...{ run, self: node.peer, ledger, events },
+      live: () => presence.membersOf(run),
+      findProviders: options => node.findProviders(run, options),
+      ping: (peer, options) => node.ping(peer, options)
+    })
+    this.#joined.set(run, { manifest, membership, member, gossip, opinions, ledger, split })
     this.#others.delete(run)
     for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
     node.provide(run)
@@ -822,8 +836,10 @@ class Runs implements RunHost {
     const { peer, present } = change
     const runs = new Map(present.runs.map(facts => [facts.run, facts]))
     for (const [run, seek] of this.#seeks) if (change.type !== 'gone' && runs.has(run)) seek.wake()
-    for (const [run, { member }] of this.#joined) {
+    for (const [run, { member, split }] of this.#joined) {
       const facts = runs.get(run)
+      // Gone with a goodbye, or here and not in the run any more.
+      if (change.type === 'gone' ? change.reason === 'left' : facts === undefined) split.left(peer)
       if (change.type === 'gone' || facts === undefined) member.peerGone(peer)
       else memberLive(member, peer, facts)
     }
@@ -960,6 +976,7 @@ function emptyStatus(run: string, { name, state, reason }: { name: string; state
     name,
     state,
     waitingFor: null,
+    split: null,
     reason,
     round: 0,
     head: null,

@@ -284,6 +284,7 @@ export class RunMember {
       name: this.#c.manifest.name,
       state: this.#state(),
       waitingFor: waits,
+      split: null,
       reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#trainerReason(),
       round: this.#head.round,
       head: this.#head.record,

@@ -53,6 +53,8 @@ export interface RunStatus {
   state: RunState
   /** What the run cannot go on without, such as `waiting for 1 more`. */
   waitingFor: string | null
+  /** Which members do not see one another, in a sentence; null while all do. */
+  split: string | null
   /** Why the state is what it is, where that needs words. */
   reason: string | null
   /** Round of the adopted head; 0 is the genesis. */

@@ -17,6 +17,7 @@ const RUN_STATUS = {
   name: 'demo',
   state: 'waiting' as const,
   waitingFor: 'waiting for 1 more',
+  split: null,
   reason: null,
   round: 3,
   head: 'bhead',

@@ -75,6 +75,7 @@ export class FakeNode implements MeshNode {
       engine: 'js',
       engineReason: null,
       members: this.members,
+      split: null,
       share: null,
       lastAccepted: null,
       lastContribution: null,

@@ -1,0 +1,190 @@
+// The rule of a split mesh: (state, view, now) -> commands. No socket, clock or waiting. The state is the caller's and is changed.
+//
+// One member that is gone is a death, which presence tells. Several that vanish at once, or half of all, are as likely the other side of a cut: machines
+// die one by one, cables and routers take whole groups. So those are named, with what is known of each, until they are back, said goodbye, or an hour is over.
+import { AT_ONCE_MS, FORGET_MS, MAX_FOLLOWED, MAX_NAMED, MISSING_MS, OTHER_BRANCH_MS } from './constants.ts'
+
+/** What one node sees of one run at one time. */
+export interface SplitView {
+  self: string
+  /** Other members that are here now, with the heads they tell. */
+  live: readonly { peer: string; head: string | null; round: number }[]
+  /** Members that said goodbye since the last look. */
+  left: readonly string[]
+  /** Authors of the newest records, with the newest round that took their work. */
+  authors: readonly { peer: string; round: number }[]
+  /** Peers that the DHT names for this run, as far as it was asked. */
+  announced: ReadonlySet<string>
+  /** Peers that did not answer when they were called last. */
+  unreachable: ReadonlySet<string>
+  /** Our chain: round -> record, as far back as authors are counted. */
+  records: ReadonlyMap<number, string>
+}
+
+export interface MissingMember {
+  peer: string
+  /** The newest round that took its work; null where it was never an author. */
+  lastRound: number | null
+  /** The DHT still names it. */
+  announced: boolean
+  /** It does not answer a call; false also where it was not called yet. */
+  unreachable: boolean
+}
+
+export interface Finding {
+  /** Those who see one another, this node among them. */
+  here: string[]
+  missing: MissingMember[]
+  /** Live, on a record that is not in our chain. */
+  elsewhere: { peer: string; sinceRound: number }[]
+}
+
+export type SplitCommand = { type: 'split'; finding: Finding } | { type: 'healed'; back: string[]; given: 'back' | 'forgotten' }
+
+interface Followed {
+  /** The newest round that took its work, null where none did. */
+  round: number | null
+  /** When it was here last; where it never was, when it was first heard of. */
+  hereAtMs: number
+  isMember: boolean
+}
+
+export interface SplitState {
+  readonly followed: Map<string, Followed>
+  readonly otherBranch: Map<string, { sinceMs: number; sinceRound: number }>
+  /** Those whom the alarm names, null while there is none. */
+  alarm: Set<string> | null
+}
+
+export function createSplit(): SplitState {
+  return { followed: new Map(), otherBranch: new Map(), alarm: null }
+}
+
+/** @param nowMs monotonic milliseconds */
+export function advanceSplit(state: SplitState, view: SplitView, nowMs: number): SplitCommand[] {
+  follow(state, view, nowMs)
+  const elsewhere = onOtherBranches(state, view, nowMs)
+  const missing = missingAtOnce(state, view, nowMs)
+  if (missing.length > 0 || elsewhere.length > 0) {
+    const here = [view.self, ...view.live.map(({ peer }) => peer)].filter(peer => !elsewhere.some(other => other.peer === peer)).sort()
+    state.alarm = new Set([...missing, ...elsewhere].map(({ peer }) => peer))
+    return [{ type: 'split', finding: { here, missing, elsewhere } }]
+  }
+  if (state.alarm === null) return []
+  const live = new Set(view.live.map(({ peer }) => peer))
+  const back = [...state.alarm].filter(peer => live.has(peer)).sort()
+  state.alarm = null
+  return [{ type: 'healed', back, given: back.length > 0 ? 'back' : 'forgotten' }]
+}
+
+/** Peers that were not here for MISSING_MS, longest absent last: worth a call. */
+export function absentPeers(state: SplitState, nowMs: number): string[] {
+  return [...state.followed]
+    .filter(([, { hereAtMs }]) => nowMs - hereAtMs >= MISSING_MS)
+    .sort(([, a], [, b]) => b.hereAtMs - a.hereAtMs)
+    .map(([peer]) => peer)
+}
+
+function follow(state: SplitState, view: SplitView, nowMs: number): void {
+  const { followed } = state
+  const see = (peer: string): Followed | null => {
+    const known = followed.get(peer)
+    if (known !== undefined) return known
+    if (peer === view.self || followed.size >= MAX_FOLLOWED) return null
+    const seen = { round: null, hereAtMs: nowMs, isMember: false }
+    followed.set(peer, seen)
+    return seen
+  }
+  for (const { peer } of view.live) {
+    const seen = see(peer)
+    if (seen !== null) seen.hereAtMs = nowMs
+  }
+  for (const { peer, round } of view.authors) {
+    const seen = see(peer)
+    if (seen === null) continue
+    seen.round = Math.max(round, seen.round ?? 0)
+    seen.isMember = true
+  }
+  for (const peer of view.announced) see(peer)
+  for (const peer of view.left) followed.delete(peer)
+  for (const [peer, { hereAtMs }] of followed) if (nowMs - hereAtMs > FORGET_MS) followed.delete(peer)
+  // A member that is here and whose work no recent record has is one no longer: its going would split nothing.
+  const authors = new Set(view.authors.map(({ peer }) => peer))
+  for (const { peer } of view.live) if (!authors.has(peer)) followed.get(peer)!.isMember &&= false
+}
+
+/** Members that vanished together, and peers that are announced and were never met; none where that may as well be a death. */
+function missingAtOnce(state: SplitState, view: SplitView, nowMs: number): MissingMember[] {
+  const live = new Set(view.live.map(({ peer }) => peer))
+  const authors = new Set(view.authors.map(({ peer }) => peer))
+  const absent = [...state.followed].filter(([peer, { hereAtMs }]) => !live.has(peer) && nowMs - hereAtMs >= MISSING_MS)
+  // Who was missed before stays missed, though newer records know nothing of it; who went long ago, one by one, is none of a cut's.
+  const members = absent.filter(([peer, { isMember }]) => isMember && (authors.has(peer) || state.alarm?.has(peer)))
+  const membersHere = 1 + [...state.followed].filter(([peer, { isMember }]) => isMember && live.has(peer)).length
+  const isHalf = members.length >= membersHere
+  const together = largestAtOnce(members)
+  const vanished = isHalf ? members : members.filter(([peer]) => together.includes(peer) || state.alarm?.has(peer))
+  const counts = vanished.length >= 2 || (isHalf && vanished.length > 0)
+  // Of those we never met, a call that fails says that they are there for others and not for us; one alone may have died while it joined.
+  const strangers = absent.filter(([peer, { isMember }]) => !isMember && view.announced.has(peer) && view.unreachable.has(peer))
+  const named = [...(counts ? vanished : []), ...(strangers.length >= 2 ? strangers : [])]
+  return named
+    .map(([peer, { round }]) => ({ peer, lastRound: round, announced: view.announced.has(peer), unreachable: view.unreachable.has(peer) }))
+    .sort((a, b) => (a.peer < b.peer ? -1 : 1))
+}
+
+/** The most members whose last signs of life lie within AT_ONCE_MS. */
+function largestAtOnce(members: readonly (readonly [string, Followed])[]): string[] {
+  const ordered = [...members].sort(([, a], [, b]) => a.hereAtMs - b.hereAtMs)
+  let most: string[] = []
+  for (const [index, [, { hereAtMs }]] of ordered.entries()) {
+    const group = ordered.slice(index).filter(([, other]) => other.hereAtMs - hereAtMs <= AT_ONCE_MS)
+    if (group.length > most.length) most = group.map(([peer]) => peer)
+  }
+  return most.length >= 2 ? most : []
+}
+
+/** Two that see each other agree within a round; who does not for long is kept from it by something. */
+function onOtherBranches(state: SplitState, view: SplitView, nowMs: number): Finding['elsewhere'] {
+  const apart = new Set<string>()
+  for (const { peer, head, round } of view.live) {
+    const ours = view.records.get(round)
+    if (head === null || ours === undefined || ours === head) continue
+    apart.add(peer)
+    if (!state.otherBranch.has(peer)) state.otherBranch.set(peer, { sinceMs: nowMs, sinceRound: round })
+  }
+  const newest = Math.max(0, ...view.records.keys())
+  for (const peer of state.otherBranch.keys()) {
+    const live = view.live.find(other => other.peer === peer)
+    // One that is ahead of us may still be on its branch: only being on our chain, or gone, ends it.
+    const agrees = live !== undefined && (live.head === null || view.records.get(live.round) === live.head)
+    if (live === undefined || agrees || (!apart.has(peer) && live.round <= newest)) state.otherBranch.delete(peer)
+  }
+  return [...state.otherBranch]
+    .filter(([, { sinceMs }]) => nowMs - sinceMs >= OTHER_BRANCH_MS)
+    .map(([peer, { sinceRound }]) => ({ peer, sinceRound }))
+    .sort((a, b) => (a.peer < b.peer ? -1 : 1))
+}
+
+/** One sentence that names both sides. */
+export function findingSentence({ here, missing, elsewhere }: Finding): string {
+  const named = (peers: readonly string[]): string => {
+    const rest = peers.length - MAX_NAMED
+    return peers.slice(0, MAX_NAMED).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
+  }
+  const parts: string[] = []
+  const members = missing.filter(({ lastRound }) => lastRound !== null)
+  if (members.length > 0) {
+    const until = Math.max(...members.map(({ lastRound }) => lastRound!))
+    const still = members.some(({ announced }) => announced) ? ', still announce the run' : ''
+    const calls = members.some(({ unreachable }) => unreachable) ? 'cannot be reached' : 'are not heard any more'
+    parts.push(`${named(members.map(({ peer }) => peer))} were members until round ${until}${still} and ${calls}`)
+  }
+  const strangers = missing.filter(({ lastRound }) => lastRound === null)
+  if (strangers.length > 0) parts.push(`${named(strangers.map(({ peer }) => peer))} announce the run and could never be reached`)
+  if (elsewhere.length > 0) {
+    const since = Math.min(...elsewhere.map(({ sinceRound }) => sinceRound))
+    parts.push(`${named(elsewhere.map(({ peer }) => peer))} are on another branch since round ${since}`)
+  }
+  return `this node sees ${named(here)}; ${parts.join('; ')}`
+}

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import {
+  advanceSplit,
+  createSplit,
+  findingSentence,
+  LOOK_INTERVAL_MS,
+  type SplitCommand,
+  type SplitState,
+  type SplitView
+} from '../../../../protocols/split/index.ts'
+
+/** A run of `members`, all of them authors of the newest round, seen by the first. */
+class Mesh {
+  readonly state: SplitState = createSplit()
+  readonly members: string[]
+  now = 0
+  here: Set<string>
+  authors: Set<string>
+  heads = new Map<string, { head: string; round: number }>()
+  announced = new Set<string>()
+  unreachable = new Set<string>()
+
+  constructor(...members: string[]) {
+    this.members = members
+    this.here = new Set(members)
+    this.authors = new Set(members)
+  }
+
+  look(left: string[] = []): SplitCommand[] {
+    this.now += LOOK_INTERVAL_MS
+    const [self] = this.members
+    const live = [...this.here].filter(peer => peer !== self)
+    const view: SplitView = {
+      self: self!,
+      live: live.map(peer => ({ peer, ...(this.heads.get(peer) ?? { head: 'r9', round: 9 }) })),
+      left,
+      authors: [...this.authors].map(peer => ({ peer, round: 9 })),
+      announced: this.announced,
+      unreachable: this.unreachable,
+      records: new Map([
+        [8, 'r8'],
+        [9, 'r9']
+      ])
+    }
+    return advanceSplit(this.state, view, this.now)
+  }
+
+  /** What it says after so many seconds of looks, the last of it. */
+  after(seconds: number): SplitCommand | undefined {
+    let said: SplitCommand | undefined
+    for (let ms = 0; ms < seconds * 1_000; ms += LOOK_INTERVAL_MS) said = this.look().at(-1) ?? said
+    return said
+  }
+
+  lose(...peers: string[]): this {
+    for (const peer of peers) this.here.delete(peer)
+    return this
+  }
+}
+
+describe('the rule of a split mesh', () => {
+  it('names both sides when two of four vanish at once, and says when they are back', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    assert.equal(mesh.after(60), undefined)
+    mesh.lose('c', 'd').announced = new Set(['b', 'c', 'd'])
+    mesh.unreachable = new Set(['c', 'd'])
+    const said = mesh.after(30)
+    assert.ok(said?.type === 'split')
+    assert.deepEqual(said.finding.here, ['a', 'b'])
+    assert.equal(
+      findingSentence(said.finding),
+      'this node sees a, b; c, d were members until round 9, still announce the run and cannot be reached'
+    )
+    // Rounds go on without them.
+    mesh.authors = new Set(['a', 'b'])
+    assert.equal(mesh.after(300)?.type, 'split', 'they are missed though newer records know nothing of them')
+    mesh.here = new Set(mesh.members)
+    assert.deepEqual(mesh.look(), [{ type: 'healed', back: ['c', 'd'], given: 'back' }])
+    assert.deepEqual(mesh.look(), [])
+  })
+
+  it('holds one member that is gone for dead, and two of which one is gone for split', () => {
+    assert.equal(new Mesh('a', 'b', 'c', 'd').lose('d').after(120), undefined)
+    assert.equal(new Mesh('a', 'b', 'c').lose('c').after(120), undefined)
+    const pair = new Mesh('a', 'b')
+    pair.look()
+    assert.equal(pair.lose('b').after(120)?.type, 'split')
+    const lonely = new Mesh('c', 'a', 'b')
+    lonely.look()
+    assert.equal(lonely.lose('a', 'b').after(120)?.type, 'split', 'the smaller side knows, too')
+  })
+
+  it('is silent where members die one after the other, are replaced, or say goodbye', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd', 'e', 'f')
+    mesh.look()
+    for (let n = 0; n < 200; n++) {
+      const oldest = [...mesh.here][1]!
+      mesh.lose(oldest)
+      mesh.here.add(`new ${n}`)
+      assert.equal(mesh.after(10)?.type, undefined, `after ${n}`)
+      mesh.authors = new Set(mesh.here)
+      assert.equal(mesh.after(10)?.type, undefined, `after ${n}`)
+    }
+    const polite = new Mesh('a', 'b', 'c', 'd')
+    polite.look()
+    polite.lose('c', 'd')
+    polite.look(['c', 'd'])
+    polite.authors = new Set(['a', 'b'])
+    assert.equal(polite.after(120), undefined)
+  })
+
+  it('gives no alarm for a pause shorter than presence takes to be sure', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    mesh.look()
+    mesh.lose('c', 'd')
+    assert.equal(mesh.after(10), undefined)
+    mesh.here = new Set(mesh.members)
+    assert.equal(mesh.after(60), undefined)
+  })
+
+  it('names peers that are announced, were never met and cannot be called, when there are two', () => {
+    const mesh = new Mesh('a', 'b')
+    mesh.announced = new Set(['x'])
+    mesh.unreachable = new Set(['x', 'y'])
+    assert.equal(mesh.after(60), undefined)
+    mesh.announced = new Set(['x', 'y'])
+    const said = mesh.after(60)
+    assert.ok(said?.type === 'split')
+    assert.match(findingSentence(said.finding), /^this node sees a, b; x, y announce the run and could never be reached$/)
+    mesh.unreachable = new Set()
+    assert.equal(mesh.look()[0]?.type, 'healed')
+  })
+
+  it('names who is seen and stays on another branch, not who only changes over', () => {
+    const mesh = new Mesh('a', 'b', 'c')
+    mesh.heads.set('c', { head: 'other9', round: 9 })
+    assert.equal(mesh.after(30), undefined)
+    mesh.heads.delete('c')
+    assert.equal(mesh.after(120), undefined)
+    mesh.heads.set('c', { head: 'other9', round: 9 })
+    mesh.look()
+    mesh.heads.set('c', { head: 'other10', round: 10 })
+    const said = mesh.after(90)
+    assert.ok(said?.type === 'split')
+    assert.equal(findingSentence(said.finding), 'this node sees a, b; c are on another branch since round 9')
+    mesh.heads.delete('c')
+    assert.equal(mesh.look()[0]?.type, 'healed')
+  })
+
+  it('gives up an hour after the last sign of life, and follows a bounded number of peers', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    mesh.look()
+    mesh.lose('c', 'd')
+    mesh.after(60)
+    mesh.authors = new Set(['a', 'b'])
+    assert.deepEqual(mesh.after(3_700), { type: 'healed', back: [], given: 'forgotten' })
+    mesh.announced = new Set(Array.from({ length: 5_000 }, (_, n) => `peer ${n}`))
+    mesh.unreachable = mesh.announced
+    const said = mesh.after(60)
+    assert.equal(mesh.state.followed.size, 1_024)
+    assert.ok(said?.type === 'split' && findingSentence(said.finding).length < 2_000)
+  })
+})
