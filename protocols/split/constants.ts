@@ -2,6 +2,8 @@
 
 /** Milliseconds between two looks. */
 export const LOOK_INTERVAL_MS = 5_000
+/** Milliseconds between two looks that mean that this node stood still. */
+export const GAP_MS = 3 * LOOK_INTERVAL_MS
 /** Milliseconds between two questions to the DHT, and two calls to one peer, while somebody is missing. */
 export const ASK_INTERVAL_MS = 30_000
 /** The same while nobody is missing: it shows those who were never met. */

@@ -2,7 +2,7 @@
 //
 // One member that is gone is a death, which presence tells. Several that vanish at once, or half of all, are as likely the other side of a cut: machines
 // die one by one, cables and routers take whole groups. So those are named, with what is known of each, until they are back, said goodbye, or an hour is over.
-import { AT_ONCE_MS, FORGET_MS, MAX_FOLLOWED, MAX_NAMED, MISSING_MS, OTHER_BRANCH_MS } from './constants.ts'
+import { AT_ONCE_MS, FORGET_MS, GAP_MS, MAX_FOLLOWED, MAX_NAMED, MISSING_MS, OTHER_BRANCH_MS } from './constants.ts'
 
 /** What one node sees of one run at one time. */
 export interface SplitView {
@@ -54,14 +54,16 @@ export interface SplitState {
   readonly otherBranch: Map<string, { sinceMs: number; sinceRound: number }>
   /** Those whom the alarm names, null while there is none. */
   alarm: Set<string> | null
+  lookedAtMs: number | null
 }
 
 export function createSplit(): SplitState {
-  return { followed: new Map(), otherBranch: new Map(), alarm: null }
+  return { followed: new Map(), otherBranch: new Map(), alarm: null, lookedAtMs: null }
 }
 
 /** @param nowMs monotonic milliseconds */
 export function advanceSplit(state: SplitState, view: SplitView, nowMs: number): SplitCommand[] {
+  forgiveGap(state, nowMs)
   follow(state, view, nowMs)
   const elsewhere = onOtherBranches(state, view, nowMs)
   const missing = missingAtOnce(state, view, nowMs)
@@ -75,6 +77,13 @@ export function advanceSplit(state: SplitState, view: SplitView, nowMs: number):
   const back = [...state.alarm].filter(peer => live.has(peer)).sort()
   state.alarm = null
   return [{ type: 'healed', back, given: back.length > 0 ? 'back' : 'forgotten' }]
+}
+
+/** This node itself was stopped or asleep: nobody was missing for that time. */
+function forgiveGap(state: SplitState, nowMs: number): void {
+  const gapMs = state.lookedAtMs === null ? 0 : nowMs - state.lookedAtMs
+  state.lookedAtMs = nowMs
+  if (gapMs > GAP_MS) for (const seen of state.followed.values()) seen.hereAtMs += gapMs
 }
 
 /** Peers that were not here for MISSING_MS, longest absent last: worth a call. */

@@ -109,6 +109,16 @@ describe('the rule of a split mesh', () => {
     assert.equal(polite.after(120), undefined)
   })
 
+  it('misses nobody for the time that this node stood still itself', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    mesh.after(20)
+    mesh.now += 600_000
+    mesh.lose('b', 'c', 'd')
+    assert.deepEqual(mesh.look(), [])
+    mesh.here = new Set(mesh.members)
+    assert.equal(mesh.after(60), undefined)
+  })
+
   it('gives no alarm for a pause shorter than presence takes to be sure', () => {
     const mesh = new Mesh('a', 'b', 'c', 'd')
     mesh.look()
