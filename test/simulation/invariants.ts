@@ -112,7 +112,12 @@ export const INVARIANTS: readonly Invariant[] = [
       const nodes = node.world.nodes.length
       const { index } = node
       holds(contributions.size <= 8 * nodes + 16, () => `${index} keeps ${contributions.size} contributions`)
-      holds(tree.byCid.size <= 256 + 64, () => `${index} keeps ${tree.byCid.size} records`)
+      // Not so many records in all: two halves that were apart for hundreds of rounds both remember both branches until one is forgotten.
+      // What is promised is that no branch goes back further than the window, and that there are few: those that somebody was on, and what lost in the last rounds.
+      const leaves = [...tree.byCid.values()].filter(({ children }) => children.length === 0)
+      const longest = Math.max(...leaves.map(({ round }) => round - tree.root.round))
+      holds(longest <= 256 + 64, () => `${index} keeps a branch of ${longest} records`)
+      holds(leaves.length <= 2 * nodes + 16, () => `${index} keeps ${leaves.length} branches`)
       holds(
         orphans.size + unknown.size + lacking.size <= 2 * nodes + 8,
         () => `${index} keeps ${orphans.size} orphans, ${unknown.size} unknown, ${lacking.size} lacking`

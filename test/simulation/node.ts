@@ -147,6 +147,9 @@ export class SimNode {
   /** The machine gets another disk: the identity lives on, and nothing else. Only while it is down. */
   renewDisk(): void {
     this.disk = new Disk()
+    // Whatever it did before, it does not know any more.
+    this.movedOnAt.clear()
+    this.furthest = 0
   }
 
   leave(): void {
