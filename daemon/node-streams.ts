@@ -1,7 +1,7 @@
 // Makes frames of a libp2p stream, and counts their bytes.
 import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
-import { isProtocolError } from '../protocols/errors.ts'
+import { isProtocolError, ProtocolError } from '../protocols/errors.ts'
 import { type FrameStream, MAX_FRAME_BYTES } from '../protocols/frame-stream.ts'
 
 export interface TrafficCounter {
@@ -46,7 +46,9 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
       // lpStream waits for 'drain' after each write, so a slow peer slows us; see the streams table of the network notes.
       for (const frame of list) {
         options?.signal?.throwIfAborted()
-        await frames.write(frame, options)
+        await frames.write(frame, options).catch(error => {
+          throw writeError(error)
+        })
         traffic.sent += frame.length
       }
     },
@@ -62,6 +64,13 @@ function endedCleanly(error: unknown, stream: Stream): boolean {
 
 function endedBetweenFrames(error: Error): boolean {
   return error.name === 'UnexpectedEOFError' && / 0\/1 bytes/.test(error.message)
+}
+
+/** Whoever waits to write when the stream ends is given the event itself by libp2p, which says nothing to anybody who reads it. */
+export function writeError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown
+  const { error } = (thrown ?? {}) as { error?: unknown }
+  return error instanceof Error ? error : new ProtocolError('peer_unreachable', 'the stream ended while it was written to')
 }
 
 /** libp2p's errors of a frame that is longer than it may be. */

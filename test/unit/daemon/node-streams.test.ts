@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
-import { refusalCodeOf } from '../../../daemon/node-streams.ts'
+import { refusalCodeOf, writeError } from '../../../daemon/node-streams.ts'
 import { ProtocolError } from '../../../protocols/errors.ts'
+
+describe('writeError()', () => {
+  it('makes a sentence of the event by which a stream ends under a writer', () => {
+    assert.deepEqual(
+      [new Event('close'), undefined].map(thrown => [(writeError(thrown) as ProtocolError).code, writeError(thrown).message]),
+      Array(2).fill(['peer_unreachable', 'the stream ended while it was written to'])
+    )
+    const broken = new Error('reset by the other side')
+    assert.equal(writeError(broken), broken)
+    assert.equal(writeError(Object.assign(new Event('close'), { error: broken })), broken)
+  })
+})
 
 describe('refusalCodeOf()', () => {
   const ended = (how: string): Error =>
