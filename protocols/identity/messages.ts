@@ -1,6 +1,8 @@
 // The two messages: "who are you? and this is who else I found under your identity", and "this is me".
 import * as dagCbor from '@ipld/dag-cbor'
+import { decodeCbor } from '../decode-cbor.ts'
 import { ProtocolError } from '../errors.ts'
+import { requireVersion } from '../versions.ts'
 import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_HOST_LENGTH, MAX_TWINS, MAX_WHO_BYTES, WHO_VERSION } from './constants.ts'
 
 /** One process behind an identity. */
@@ -18,7 +20,7 @@ export function encodeQuestion(twins: Who[]): Uint8Array {
   return dagCbor.encode({ v: WHO_VERSION, twins: twins.slice(0, MAX_TWINS).map(bounded) })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeQuestion(bytes: Uint8Array): Who[] {
   const { twins } = decoded(bytes)
   if (!Array.isArray(twins) || twins.length > MAX_TWINS) throw wrong(`twins is not a list of at most ${MAX_TWINS}`)
@@ -29,7 +31,7 @@ export function encodeAnswer(who: Who): Uint8Array {
   return dagCbor.encode({ v: WHO_VERSION, ...bounded(who) })
 }
 
-/** @throws ProtocolError bad_message | message_too_large */
+/** @throws ProtocolError bad_message | message_too_large | version_mismatch */
 export function decodeAnswer(bytes: Uint8Array): Who {
   return whoOf(decoded(bytes))
 }
@@ -43,14 +45,8 @@ function decoded(bytes: Uint8Array): Record<string, unknown> {
   if (bytes.length > MAX_WHO_BYTES) {
     throw new ProtocolError('message_too_large', `cannot decode who of ${bytes.length} bytes: at most ${MAX_WHO_BYTES} are allowed`)
   }
-  let value: unknown
-  try {
-    value = dagCbor.decode(bytes)
-  } catch (cause) {
-    throw new ProtocolError('bad_message', 'cannot decode who: not dag-cbor', { cause })
-  }
-  const message = mapOf(value)
-  if (message.v !== WHO_VERSION) throw wrong(`version ${String(message.v)}, this node reads ${WHO_VERSION}`)
+  const message = mapOf(decodeCbor('who', bytes))
+  requireVersion('who', message.v, WHO_VERSION)
   return message
 }
 

@@ -34,6 +34,7 @@ import { cidFromBytes, cidOf, cidToBytes, DAG_CBOR, parseCid, RAW } from '../../
 import { ControlError } from '../../protocols/control/errors.ts'
 import { encodeServerSentEvent, parseServerSentEvents, type ServerSentEvent } from '../../protocols/control/server-sent-events.ts'
 import { isProtocolError } from '../../protocols/errors.ts'
+import { decodeAnswer, decodeQuestion, encodeAnswer, encodeQuestion, type Who } from '../../protocols/identity/messages.ts'
 import { decodePresence, encodePresence, type Presence } from '../../protocols/presence/messages.ts'
 import { decodeRoundsMessage, encodeRoundsMessage } from '../../protocols/rounds/gossip-messages.ts'
 import {
@@ -283,6 +284,11 @@ function shapeOf(byte: number): number[] {
   return shapes[byte % shapes.length]!
 }
 
+const WHOS: Who[] = [
+  { session: 1, host: 'alpha', addresses: ['/ip4/10.0.0.1/tcp/4101'] },
+  { session: 2 ** 47 - 1, host: '', addresses: [] }
+]
+
 export const DECODERS: readonly FuzzedDecoder[] = [
   {
     name: 'presence',
@@ -293,6 +299,28 @@ export const DECODERS: readonly FuzzedDecoder[] = [
       seeds: PRESENCES.map(encodePresence),
       decode: decodePresence,
       again: (value: Presence) => decodePresence(encodePresence(value))
+    })
+  },
+  {
+    name: 'who-question',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 4,
+    open: async () => ({
+      seeds: [encodeQuestion([]), encodeQuestion(WHOS)],
+      decode: decodeQuestion,
+      again: (value: Who[]) => decodeQuestion(encodeQuestion(value))
+    })
+  },
+  {
+    name: 'who-answer',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 4,
+    open: async () => ({
+      seeds: WHOS.map(encodeAnswer),
+      decode: decodeAnswer,
+      again: (value: Who) => decodeAnswer(encodeAnswer(value))
     })
   },
   {
