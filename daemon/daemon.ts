@@ -197,7 +197,7 @@ class Parts {
       events: this.#events,
       trust: this.#trust,
       // 0 stands for as many as the machine has.
-      defaults: { engine: config.engine, threads: config.threads || availableParallelism() },
+      defaults: { engine: config.engine, threads: config.threads || availableParallelism(), audit: config.audit },
       holdPhase: config.holdPhase
     }
     this.#runs = config.bootstrapOnly ? openNoRuns() : (openRuns ?? openRunHost)(components)

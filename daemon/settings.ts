@@ -41,6 +41,10 @@ const integer =
     const value = typeof input === 'string' && /^-?\d{1,16}$/.test(input.trim()) ? Number(input) : input
     return typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined
   }
+const fraction: Read<number> = input => {
+  const value = typeof input === 'string' && /^\d(\.\d{1,15})?$/.test(input.trim()) ? Number(input) : input
+  return typeof value === 'number' && value >= 0 && value <= 1 ? value : undefined
+}
 const size =
   (min: number, max: number): Read<number> =>
   input => {
@@ -172,6 +176,14 @@ export const SETTINGS = {
     default: 0,
     reason: 'Threads of the trainer. Several nodes on one machine should share the cores among them.',
     flag: 'threads'
+  }),
+  audit: setting({
+    read: fraction,
+    allowed: 'a number from 0 to 1',
+    default: 0,
+    reason:
+      "Of others' contributions this node evaluates so many for itself, with one core that nobody else wants; those of peers on probation in any case. 0: none.",
+    flag: 'audit'
   }),
   maxUpload: setting<number | null>({
     read: orNull(rate(16_000, 2 ** 40)),

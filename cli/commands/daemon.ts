@@ -17,6 +17,7 @@ interface DaemonFlags {
   engine?: string
   threads?: string
   maxUpload?: string
+  audit?: string
   logLevel?: string
   stopWithParent?: boolean
 }
@@ -38,6 +39,7 @@ export function registerDaemon(program: Command): void {
     .option('--bootstrap-only', 'only help others find one another; train nothing')
     .option('--engine <name>', 'what computes; see: shoal engines')
     .option('--threads <count>', 'threads of the trainer; 0 is as many as the machine has')
+    .option('--audit <fraction>', "look at so many of others' contributions for itself, such as 0.1")
     .option('--max-upload <rate>', 'send at most so much, such as 1MB/s; facts go at once, blocks wait')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
     .option('--stop-with-parent', 'stop when standard input ends, as a pipe does when the process that holds its other end is gone')
@@ -57,6 +59,7 @@ export function registerDaemon(program: Command): void {
           bootstrapOnly,
           engine,
           threads,
+          audit,
           maxUpload,
           logLevel
         } = options
@@ -77,6 +80,7 @@ export function registerDaemon(program: Command): void {
               bootstrapOnly,
               engine,
               threads,
+              audit,
               maxUpload,
               logLevel
             },

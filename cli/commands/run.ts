@@ -5,7 +5,7 @@ import { INVITATION_PREFIX } from '../../protocols/control/constants.ts'
 import type { RunActionDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { readNamed } from '../files.ts'
-import { collected, wholeNumber } from '../option-values.ts'
+import { collected, decimalNumber, wholeNumber } from '../option-values.ts'
 import { theRun, theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 import { runsTable } from '../status-text.ts'
@@ -16,6 +16,7 @@ interface JoinFlags {
   train: boolean
   engine?: string
   threads?: number
+  audit?: number
   name?: string
 }
 
@@ -127,6 +128,7 @@ function withJoinOptions(command: Command): Command {
     .option('--no-train', 'follow the run and hold its anchors without training')
     .option('--engine <name>', 'what computes; see: shoal engines')
     .option('--threads <count>', 'threads of the trainer', wholeNumber(1, 1024))
+    .option('--audit <fraction>', "look at so many of others' contributions on this node's own text, such as 0.1", decimalNumber(0, 1))
     .option('--name <name>', 'what an inviter is shown of this node where the run admits by invitation')
 }
 
@@ -137,6 +139,7 @@ function joinRequest(flags: JoinFlags) {
     ...(flags.train ? {} : { train: false }),
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.audit === undefined ? {} : { audit: flags.audit }),
     ...(flags.name === undefined ? {} : { name: flags.name })
   }
 }

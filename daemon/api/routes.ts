@@ -94,6 +94,7 @@ const JOIN = v.object(
     train: v.optional(v.boolean('must be true or false')),
     engine: v.optional(TEXT(64)),
     threads: v.optional(THREADS),
+    audit: v.optional(v.pipe(v.number('must be a number'), v.minValue(0, 'must be at least 0'), v.maxValue(1, 'must be at most 1'))),
     invitation: v.optional(TEXT(MAX_INVITATION_LENGTH)),
     name: v.optional(TEXT(MAX_NAME_LENGTH))
   },
@@ -136,13 +137,14 @@ async function joinedStatus(runs: RunHost, run: string): Promise<{ status: RunSt
   return row === undefined ? statusOfRun(runs, run) : { status: row }
 }
 
-function joinOptions({ data, train, engine, threads, invitation, name }: v.InferOutput<typeof JOIN>): JoinRunRequest {
+function joinOptions({ data, train, engine, threads, audit, invitation, name }: v.InferOutput<typeof JOIN>): JoinRunRequest {
   return {
     ...(data === undefined ? {} : { data }),
     ...(train === undefined ? {} : { train }),
     ...(engine === undefined ? {} : { engine }),
     // 0 leaves it to the daemon's own setting.
     ...(threads === undefined || threads === 0 ? {} : { threads }),
+    ...(audit === undefined ? {} : { audit }),
     ...(invitation === undefined ? {} : { invitation }),
     ...(name === undefined ? {} : { name })
   }

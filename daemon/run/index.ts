@@ -42,6 +42,7 @@ import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
 import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
 import { Admittance, forgetAdmittance, keepInvitation, needsGrant } from './admittance.ts'
+import { Audits, type AuditsComponents } from './audits.ts'
 import { DamagedBlocks } from './damaged-blocks.ts'
 import { Fetcher } from './fetching.ts'
 import { readFiles } from './file-bundle.ts'
@@ -83,7 +84,7 @@ export interface RunHostComponents {
   events: EventLog
   trust: TrustBook
   /** Used where a join says nothing. */
-  defaults: { engine: string; threads: number }
+  defaults: { engine: string; threads: number; audit: number }
   /** `phase@round` in which this daemon stays, for tests that kill it there. */
   holdPhase: string | null
 }
@@ -254,6 +255,7 @@ class Runs implements RunHost {
       data: options.data ?? [],
       engine: options.engine ?? engine,
       threads: options.threads ?? threads,
+      ...(options.audit === undefined ? {} : { audit: options.audit }),
       joinedAt: new Date().toISOString()
     }
     if (membership.train) {
@@ -587,7 +589,8 @@ class Runs implements RunHost {
         ),
       chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
       retention,
-      admittance
+      admittance,
+      audits: this.#audits({ run, manifest, membership, directory, tokenizerJson, sources })
     })
     try {
       gossip.start({
@@ -642,6 +645,17 @@ class Runs implements RunHost {
       isConnected: node.isConnected.bind(node)
     }
     return Admittance.open(components, signal)
+  }
+
+  #audits(
+    facts: Pick<AuditsComponents, 'run' | 'manifest' | 'directory' | 'tokenizerJson' | 'sources'> & { membership: Membership }
+  ): Audits | null {
+    const { membership, ...rest } = facts
+    const fraction = membership.audit ?? this.#c.defaults.audit
+    if (fraction === 0) return null
+    const { node, store, events, trust } = this.#c
+    const shared = { self: node.peer, blocks: store.blocks, arithmetic: this.#arithmetic, events }
+    return new Audits({ ...rest, ...shared, standing: peer => trust.standing(peer) }, { fraction })
   }
 
   /** A run to which this node may let others in. */

@@ -12,6 +12,8 @@ export interface Membership {
   data: string[]
   engine: string
   threads: number
+  /** Of others' contributions that are audited; left out: as the daemon's setting says. */
+  audit?: number
   joinedAt: string
 }
 

@@ -43,6 +43,7 @@ import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/message
 import type { GivenUp } from '../trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
+import type { Audits } from './audits.ts'
 import { type ChainRecord, fetchChain } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
@@ -101,6 +102,8 @@ export interface MemberComponents {
   retention: Retention
   /** What this node's contributions to a run by invitation need; null where it needs nobody's word. */
   admittance: Admittance | null
+  /** Null where nothing is audited. */
+  audits: Audits | null
 }
 
 export class RunMember {
@@ -198,6 +201,7 @@ export class RunMember {
     if (this.#ticker !== null) clearInterval(this.#ticker)
     this.#stopping.abort(new Error('the run is being left'))
     await this.#c.admittance?.stop()
+    await this.#c.audits?.stop()
     await this.#trainer?.stop()
     await this.#adopting.catch(() => {})
   }
@@ -665,6 +669,7 @@ export class RunMember {
     this.#paced({ type: 'adopted', head: cid, round })
     this.#catchUp()
     await this.#lookBack()
+    await this.#considerAudits(rounds.at(-1)!)
     const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
     await this.#c.retention.forget(kept, await this.#own.open(), await this.#c.ledger.fetchedAnchors())
   }
@@ -688,6 +693,14 @@ export class RunMember {
   #tellOwn(code: keyof typeof OWN_FATES, { round, cid, steps, tokens }: OwnContribution, data: Record<string, unknown> = {}): void {
     const message = `our contribution to round ${round} (${steps} steps, ${tokens} tokens) ${OWN_FATES[code]}`
     this.#c.events.emit({ type: 'run', run: this.#c.run, round, peer: this.#c.self, code, message, data: { subject: cid, ...data } })
+  }
+
+  /** Of several rounds adopted at once only the newest: the others are old news. */
+  async #considerAudits(round: KeptRound): Promise<void> {
+    const { audits, ledger, manifest } = this.#c
+    if (audits === null) return
+    const anchor = round.round === 1 ? manifest.genesis.anchor : (await ledger.round(round.round - 1))?.anchor
+    if (anchor !== undefined) audits.consider(round, anchor)
   }
 
   /** Does what the rules take for done already, again and again until it is: a full disk gets room some day. Null once the run is being left. */

@@ -239,6 +239,8 @@ export interface JoinRunRequest {
   train?: boolean
   engine?: string
   threads?: number
+  /** Of others' contributions this node looks at so many for itself, 0 to 1. @default the daemon's setting */
+  audit?: number
   /** The text of an invitation to this run. */
   invitation?: string
   /** What the inviter's operator is shown of this node. */

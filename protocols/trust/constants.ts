@@ -16,6 +16,12 @@ export const FAULT = 10
 /** Points of a contribution that made the loss worse by more than an audit's margin: the sample is small, and honest text differs. */
 export const HARM = 15
 
+/**
+ * How much worse, as a part of the loss, a contribution may make this node's text before its audit calls it harmful. One node's steps on its own text may
+ * serve another's text a little worse; reversed or random ones at the size that a run allows make it worse by far more, while a model still learns.
+ */
+export const AUDIT_MARGIN = 0.05
+
 /** Points from which a peer is on probation, and below which it is not any more: one lie is enough, one fault is not. */
 export const PROBATION_AT = 20
 export const GOOD_BELOW = 10
