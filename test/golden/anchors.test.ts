@@ -71,7 +71,8 @@ describe('golden anchors', function () {
         const { name, ...settings } = aggregation
         return { name: `${outer.name} of ${name} ${JSON.stringify(settings)} int8`, strategy: { outer, aggregation }, codec: 'int8' }
       })
-    )
+    ),
+    { name: 'averaging, cut to the median norm, int8', strategy: { ...STRATEGIES[0]!, screening: { normFactor: 1 } }, codec: 'int8' }
   ]
   for (const { name, strategy, codec } of cases) {
     it(name, async () => {

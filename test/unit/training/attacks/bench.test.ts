@@ -5,7 +5,7 @@ import { benchAttacks } from '../../../../training/attacks/bench.ts'
 const TEXT = 'It is a little colder than it was, and the harbour is full of herring. '
 
 describe('benchAttacks()', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   const texts = { shards: [1, 2, 3, 4].map(node => [TEXT.repeat(8).slice(node)]), heldOut: [TEXT] }
   const options = {
     ...{
@@ -36,7 +36,8 @@ describe('benchAttacks()', function () {
     assert.ok(noise!.rules.mean!.aboveClean === null || noise!.rules.mean!.aboveClean > 1)
     assert.ok(noise!.rules.median!.aboveClean! < 0.1)
     assert.equal(told.length, 2 + 1 + 2 * 2)
-    assert.deepEqual((await benchAttacks(options, texts)).rows, report.rows)
+    const again = await benchAttacks({ ...options, attacks: [], aggregations: ['mean'] }, texts)
+    assert.deepEqual(again.clean, report.clean)
   })
 
   it('refuses what it does not know', async () => {
