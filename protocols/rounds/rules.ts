@@ -169,11 +169,18 @@ export function reopenRounds(state: RoundsState, start: RoundsStart): RoundsStat
   return next
 }
 
-/** Takes one event at monotonic time `now` (ms). Pure but for the state, which it changes and returns. */
-export function advance(state: RoundsState, event: RoundEvent, now: number): { state: RoundsState; commands: RoundCommand[] } {
+/**
+ * Takes what happened, in order, at monotonic time `now` (ms), and then asks what follows from it. Pure but for the state, which it changes and returns.
+ * Several events at once cost little more than one.
+ */
+export function advance(
+  state: RoundsState,
+  events: RoundEvent | readonly RoundEvent[],
+  now: number
+): { state: RoundsState; commands: RoundCommand[] } {
   const out: RoundCommand[] = []
   state.now = Math.max(state.now, now)
-  take(state, event, out)
+  for (const event of 'type' in events ? [events] : events) take(state, event, out)
   if (state.changed || state.now >= state.nextAt) {
     state.changed = false
     state.nextAt = Number.POSITIVE_INFINITY

@@ -125,6 +125,7 @@ function bigWorld(seed: number, nodes: number, random: Random): World {
     nodes,
     observers: Array.from({ length: nodes - trainers }, (_, index) => trainers + index),
     holdingBatchMs: 1_000,
+    inboxMs: 100,
     loss: random.pick([0, 0.01, 0.05]),
     duplicates: random.pick([0, 0.05]),
     delayMs: random.pick([

@@ -25,18 +25,18 @@ export class Fetching {
     const { disk, world } = node
     const known = disk.contributions.get(cid)
     if (body && known !== undefined && disk.bodies.has(cid)) {
-      node.later(1, () => node.tell({ type: 'contributionHeld', cid }))
+      node.later(1, () => node.hears({ type: 'contributionHeld', cid }))
       return
     }
     if (!body && known !== undefined) {
-      node.later(1, () => node.tell({ type: 'contribution', cid, contribution: known }))
+      node.later(1, () => node.hears({ type: 'contribution', cid, contribution: known }))
       return
     }
     const preferred = author === null ? holders : [author, ...holders]
     const { giver, lostMs } = body
       ? this.#giver(preferred, 'bodies', cid)
       : { giver: this.#find(preferred, other => other.disk.contributions.has(cid)), lostMs: 0 }
-    const refused = (): void => node.tell({ type: 'contributionRefused', cid, reason: 'fetch_timeout' })
+    const refused = (): void => node.hears({ type: 'contributionRefused', cid, reason: 'fetch_timeout' })
     if (giver === undefined || world.random.chance(world.network.loss / 2)) {
       node.later(world.rules.fetchTimeoutMs, refused)
       return
@@ -57,11 +57,11 @@ export class Fetching {
         return
       }
       disk.contributions.set(cid, contribution)
-      if (!body) return node.tell({ type: 'contribution', cid, contribution })
+      if (!body) return node.hears({ type: 'contribution', cid, contribution })
       const flaw = flawOf(contribution)
       if (flaw === null) disk.bodies.set(cid, contribution.round)
       const found: RoundEvent = flaw === null ? { type: 'contributionHeld', cid } : { type: 'contributionRefused', cid, reason: flaw }
-      node.tell({ type: 'contribution', cid, contribution }, found)
+      node.hears({ type: 'contribution', cid, contribution }, found)
     })
   }
 

@@ -14,7 +14,7 @@ export type Holds = (holds: boolean, broken: () => string) => void
 export interface Invariant {
   readonly name: string
   /** The node's rules have just been told this. */
-  told?(node: SimNode, event: RoundEvent, holds: Holds): void
+  told?(node: SimNode, events: readonly RoundEvent[], holds: Holds): void
   /** The node is about to close a round with this list. */
   closing?(node: SimNode, command: Close, holds: Holds): void
   /** The node's head is this record now. */
@@ -167,9 +167,9 @@ export class Checks {
     this.#told = invariants.filter(({ told }) => told !== undefined).map(invariant => [invariant, this.#holds(invariant)])
   }
 
-  told(node: SimNode, event: RoundEvent): void {
+  told(node: SimNode, events: readonly RoundEvent[]): void {
     if (node.conduct.forges) return
-    for (const [invariant, holds] of this.#told) invariant.told!(node, event, holds)
+    for (const [invariant, holds] of this.#told) invariant.told!(node, events, holds)
   }
 
   closing(node: SimNode, command: Close): void {

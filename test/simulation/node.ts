@@ -70,6 +70,7 @@ export class SimNode {
   #clockOffset: number
   #drift: number
   #wakeAt = Number.POSITIVE_INFINITY
+  #inbox: RoundEvent[] = []
 
   constructor(world: World, index: number) {
     this.world = world
@@ -120,6 +121,7 @@ export class SimNode {
     this.startedAt = this.world.time.now
     this.life++
     this.holding = []
+    this.#inbox = []
     this.#wakeAt = Number.POSITIVE_INFINITY
     this.rounds = createRounds(this.world.rules, this.peer, { ...this.disk.past(this.peer, this.now), trains: this.trains })
     this.#training = new Training(this)
@@ -207,13 +209,38 @@ export class SimNode {
     const { life } = this
     for (const event of events) {
       if (life !== this.life) return
-      const { commands } = advance(this.rounds, event, this.now)
-      this.world.checks.told(this, event)
-      for (const command of commands) {
-        if (life !== this.life) return
-        this.#obey(command)
-      }
+      this.#advance(event)
     }
+    this.#wakeInTime(life)
+  }
+
+  /** What came over the network: taken together with what comes within the same moment, where the world has such moments. */
+  hears(...events: RoundEvent[]): void {
+    const { inboxMs } = this.world.options
+    if (inboxMs === undefined) {
+      this.tell(...events)
+      return
+    }
+    if (this.#inbox.length === 0)
+      this.later(inboxMs, () => {
+        const { life } = this
+        this.#advance(this.#inbox.splice(0))
+        this.#wakeInTime(life)
+      })
+    this.#inbox.push(...events)
+  }
+
+  #advance(events: RoundEvent | readonly RoundEvent[]): void {
+    const { life } = this
+    const { commands } = advance(this.rounds, events, this.now)
+    this.world.checks.told(this, 'type' in events ? [events] : events)
+    for (const command of commands) {
+      if (life !== this.life) return
+      this.#obey(command)
+    }
+  }
+
+  #wakeInTime(life: number): void {
     if (life !== this.life || this.rounds.nextAt >= this.#wakeAt - 1) return
     const at = this.rounds.nextAt
     this.#wakeAt = at
@@ -232,12 +259,12 @@ export class SimNode {
 
   receiveRecord(cid: string, record: RoundRecord): void {
     if (!this.disk.records.has(cid)) this.disk.records.set(cid, { record, ready: false, shown: true })
-    this.tell({ type: 'record', cid, record })
+    this.hears({ type: 'record', cid, record })
   }
 
   receiveContribution(cid: string, contribution: Contribution): void {
     this.disk.contributions.set(cid, contribution)
-    this.tell({ type: 'contribution', cid, contribution })
+    this.hears({ type: 'contribution', cid, contribution })
   }
 
   /** One that it made itself is on its disk, whole. */

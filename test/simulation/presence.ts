@@ -58,7 +58,7 @@ export class RuledPresence implements Presence {
     const told = conduct.tells?.(from, node, honest) ?? honest
     if (this.#told[index] !== told) {
       this.#told[index] = told
-      node.tell({ type: 'peerLive', peer, ...told })
+      node.hears({ type: 'peerLive', peer, ...told })
     }
     if (holding !== null) this.hearHolding(from, holding)
   }
@@ -70,7 +70,7 @@ export class RuledPresence implements Presence {
     if (known >= version && node.rounds.unknown.size === 0) return
     this.#holding[index] = Math.max(known, version)
     const contributions = known === version - 1 ? added : all
-    if (contributions.length > 0) node.tell({ type: 'holding', peer, contributions: contributions })
+    if (contributions.length > 0) node.hears({ type: 'holding', peer, contributions: contributions })
   }
 
   hearsAtOnce({ from, session, seq, honest, holding }: Saying): boolean {
@@ -88,7 +88,7 @@ export class RuledPresence implements Presence {
     if (!other.up) return
     const { head, round } = other.conduct.tells?.(other, this.#node, other.told()) ?? other.told()
     this.#told[other.index] = undefined
-    this.#node.tell({ type: 'peerLive', peer: other.peer, head, round })
+    this.#node.hears({ type: 'peerLive', peer: other.peer, head, round })
   }
 
   forgetHoldings(): void {
@@ -109,7 +109,7 @@ export class RuledPresence implements Presence {
     const { index } = this.#node.world.byPeer.get(peer)!
     this.#told[index] = undefined
     this.#holding[index] = 0
-    this.#node.tell({ type: 'peerGone', peer })
+    this.#node.hears({ type: 'peerGone', peer })
   }
 }
 

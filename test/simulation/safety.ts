@@ -197,20 +197,22 @@ function strays({ byParent, contributions, tree }: RoundsState): number {
 export const SAFETY: readonly Invariant[] = [
   {
     name: 'every queue is within its bound',
-    told({ index, rounds }, event, holds) {
+    told({ index, rounds }, events, holds) {
       const beyond = beyondBounds(rounds)
       holds(beyond === null, () => `${index} ${beyond}`)
-      if (event.type === 'contribution') {
-        const { peer, parent } = event.contribution
-        let ofAuthor = 0
+      const parents = new Set<string>()
+      for (const event of events) if (event.type === 'contribution') parents.add(event.contribution.parent)
+      for (const parent of parents) {
+        const ofAuthor = new Map<string, number>()
         for (const cid of rounds.byParent.get(parent) ?? []) {
-          const open = rounds.contributions.get(cid)!
-          if (open.contribution.peer === peer) ofAuthor++
-          if (open.holders.size > MAX_HOLDERS) holds(false, () => `${index} remembers ${open.holders.size} holders of ${cid}`)
+          const { contribution, holders } = rounds.contributions.get(cid)!
+          ofAuthor.set(contribution.peer, (ofAuthor.get(contribution.peer) ?? 0) + 1)
+          if (holders.size > MAX_HOLDERS) holds(false, () => `${index} remembers ${holders.size} holders of ${cid}`)
         }
         // Those that records list come in whatever their number; a record lists one.
         const most = MAX_PER_AUTHOR_AND_PARENT + (rounds.tree.byCid.get(parent)?.children.length ?? 0)
-        if (ofAuthor > most) holds(false, () => `${index} keeps ${ofAuthor} contributions of ${peer} to ${parent}`)
+        for (const [peer, count] of ofAuthor)
+          if (count > most) holds(false, () => `${index} keeps ${count} contributions of ${peer} to ${parent}`)
       }
     }
   },

@@ -27,6 +27,8 @@ export interface WorldOptions extends NetworkOptions {
   keepRounds?: number
   /** What a node comes to hold within these ms it tells in one message. Default 100; in a big mesh these messages are most of all. */
   holdingBatchMs?: number
+  /** What reaches a node within these ms its rules are told at once. Default: each thing alone. */
+  inboxMs?: number
   /** Indexes of nodes that hold and compute but do not train. */
   observers?: number[]
   /** What nodes do otherwise than daemons, by index. */
