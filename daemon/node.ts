@@ -79,13 +79,13 @@ const MAX_CONNECTIONS_PER_PEER = 4
 const CONNECTIONS_PER_SECOND = 50
 /** The same where a whole mesh runs on one address. */
 const CONNECTIONS_PER_SECOND_LOCAL = 1_000
-/** Handshakes under way, and milliseconds that one may take: whoever opens sockets and says nothing holds a place for so long. */
+/** Handshakes under way, and milliseconds that one may take, on a busy machine too: whoever opens sockets and says nothing holds a place for so long. */
 const MAX_HANDSHAKES = 256
-const HANDSHAKE_TIMEOUT_MS = 5_000
+const HANDSHAKE_TIMEOUT_MS = 10_000
 /** Streams of one connection, of all protocols and of none yet. */
 const MAX_STREAMS_OF_CONNECTION = 256
 /** Milliseconds in which an opened stream must say which protocol it is for. */
-const STREAM_PROTOCOL_TIMEOUT_MS = 5_000
+const STREAM_PROTOCOL_TIMEOUT_MS = 10_000
 /** Gossipsub ignores a peer below -80. Ten wrong messages in a few seconds are enough for that, and it is heard again some seconds after the last; one now and then is forgiven. */
 const WRONG_MESSAGES_ONLY = createTopicScoreParams({
   topicWeight: 1,
@@ -98,6 +98,8 @@ const WRONG_MESSAGES_ONLY = createTopicScoreParams({
 })
 /** Of a peer that is not listened to, times gossipsub's weight of 10: far below. */
 const DEAF_SCORE = -100
+/** Milliseconds in which connections say goodbye when the node stops. */
+const CONNECTION_CLOSE_MS = 500
 /** Milliseconds to close down; then connections are dropped. */
 const STOP_TIMEOUT_MS = 2_000
 
@@ -408,10 +410,20 @@ class Node implements ShoalNode {
       for (const connection of this.#libp2p.getConnections()) connection.abort(new Error('the node is stopping'))
     }, STOP_TIMEOUT_MS)
     try {
+      await this.#closeConnections()
       await this.#libp2p.stop()
     } finally {
       clearTimeout(impatient)
     }
+  }
+
+  /** libp2p would close them all by one signal, to which every stream of a connection listens: Node takes more than ten for a leak, and says so on stderr. */
+  async #closeConnections(): Promise<void> {
+    const signal = AbortSignal.timeout(CONNECTION_CLOSE_MS)
+    setMaxListeners(0, signal)
+    await Promise.all(
+      this.#libp2p.getConnections().map(connection => connection.close({ signal }).catch((error: Error) => connection.abort(error)))
+    )
   }
 
   addresses(): string[] {

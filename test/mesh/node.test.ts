@@ -159,6 +159,25 @@ describe('a node', () => {
     await newcomer.ping(alive.peer)
   })
 
+  it('stops with many streams open, and warns of no leak', async () => {
+    const [a, b] = [await start(), await start()]
+    const warnings: string[] = []
+    const onWarning = ({ name, message }: Error) => warnings.push(`${name}: ${message}`)
+    process.on('warning', onWarning)
+    try {
+      await b.handle('/wait/1', async stream => void (await stream.read()))
+      await a.connect(b.addresses()[0]!)
+      await Promise.all(Array.from({ length: 24 }, () => a.openStream(b.peer, '/wait/1')))
+      await stop(a)
+      await stop(b)
+      // Node tells of them a turn later.
+      await new Promise(resolve => setTimeout(resolve, 50))
+      assert.deepEqual(warnings, [])
+    } finally {
+      process.off('warning', onWarning)
+    }
+  })
+
   it('counts what it sends and receives', async () => {
     const [a, b] = [await start(), await start()]
     await b.handle('/echo/1', async stream => {
