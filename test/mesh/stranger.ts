@@ -1,7 +1,9 @@
 // A libp2p node that is none of ours: it speaks what it is told to, in the versions and with the words that a test wants, and behind no rule of the daemon's.
+
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
-import type { Connection, Stream } from '@libp2p/interface'
+import type { Connection, PrivateKey, Stream } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -24,22 +26,29 @@ export interface StrangerOptions {
 
 export interface Stranger {
   peer: string
+  privateKey: PrivateKey
   address: string
   gossip: GossipSub
   dial(address: string): Promise<Connection>
   open(peer: string, protocol: string): Promise<Stream>
-  connections(): Connection[]
+  /** Resolves when `peer` has said that it listens to the topic. */
+  hears(topic: string, peer: string): Promise<void>
+  /** Sends gossip in another's name, with a signature that is none of theirs. */
+  forge(to: string, topic: string, data: Uint8Array, from: string): void
   stop(): Promise<void>
 }
 
 export async function openStranger({ network, speaks = [], answer, kad = '1.0.0', gossips = false }: StrangerOptions): Promise<Stranger> {
+  const privateKey = await generateKeyPair('Ed25519')
   const node = await createLibp2p({
+    privateKey,
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionMonitor: { enabled: false },
-    connectionManager: { reconnectRetries: 0 },
+    // On a busy machine a handshake takes seconds, and this node is not what is tested.
+    connectionManager: { reconnectRetries: 0, dialTimeout: 60_000, addressDialTimeout: 60_000 },
     services: {
       identify: identify(),
       ping: ping(),
@@ -61,13 +70,32 @@ export async function openStranger({ network, speaks = [], answer, kad = '1.0.0'
       maxOutboundStreams: 1_000
     })
   }
+  const { gossip } = node.services as unknown as { gossip: GossipSub }
   return {
     peer: node.peerId.toString(),
+    privateKey,
     address: node.getMultiaddrs()[0]!.toString(),
-    gossip: (node.services as { gossip: GossipSub }).gossip,
+    gossip,
     dial: address => node.dial(multiaddr(address), { force: true } as object),
     open: (peer, protocol) => node.dialProtocol(peerIdFromString(peer), `/shoal/${network}/${protocol}`, { maxOutboundStreams: 10_000 }),
-    connections: () => node.getConnections(),
+    hears: async (topic, peer) => {
+      gossip.subscribe(topic)
+      for (const limit = performance.now() + 60_000; ; await new Promise(resolve => setTimeout(resolve, 20))) {
+        if (gossip.getSubscribers(topic).some(id => id.toString() === peer)) return
+        if (performance.now() > limit) throw new Error(`${peer} does not listen to ${topic}`)
+      }
+    },
+    forge: (to, topic, data, from) => {
+      const forged = {
+        topic,
+        data,
+        from: peerIdFromString(from).toMultihash().bytes,
+        seqno: crypto.getRandomValues(new Uint8Array(8)),
+        signature: crypto.getRandomValues(new Uint8Array(64))
+      }
+      // What its interface does not offer, of course.
+      ;(gossip as unknown as { sendRpc(peer: string, rpc: object): void }).sendRpc(to, { messages: [forged], subscriptions: [] })
+    },
     stop: async () => node.stop()
   }
 }
