@@ -44,8 +44,9 @@ interface Death {
 }
 
 function drawn(random: () => number): Death {
-  // How long opening takes depends on the machine, so most count from the first round that is begun.
-  return { mark: random() < 0.25 ? 'opening' : 'made', lifeMs: Math.floor(random() * LIFE_MS) }
+  // How long opening and a round take depends on the machine: so some lives end while opening, some in the first round, most behind it.
+  const mark = random() < 0.2 ? 'opening' : random() < 0.4 ? 'made' : 'adopted'
+  return { mark, lifeMs: Math.floor(random() * LIFE_MS) }
 }
 
 /** @param log where it shall be written down what the disk was told, for a power cut */
@@ -190,7 +191,7 @@ describe('a node that is killed while it writes', () => {
         assert.ok(size < HOME_BYTES_MAX, `the home has ${size} bytes after ${life} lives`)
       }
       if (powerFails) assert.ok(lost > 0, 'the disk had something to lose')
-      assert.ok(kept > LIVES, 'they were killed while they wrote')
+      assert.ok(kept > LIVES && (rounds > 0 || LIVES < 20), 'they were killed while they wrote')
       if (LIVES > DEFAULT_LIVES)
         console.log(
           `      ${LIVES} kills, ${kept} promises kept, ${rounds} rounds among them, ${lost} files lost or cut, at most ${Math.round(most / 1e6)} MB in the home`
