@@ -16,6 +16,8 @@ const POINTS: { [code: string]: number } = {
   wrong_codec: LIE,
   body_too_large: LIE,
   wrong_round: LIE,
+  too_many_steps: LIE,
+  tokens_mismatch: LIE,
   wrong_order: LIE,
   below_quorum: LIE,
   closer_unranked: LIE,
