@@ -14,7 +14,7 @@ export type Expectation =
   | { name: 'heldOutBelow'; limit: number }
   /** The same below that of every lone node; needs the baseline. */
   | { name: 'meshBelowAlone' }
-  /** No node that nothing was done to waits longer from one record to the next: `ms`, or the run's deadline, so many graces and its fetch timeout. */
+  /** From the first step on no node that nothing was done to waits longer from one record to the next: `ms`, or the run's deadline, so many graces and its fetch timeout. */
   | { name: 'roundsWithin'; ms: number | null; graces: number }
   /** Of every node that is alive at the end: each contribution that it offered is in a record, or the node says that it took its work back. */
   | { name: 'nothingLost' }

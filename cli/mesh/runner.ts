@@ -126,6 +126,8 @@ export class MeshRunner {
   #storms = 0
   /** The newest index that any node has. */
   #newestIndex: number
+  /** When the first step was done, as Date.now() has it. */
+  #firstFaultMs: number | null = null
   /** When the last round was adopted and no step was left, as Date.now() has it. */
   #endMs: number | null = null
   /** Watchers and joins under way; a failure of one ends the run. */
@@ -226,11 +228,11 @@ export class MeshRunner {
     this.times = (manifest as unknown as { strategy: RoundTimes }).strategy // the daemon's own document, checked when the run was made
   }
 
-  /** The longest wait of each node that was there from the beginning and that nothing was done to. */
+  /** The longest wait, from the first step on, of each node that was there from the beginning and that nothing was done to. */
   gaps(): Gap[] {
-    const endMs = this.#endMs ?? Date.now()
+    const times = { fromMs: this.#firstFaultMs ?? 0, endMs: this.#endMs ?? Date.now() }
     return this.states.flatMap(({ index, isTouched, adoptions }) => {
-      const gap = isTouched || index > this.#options.scenario.nodes ? null : longestGap(index, adoptions, endMs)
+      const gap = isTouched || index > this.#options.scenario.nodes ? null : longestGap(index, adoptions, times)
       return gap === null ? [] : [gap]
     })
   }
@@ -633,6 +635,7 @@ export class MeshRunner {
     const state = node === null ? undefined : this.#stateOf(node)
     const phase = state?.held?.phase ?? state?.phase ?? null
     const fault = { do: does, node, phase, round: this.round, seconds: tenths(this.#components.seconds()), detail }
+    this.#firstFaultMs ??= Date.now()
     this.faults.push(fault)
     return fault
   }

@@ -16,12 +16,15 @@ export interface Adoption {
 
 /**
  * The longest wait between two adoptions, or from the last one to the end; null where there was none.
- * @param endMs when the mesh's last round was there, on the clock of the adoptions.
+ * @param fromMs waits that were over before do not count, such as those of a mesh that is still coming up.
+ * @param endMs when the mesh's last round was there, on the clock of the adoptions, as `fromMs` is.
  */
-export function longestGap(node: number, adoptions: Adoption[], endMs: number): Gap | null {
+export function longestGap(node: number, adoptions: Adoption[], { fromMs, endMs }: { fromMs: number; endMs: number }): Gap | null {
   let longest: Gap | null = null
   for (const [index, { round, atMs }] of adoptions.entries()) {
-    const seconds = Math.max(0, (adoptions[index + 1]?.atMs ?? endMs) - atMs) / 1000
+    const untilMs = adoptions[index + 1]?.atMs ?? endMs
+    if (untilMs < fromMs) continue
+    const seconds = Math.max(0, untilMs - atMs) / 1000
     if (longest === null || seconds > longest.seconds) longest = { node, round, seconds }
   }
   return longest
