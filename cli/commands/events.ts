@@ -1,13 +1,12 @@
 // `shoal events`: what happened on the node, and with -f what happens.
 import { type Command, Option } from 'commander'
+import { EVENT_TYPES } from '../../protocols/control/constants.ts'
 import type { NodeEvent } from '../../protocols/control/index.ts'
 import { action, wasInterrupted } from '../action.ts'
 import { parseDuration } from '../duration.ts'
 import { CliError } from '../errors.ts'
 import { shortId } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
-
-const TYPES: readonly NodeEvent['type'][] = ['phase', 'round', 'peer', 'refused', 'checkpoint', 'trainer', 'health', 'run']
 
 /** Events that the daemon answers at once at most. */
 const MAX_LIMIT = 10_000
@@ -34,7 +33,7 @@ export function registerEvents(program: Command): void {
       'at most so many of the past; 100, or with --since 10000, where it is not given',
       wholeNumber(1, MAX_LIMIT)
     )
-    .addOption(new Option('--type <type>', 'only these').choices(TYPES))
+    .addOption(new Option('--type <type>', 'only these').choices(EVENT_TYPES))
     .action(
       action<{ follow?: boolean; since?: number | string; limit?: number; type?: string }>(
         async (session, { follow, since, limit, type }) => {

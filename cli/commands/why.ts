@@ -1,6 +1,7 @@
 // `shoal why PEER|RUN|ROUND|CID|ENGINE|CODE`: the chain of events that refused, delayed or dropped it.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
+import { thePeer } from '../peer-argument.ts'
 import { standingText } from '../status-text.ts'
 import { eventLine } from './events.ts'
 
@@ -8,10 +9,13 @@ export function registerWhy(program: Command): void {
   program
     .command('why')
     .description('why a peer, a round or a contribution was refused, late or lost, or an engine given up')
-    .argument('<subject>', 'a peer id, a run, a round number, a CID, an engine or a reason code')
+    .argument('<subject>', 'a peer id (or ..its end, as tables show it), a run, a round number, a CID, an engine or a reason code')
     .action(
       action(async ({ output, control, signal }, _options, subject) => {
-        const answer = await (await control()).why(subject!, { signal })
+        const client = await control()
+        // Tables show the end of a peer's id after two dots.
+        const asked = subject!.includes('..') ? await thePeer(client, subject!, signal) : subject!
+        const answer = await client.why(asked, { signal })
         const meaning = answer.meaning === null ? [] : [`${subject}: ${answer.meaning}`]
         const { standing } = answer
         const isKnown = standing !== undefined && (standing.points > 0 || standing.standing !== 'good' || standing.opinions.length > 0)

@@ -1,7 +1,14 @@
 // Every path of the API and what it answers. What is slow or may fail lives behind RunHost and NodeFace; nothing is decided here.
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import { decodeInvitation, MAX_INVITATION_LENGTH, MAX_NAME_LENGTH, MAX_USES } from '../../protocols/admission/index.ts'
+import {
+  ADMISSION_REFUSALS,
+  decodeInvitation,
+  isAdmissionRefusal,
+  MAX_INVITATION_LENGTH,
+  MAX_NAME_LENGTH,
+  MAX_USES
+} from '../../protocols/admission/index.ts'
 import type {
   ConfigDocument,
   IdDocument,
@@ -302,7 +309,7 @@ export const ROUTES: readonly Route[] = [
       const subject = query.get('subject') ?? ''
       if (subject === '' || subject.length > 200) throw new DaemonError('bad_request', 'subject must be a peer, round, run or CID')
       const standing = v.is(PEER, subject) ? { standing: face.standing(subject) } : {}
-      const meaning = isReasonCode(subject) ? REASONS[subject].sentence : null
+      const meaning = meaningOf(subject)
       return { subject, meaning, ...standing, events: await events.why(subject) }
     }
   },
@@ -385,4 +392,10 @@ function match(pattern: string[], parts: string[]): Record<string, string> | und
     }
   }
   return params
+}
+
+/** What a reason code says, null for what is none. */
+function meaningOf(code: string): string | null {
+  if (isReasonCode(code)) return REASONS[code].sentence
+  return isAdmissionRefusal(code) ? ADMISSION_REFUSALS[code] : null
 }

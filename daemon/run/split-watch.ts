@@ -15,6 +15,7 @@ import {
   RECENT_RECORDS,
   type SplitCommand
 } from '../../protocols/split/index.ts'
+import { isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { KeptRound, Ledger } from './ledger.ts'
 
@@ -49,6 +50,7 @@ export class SplitWatch {
   #looking = false
   #told: string | null = null
   #finding: Finding | null = null
+  #failure: string | null = null
 
   constructor(components: SplitWatchComponents, options: SplitWatchOptions = {}) {
     this.#c = components
@@ -91,11 +93,19 @@ export class SplitWatch {
       )
       for (const command of commands) this.#tell(command, rounds[0]?.round)
       this.#askAround(nowMs)
-    } catch {
+    } catch (error) {
       // The ledger is closed, or its disk fails: others tell of that. The next look comes anyway.
+      if (!isCodedError(error)) this.#failed(reasonOf(error))
     } finally {
       this.#looking = false
     }
+  }
+
+  /** Told once: a look that fails is no silence, but the next fails alike. */
+  #failed(reason: string): void {
+    if (reason === this.#failure) return
+    this.#failure = reason
+    this.#c.events.emit({ type: 'run', run: this.#c.run, code: 'internal', message: `looking for a split of the mesh: ${reason}` })
   }
 
   #tell(command: SplitCommand, round: number | undefined): void {

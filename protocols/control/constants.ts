@@ -38,3 +38,19 @@ export const PHASES = [
   'adopting'
 ] as const
 export type Phase = (typeof PHASES)[number]
+
+/** Kinds of events on a node. */
+export const EVENT_TYPES = [
+  'phase',
+  'round',
+  'peer',
+  'admission',
+  'trust',
+  'audit',
+  'refused',
+  'checkpoint',
+  'trainer',
+  'health',
+  'run'
+] as const
+export type EventType = (typeof EVENT_TYPES)[number]

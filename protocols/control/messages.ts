@@ -1,3 +1,4 @@
+import type { EventType } from './constants.ts'
 // Every JSON document of the control API. Field names are stable, times are RFC 3339 in UTC, sizes are bytes, durations name their unit.
 // A reader ignores fields it does not know; `schema` is raised only when a field changes its meaning.
 
@@ -343,19 +344,6 @@ export interface RoundsDocument extends Document {
   run: string
   rounds: RoundRow[]
 }
-
-export type EventType =
-  | 'phase'
-  | 'admission'
-  | 'trust'
-  | 'audit'
-  | 'round'
-  | 'peer'
-  | 'refused'
-  | 'checkpoint'
-  | 'trainer'
-  | 'health'
-  | 'run'
 
 /** One thing that happened on this node. */
 export interface NodeEvent {

@@ -96,10 +96,21 @@ export function absentPeers(state: SplitState, nowMs: number): string[] {
 
 function follow(state: SplitState, view: SplitView, nowMs: number): void {
   const { followed } = state
-  const see = (peer: string): Followed | null => {
+  const live = new Set(view.live.map(({ peer }) => peer))
+  /** Names in the DHT cost nothing: whoever is here or gave work takes the place of one that is only announced. */
+  const makeRoom = (): void => {
+    for (const [peer, { isMember }] of followed) {
+      if (isMember || live.has(peer)) continue
+      followed.delete(peer)
+      return
+    }
+  }
+  const see = (peer: string, isOnlyAnnounced = false): Followed | null => {
     const known = followed.get(peer)
     if (known !== undefined) return known
-    if (peer === view.self || followed.size >= MAX_FOLLOWED) return null
+    if (peer === view.self) return null
+    if (followed.size >= MAX_FOLLOWED && !isOnlyAnnounced) makeRoom()
+    if (followed.size >= MAX_FOLLOWED) return null
     const seen = { round: null, hereAtMs: nowMs, isMember: false }
     followed.set(peer, seen)
     return seen
@@ -114,12 +125,15 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
     seen.round = Math.max(round, seen.round ?? 0)
     seen.isMember = true
   }
-  for (const peer of view.announced) see(peer)
+  for (const peer of view.announced) see(peer, true)
   for (const peer of view.left) followed.delete(peer)
   for (const [peer, { hereAtMs }] of followed) if (nowMs - hereAtMs > FORGET_MS) followed.delete(peer)
   // A member that is here and whose work no recent record has is one no longer: its going would split nothing.
   const authors = new Set(view.authors.map(({ peer }) => peer))
-  for (const { peer } of view.live) if (!authors.has(peer)) followed.get(peer)!.isMember &&= false
+  for (const peer of live) {
+    const seen = followed.get(peer)
+    if (seen !== undefined && !authors.has(peer)) seen.isMember = false
+  }
 }
 
 /** Members that vanished together, and peers that are announced and were never met; none where that may as well be a death. */

@@ -52,6 +52,13 @@ class Mesh {
     return said
   }
 
+  gain(...peers: string[]): void {
+    for (const peer of peers) {
+      this.here.add(peer)
+      this.authors.add(peer)
+    }
+  }
+
   lose(...peers: string[]): this {
     for (const peer of peers) this.here.delete(peer)
     return this
@@ -169,5 +176,17 @@ describe('the rule of a split mesh', () => {
     const said = mesh.after(60)
     assert.equal(mesh.state.followed.size, 1_024)
     assert.ok(said?.type === 'split' && findingSentence(said.finding).length < 2_000)
+  })
+
+  it('goes on looking, and follows who comes, when names that are only announced fill all places', () => {
+    const mesh = new Mesh('a', 'b')
+    mesh.announced = new Set(Array.from({ length: 5_000 }, (_, n) => `peer ${n}`))
+    mesh.look()
+    mesh.gain('c', 'd')
+    mesh.after(60)
+    assert.equal(mesh.state.followed.size, 1_024)
+    mesh.lose('c', 'd')
+    const said = mesh.after(60)
+    assert.deepEqual(said?.type === 'split' && said.finding.missing.map(({ peer }) => peer), ['c', 'd'])
   })
 })
