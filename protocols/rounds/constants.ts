@@ -57,6 +57,9 @@ export const MAX_STRAY_CONTRIBUTIONS = 1_024
 /** Rounds that a contribution may be ahead of our head and still be remembered. */
 export const MAX_ROUNDS_AHEAD = 8
 
+/** Contributions that had no place here, so that they are not looked at each time that somebody shows them. */
+export const MAX_PASSED_OVER = 1_024
+
 /** CIDs that others hold and we have not seen: asked for, and forgotten when nobody answers. */
 export const MAX_UNKNOWN_CONTRIBUTIONS = 1_024
 

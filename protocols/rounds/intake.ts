@@ -13,10 +13,8 @@ import {
   MAX_PER_AUTHOR_AND_PARENT,
   MAX_RECORDS_OFF_CHAIN,
   MAX_RECORDS_PER_CLOSER,
-  MAX_REMEMBERED_REFUSALS,
   MAX_ROUNDS_AHEAD,
   MAX_STRAY_CONTRIBUTIONS,
-  MAX_UNKNOWN_CONTRIBUTIONS,
   RECENT_ROUNDS
 } from './constants.ts'
 import type { RoundCommand, RoundEvent } from './events.ts'
@@ -153,7 +151,6 @@ function takeContribution(state: RoundsState, cid: string, contribution: Contrib
   const refuse = (code: ReasonCode): void => {
     if (REASONS[code].content) refuseForGood(state, cid, code, out)
     else state.passedOver.set(cid, code)
-    if (state.passedOver.size > MAX_UNKNOWN_CONTRIBUTIONS) state.passedOver.delete(state.passedOver.keys().next().value!)
     state.unknown.delete(cid)
     out.push({ type: 'report', code, subject: cid, peer, round })
   }
@@ -315,7 +312,6 @@ function takeRefused(state: RoundsState, cid: string, reason: ReasonCode, out: R
 /** By content: whoever lists it in a record is wrong. */
 function refuseForGood(state: RoundsState, cid: string, reason: ReasonCode, out: RoundCommand[]): void {
   state.refusals.set(cid, reason)
-  if (state.refusals.size > MAX_REMEMBERED_REFUSALS) state.refusals.delete(state.refusals.keys().next().value!)
   state.toFetch.delete(cid)
   state.unknown.delete(cid)
   const open = state.contributions.get(cid)

@@ -1,6 +1,7 @@
 // The rules of rounds as one transition: (state, event, now) -> state and commands. The state belongs to the rules and is changed in place.
 // After every event the same few questions are asked again: which record is the head; which should it be, and what is missing for that; may we close; what do others need to hear.
 
+import { RecentMap } from '../recent-map.ts'
 import { askHeads, fetchBodies, pursue, retryLeftOut } from './catching-up.ts'
 import { chooseHead } from './chain/choice.ts'
 import { fateOf } from './chain/fates.ts'
@@ -16,7 +17,14 @@ import {
   type Trunk
 } from './chain/record-tree.ts'
 import { checkContribution } from './chain/validity.ts'
-import { BRANCH_KEEP_ROUNDS, FATE_ROUNDS, FORK_WINDOW_ROUNDS, MAX_ROUNDS_AHEAD } from './constants.ts'
+import {
+  BRANCH_KEEP_ROUNDS,
+  FATE_ROUNDS,
+  FORK_WINDOW_ROUNDS,
+  MAX_PASSED_OVER,
+  MAX_REMEMBERED_REFUSALS,
+  MAX_ROUNDS_AHEAD
+} from './constants.ts'
 import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
 import { chooseTarget, mayBeHead, reconsider } from './following.ts'
 import { drop, examine, fetchAhead, markReady, remember, take } from './intake.ts'
@@ -98,8 +106,8 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     placed: null,
     missed: [],
     unknown: new Map(),
-    refusals: new Map(),
-    passedOver: new Map(),
+    refusals: new RecentMap(MAX_REMEMBERED_REFUSALS),
+    passedOver: new RecentMap(MAX_PASSED_OVER),
     lacking: new Map(),
     toFetch: new Set(),
     peers: new Map(),

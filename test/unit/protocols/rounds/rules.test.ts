@@ -774,6 +774,29 @@ describe('createRounds()', () => {
 })
 
 describe('a flood', () => {
+  it('of old work that was accepted long ago leaves nothing behind that grows', () => {
+    const peers = Array.from({ length: 700 }, (_, i) => `p${String(i).padStart(3, '0')}`)
+    const records = [1, 2, 3].map(round => {
+      const parent = round === 1 ? 'run' : `r${round - 1}`
+      return {
+        cid: `r${round}`,
+        record: recordOf(
+          'A',
+          peers.map(peer => nameOf(peer, round)),
+          round,
+          parent
+        ),
+        ready: true
+      }
+    })
+    const contributions = records.flatMap(({ record: { round, parent } }) =>
+      peers.map(peer => ({ cid: nameOf(peer, round), contribution: made(peer, round, parent), held: true }))
+    )
+    const node = new Node('A', {}, { records, contributions })
+    for (const { cid, contribution } of contributions) node.tell({ type: 'contribution', cid, contribution })
+    assert.equal(node.state.passedOver.size, 1_024)
+  })
+
   it('of contributions is bounded for each author, and strangers make room for the known', () => {
     const node = new Node('A')
     for (let n = 0; n < 10; n++) node.tell({ type: 'contribution', cid: `b${n}`, contribution: { ...made('B'), body: `${n}` } })
