@@ -31,6 +31,9 @@ export interface TrustBookComponents {
 /** Something to be told to the others of a run. */
 export type Say = (saying: { about: string; run: string; round: number; code: string }) => void
 
+/** Whether the history of a run had accepted a peer, or that of any run of this node where none is named. */
+export type IsAccepted = (peer: string, run: string | undefined) => boolean
+
 export interface TrustBookOptions {
   /** Told of a failed write; the next change of that peer tries again. */
   onError?: (error: unknown) => void
@@ -46,6 +49,8 @@ export class TrustBook {
   #writing: Promise<void> = Promise.resolve()
   /** Publishes what this node saw; set by whoever keeps the runs. */
   onSay: Say = () => {}
+  /** Set by whoever keeps the runs: until then everybody is a stranger. */
+  isAccepted: IsAccepted = () => false
 
   private constructor(components: TrustBookComponents, rows: Judged[], { onError }: TrustBookOptions) {
     this.#c = components
@@ -104,12 +109,16 @@ export class TrustBook {
     return this.row(peer)
   }
 
-  /** @param accepted its author was accepted in the run before that round; `electorate`: authors of the last rounds */
+  /**
+   * @param accepted its author was accepted in the run before that round; `electorate`: authors of the last rounds
+   * @returns false where it counts for nothing
+   */
   heardOpinion(
     { run, peer: author, about, round, code }: Opinion,
     { accepted, electorate }: { accepted: boolean; electorate: number }
-  ): void {
-    this.#judge({ type: 'opinion', author, about, code, run, round, accepted, electorate })
+  ): boolean {
+    const aboutAccepted = this.isAccepted(about, run)
+    return this.#judge({ type: 'opinion', author, about, code, run, round, accepted, aboutAccepted, electorate })
   }
 
   /** What is known of a peer, all in good standing who are not. */
@@ -133,17 +142,18 @@ export class TrustBook {
     if (!counts || peer === undefined || code === undefined || pointsOf(code) === 0) return
     const subject = data?.subject
     this.#judge({
-      ...{ type: 'offence', peer, code },
+      ...{ type: 'offence', peer, code, accepted: this.isAccepted(peer, run) },
       ...(typeof subject === 'string' ? { subject } : {}),
       ...(run === undefined ? {} : { run }),
       ...(round === undefined ? {} : { round })
     })
   }
 
-  #judge(event: TrustEvent): void {
-    const { commands } = judge(this.#state, event, Date.now())
+  #judge(event: TrustEvent): boolean {
+    const { commands, counted } = judge(this.#state, event, Date.now())
     this.#write(commands)
     for (const command of commands) this.#obey(command)
+    return counted
   }
 
   #obey(command: TrustCommand): void {

@@ -173,6 +173,10 @@ class Runs implements RunHost {
     this.#stopJudging = this.#c.trust.onChange((peer, standing) => {
       for (const { member } of this.#joined.values()) member.judged(peer, standing)
     })
+    this.#c.trust.isAccepted = (peer, run) => {
+      const runs = run === undefined ? [...this.#joined.values()] : [this.#joined.get(run)]
+      return runs.some(joined => joined?.member.isAccepted(peer) === true)
+    }
     this.#c.trust.onSay = saying => void this.#say(saying).catch(() => {})
     this.#finder = setInterval(() => {
       void this.#findMembers()
@@ -622,8 +626,7 @@ class Runs implements RunHost {
   #heardOpinion(member: RunMember, opinion: Opinion): boolean {
     const acceptance = opinion.round < member.head.round - OPINION_ROUNDS ? null : member.acceptedBefore(opinion.round, opinion.peer)
     if (acceptance?.accepted !== true) return false
-    this.#c.trust.heardOpinion(opinion, acceptance)
-    return true
+    return this.#c.trust.heardOpinion(opinion, acceptance)
   }
 
   /** Tells the others of a run what this node saw of a peer. */

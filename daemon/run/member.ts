@@ -242,6 +242,11 @@ export class RunMember {
     return acceptedBefore(this.#rounds, round, peer)
   }
 
+  /** Whether the run's history, as far as this node has it, has accepted anything of a peer. */
+  isAccepted(peer: string): boolean {
+    return acceptedBefore(this.#rounds, this.#rounds.head.round + 1, peer)?.accepted === true
+  }
+
   peerGone(peer: string): void {
     this.#dispatch({ type: 'peerGone', peer })
   }

@@ -42,12 +42,18 @@ export const BANS_FORGOTTEN_MS = 30 * 24 * 60 * 60_000
 
 /** Peers whose conduct is remembered: those with the fewest points go first, banned ones last. */
 export const MAX_JUDGED = 4_096
+/** Of them, peers whom no run's history had accepted: ids cost nothing, so they push out only one another. */
+export const MAX_STRANGERS = 1_024
 /** The newest offences of a peer that are kept to be told. */
 export const MAX_MARKS = 16
 
 /** Milliseconds for which an opinion counts: who still holds it says it again before. */
 export const OPINION_VALID_MS = 60 * 60_000
 export const OPINION_REPEAT_MS = 20 * 60_000
+/** Milliseconds within which another opinion of one author about the same peer is no news: half of when an honest one says it again. */
+export const OPINION_NEWS_MS = OPINION_REPEAT_MS / 2
+/** Opinions that this node says in OPINION_REPEAT_MS: no more of one author count anywhere, and its heads and records go out of the same purse. */
+export const MAX_SAID = 8
 /** Rounds that an opinion may be about, back from the head: further back nobody here knows who had been accepted before. */
 export const OPINION_ROUNDS = 128
 /** Opinions of one author that count at once, peers that others have opinions about, and authors heard about one of them. */

@@ -16,6 +16,9 @@ import {
   MAX_JUDGED,
   MAX_MARKS,
   MAX_OPINIONS_PER_AUTHOR,
+  MAX_SAID,
+  MAX_STRANGERS,
+  OPINION_NEWS_MS,
   OPINION_REPEAT_MS,
   OPINION_VALID_MS,
   POINTS_AFTER_BAN,
@@ -41,6 +44,8 @@ export interface Judged {
   /** Worth `points` at `at` (Unix ms); they halve every HALF_LIFE_MS. */
   points: number
   at: number
+  /** True where a run's history had accepted it: others are strangers, who are judged in a bounded part of their own and never spoken of. */
+  accepted: boolean
   standing: Standing
   /** Code or operator's words for which it is not good. */
   reason: string | null
@@ -71,15 +76,34 @@ export interface Accusation {
 export interface TrustState {
   self: string
   judged: Map<string, Judged>
+  /** Those of `judged` whom no history had accepted. */
+  strangers: Set<string>
   /** By accused, then by author. */
   accused: Map<string, Map<string, Accusation>>
+  /** Unix ms when an author's word about this node was last passed on, by author and code. */
+  accusedOurselves: Map<string, { author: string; at: number }>
+  /** Unix ms of what this node said, oldest first. */
+  said: number[]
 }
 
 export type TrustEvent =
-  /** This node saw it. `run` and `round` where it belongs to a round. */
-  | { type: 'offence'; peer: string; code: string; subject?: string; run?: string; round?: number }
-  /** An opinion whose signature was verified. `accepted`: its author was accepted before that round; `electorate`: authors of the last rounds. */
-  | { type: 'opinion'; author: string; about: string; code: string; run: string; round: number; accepted: boolean; electorate: number }
+  /** This node saw it. `run` and `round` where it belongs to a round. `accepted`: the history of that run, or of any where there is none, had accepted the peer. */
+  | { type: 'offence'; peer: string; code: string; subject?: string; run?: string; round?: number; accepted: boolean }
+  /**
+   * An opinion whose signature was verified. `accepted`: its author was accepted before that round; `aboutAccepted`: so is whom it is about by now;
+   * `electorate`: authors of the last rounds.
+   */
+  | {
+      type: 'opinion'
+      author: string
+      about: string
+      code: string
+      run: string
+      round: number
+      accepted: boolean
+      aboutAccepted: boolean
+      electorate: number
+    }
   /** `untilMs`: Unix; null for ever. */
   | { type: 'ban'; peer: string; reason: string; until: number | null }
   | { type: 'unban'; peer: string }
@@ -96,7 +120,8 @@ export type TrustCommand =
   | { type: 'accusedOurselves'; author: string; code: string; run: string; round: number }
 
 export function createTrust(self: string, rows: Judged[]): TrustState {
-  return { self, judged: new Map(rows.map(row => [row.peer, row])), accused: new Map() }
+  const strangers = new Set(rows.filter(row => !row.accepted).map(({ peer }) => peer))
+  return { self, judged: new Map(rows.map(row => [row.peer, row])), strangers, accused: new Map(), accusedOurselves: new Map(), said: [] }
 }
 
 export function standingOf(state: TrustState, peer: string): Standing {
@@ -113,15 +138,23 @@ export function opinionsAbout(state: TrustState, peer: string, now: number): Acc
   return [...(state.accused.get(peer)?.values() ?? [])].filter(({ at }) => now - at < OPINION_VALID_MS)
 }
 
-/** @param now Unix ms: it outlives restarts; a clock that is set back only makes points fade later */
-export function judge(state: TrustState, event: TrustEvent, now: number): { state: TrustState; commands: TrustCommand[] } {
+/**
+ * @param now Unix ms: it outlives restarts; a clock that is set back only makes points fade later
+ * @returns `counted`: false for an opinion that changed nothing here
+ */
+export function judge(
+  state: TrustState,
+  event: TrustEvent,
+  now: number
+): { state: TrustState; commands: TrustCommand[]; counted: boolean } {
   const out: TrustCommand[] = []
+  let counted = true
   switch (event.type) {
     case 'offence':
       takeOffence(state, event, now, out)
       break
     case 'opinion':
-      takeOpinion(state, event, now, out)
+      counted = takeOpinion(state, event, now, out)
       break
     case 'ban':
     case 'unban':
@@ -133,22 +166,22 @@ export function judge(state: TrustState, event: TrustEvent, now: number): { stat
     default:
       event satisfies never
   }
-  return { state, commands: out }
+  return { state, commands: out, counted }
 }
 
 function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offence' }>, now: number, out: TrustCommand[]): void {
-  const { peer, code, subject, run, round } = event
+  const { peer, code, subject, run, round, accepted } = event
   const worth = pointsOf(code)
   if (worth === 0 || peer === state.self) return
-  const row = rowOf(state, peer, now, out)
+  const row = rowOf(state, { peer, accepted }, now, out)
   // Once for each thing: many tell us of the same one.
   if (subject !== undefined && row.marks.some(mark => mark.code === code && mark.subject === subject)) return
   row.points = pointsNow(row, now) + worth
   row.at = now
   row.marks = [...row.marks, { at: now, code, points: worth, subject: subject ?? null }].slice(-MAX_MARKS)
-  if (run !== undefined && round !== undefined) row.seen = { run, round, code }
+  if (accepted && run !== undefined && round !== undefined) row.seen = { run, round, code }
   settle(row, code, now, out)
-  sayIfDue(row, now, out)
+  sayIfDue(state, row, now, out)
   out.push({ type: 'keep', row })
 }
 
@@ -175,28 +208,44 @@ function settle(row: Judged, code: string, now: number, out: TrustCommand[], opi
   } else if (row.standing === 'probation') become(row, 'good', 'points_faded', null, out)
 }
 
-function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opinion' }>, now: number, out: TrustCommand[]): void {
-  const { author, about, code, run, round, accepted, electorate } = event
-  if (!accepted || author === about || author === state.self || standingOf(state, author) !== 'good') return
-  if (about === state.self) {
-    out.push({ type: 'accusedOurselves', author, code, run, round })
-    return
-  }
+/** @returns whether it counted: what is too much, and what is no news, does not */
+function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opinion' }>, now: number, out: TrustCommand[]): boolean {
+  const { author, about, code, run, round, accepted, aboutAccepted, electorate } = event
+  if (!accepted || author === about || author === state.self || standingOf(state, author) !== 'good') return false
   forgetOld(state, now)
+  if (about === state.self) {
+    if (!isNewOfUs(state, author, code, now)) return false
+    out.push({ type: 'accusedOurselves', author, code, run, round })
+    return true
+  }
   let accusers = state.accused.get(about)
+  const last = accusers?.get(author)
+  if (last !== undefined && now - last.at < OPINION_NEWS_MS) return false
   if (!accusers?.has(author)) {
     let ofAuthor = 0
     for (const others of state.accused.values()) if (others.has(author)) ofAuthor++
-    if (ofAuthor >= MAX_OPINIONS_PER_AUTHOR || (accusers?.size ?? 0) >= MAX_ACCUSERS) return
-    if (accusers === undefined && state.accused.size >= MAX_ACCUSED) return
+    if (ofAuthor >= MAX_OPINIONS_PER_AUTHOR || (accusers?.size ?? 0) >= MAX_ACCUSERS) return false
+    if (accusers === undefined && state.accused.size >= MAX_ACCUSED) return false
   }
   accusers ??= new Map()
   state.accused.set(about, accusers)
   accusers.set(author, { author, run, round, code, at: now })
-  if (!isEnough(accusers.size, electorate)) return
-  const row = rowOf(state, about, now, out)
+  if (!isEnough(accusers.size, electorate)) return true
+  const row = rowOf(state, { peer: about, accepted: aboutAccepted }, now, out)
   settle(row, code, now, out, 'opinions')
   out.push({ type: 'keep', row })
+  return true
+}
+
+/** Once an author and code in a while: codes are anybody's words, so one author has only so many. */
+function isNewOfUs({ accusedOurselves }: TrustState, author: string, code: string, now: number): boolean {
+  const key = `${author}/${code}`
+  if (accusedOurselves.has(key) || accusedOurselves.size >= MAX_ACCUSED) return false
+  let ofAuthor = 0
+  for (const told of accusedOurselves.values()) if (told.author === author) ofAuthor++
+  if (ofAuthor >= MAX_OPINIONS_PER_AUTHOR) return false
+  accusedOurselves.set(key, { author, at: now })
+  return true
 }
 
 function isEnough(accusers: number, electorate: number): boolean {
@@ -206,7 +255,7 @@ function isEnough(accusers: number, electorate: number): boolean {
 function takeWord(state: TrustState, event: Extract<TrustEvent, { type: 'ban' | 'unban' }>, now: number, out: TrustCommand[]): void {
   const { peer } = event
   if (peer === state.self) return
-  const row = rowOf(state, peer, now, out)
+  const row = rowOf(state, { peer, accepted: false }, now, out)
   if (event.type === 'ban') {
     row.byOperator = true
     become(row, 'banned', event.reason, event.until, out)
@@ -231,18 +280,25 @@ function takeTick(state: TrustState, now: number, out: TrustCommand[]): void {
     const opined = row.reason === 'opinions' && (state.accused.get(row.peer)?.size ?? 0) > 0 ? 'opinions' : null
     settle(row, row.reason ?? 'tick', now, out, opined)
     const saidAt = row.saidAt
-    sayIfDue(row, now, out)
+    sayIfDue(state, row, now, out)
     if (row.standing === 'good' && pointsNow(row, now) < 1) {
       state.judged.delete(row.peer)
+      state.strangers.delete(row.peer)
       out.push({ type: 'forget', peer: row.peer })
     } else if (row.standing !== before || row.saidAt !== saidAt) out.push({ type: 'keep', row })
   }
 }
 
-/** What this node saw itself, said while it does not trust the peer: never what it only heard. */
-function sayIfDue(row: Judged, now: number, out: TrustCommand[]): void {
+/**
+ * What this node saw itself, said while it does not trust the peer: never what it only heard, and only of whom the run had accepted. A stranger's ids would
+ * otherwise have this node say so much that its neighbours drop what else it says.
+ */
+function sayIfDue({ said }: TrustState, row: Judged, now: number, out: TrustCommand[]): void {
   if (row.seen === null || row.standing === 'good' || row.reason === 'opinions') return
   if (row.saidAt !== null && now - row.saidAt < OPINION_REPEAT_MS) return
+  while (said.length > 0 && now - said[0]! >= OPINION_REPEAT_MS) said.shift()
+  if (said.length >= MAX_SAID) return
+  said.push(now)
   row.saidAt = now
   out.push({ type: 'say', about: row.peer, ...row.seen })
 }
@@ -257,34 +313,51 @@ function become(row: Judged, standing: Standing, reason: string, until: number |
 
 const CODES = { good: 'peer_good', probation: 'peer_probation', banned: 'peer_banned' } as const
 
-function rowOf(state: TrustState, peer: string, now: number, out: TrustCommand[]): Judged {
+function rowOf(state: TrustState, { peer, accepted }: { peer: string; accepted: boolean }, now: number, out: TrustCommand[]): Judged {
   const known = state.judged.get(peer)
-  if (known !== undefined) return known
-  if (state.judged.size >= MAX_JUDGED) {
-    let least: Judged | null = null
-    let worth = Number.POSITIVE_INFINITY
-    for (const row of state.judged.values()) {
-      const points = row.standing === 'banned' ? BAN_AT + pointsNow(row, now) : pointsNow(row, now)
-      if (row.byOperator || points >= worth) continue
-      least = row
-      worth = points
-    }
-    if (least !== null) {
-      state.judged.delete(least.peer)
-      // Who is forgotten is not judged any more, and its connections are not refused.
-      if (least.standing !== 'good') become(least, 'good', 'forgotten', null, out)
-      out.push({ type: 'forget', peer: least.peer })
-    }
+  if (known !== undefined) {
+    known.accepted ||= accepted
+    if (accepted) state.strangers.delete(peer)
+    return known
   }
+  makeRoom(state, accepted, now, out)
   const row: Judged = {
-    ...{ peer, points: 0, at: now, standing: 'good', reason: null, until: null, byOperator: false },
+    ...{ peer, points: 0, at: now, accepted, standing: 'good', reason: null, until: null, byOperator: false },
     ...{ bans: 0, bannedAt: null, marks: [], seen: null, saidAt: null }
   }
   state.judged.set(peer, row)
+  if (!accepted) state.strangers.add(peer)
   return row
 }
 
+/** Whom to forget first: the fewest points, the banned last, never whom the operator spoke of. */
+function leastOf(judged: Map<string, Judged>, peers: Iterable<string>, now: number): Judged | null {
+  let least: Judged | null = null
+  let leastWorth = Number.POSITIVE_INFINITY
+  for (const peer of peers) {
+    const row = judged.get(peer)!
+    const worth = pointsNow(row, now) + (row.standing === 'banned' ? BAN_AT : 0)
+    if (row.byOperator || worth >= leastWorth) continue
+    least = row
+    leastWorth = worth
+  }
+  return least
+}
+
+/** Forgets the least of the strangers, and somebody whom a history had accepted only where there is no stranger. */
+function makeRoom({ judged, strangers }: TrustState, accepted: boolean, now: number, out: TrustCommand[]): void {
+  if (judged.size < MAX_JUDGED && (accepted || strangers.size < MAX_STRANGERS)) return
+  const least = leastOf(judged, strangers, now) ?? (accepted ? leastOf(judged, judged.keys(), now) : null)
+  if (least === null) return
+  judged.delete(least.peer)
+  strangers.delete(least.peer)
+  // Who is forgotten is not judged any more, and its connections are not refused.
+  if (least.standing !== 'good') become(least, 'good', 'forgotten', null, out)
+  out.push({ type: 'forget', peer: least.peer })
+}
+
 function forgetOld(state: TrustState, now: number): void {
+  for (const [key, { at }] of state.accusedOurselves) if (now - at >= OPINION_REPEAT_MS) state.accusedOurselves.delete(key)
   for (const [about, accusers] of state.accused) {
     for (const [author, { at }] of accusers) if (now - at >= OPINION_VALID_MS) accusers.delete(author)
     if (accusers.size === 0) state.accused.delete(about)

@@ -7,6 +7,8 @@ import {
   MAX_ACCUSED,
   MAX_JUDGED,
   MAX_OPINIONS_PER_AUTHOR,
+  MAX_SAID,
+  MAX_STRANGERS,
   OPINION_REPEAT_MS,
   OPINION_VALID_MS
 } from '../../../../protocols/trust/constants.ts'
@@ -25,10 +27,21 @@ describe('judge()', () => {
   })
   const tell = (event: TrustEvent): TrustCommand[] => judge(state, event, now).commands
   const offend = (peer: string, code: string, more: object = {}): TrustCommand[] =>
-    tell({ type: 'offence', peer, code, subject: `s${subjects++}`, ...more })
+    tell({ type: 'offence', peer, code, subject: `s${subjects++}`, accepted: true, ...more })
   const standings = (commands: TrustCommand[]) => commands.flatMap(command => (command.type === 'standing' ? [command.standing] : []))
   const opinion = (author: string, about: string, more: object = {}): TrustCommand[] =>
-    tell({ type: 'opinion', author, about, code: 'norm_mismatch', run: 'run', round: 5, accepted: true, electorate: 6, ...more })
+    tell({
+      type: 'opinion',
+      author,
+      about,
+      code: 'norm_mismatch',
+      run: 'run',
+      round: 5,
+      accepted: true,
+      aboutAccepted: true,
+      electorate: 6,
+      ...more
+    })
 
   it('puts a peer on probation for one lie, bans it for four, and forgives in time', () => {
     assert.deepEqual(standings(offend('X', 'norm_mismatch')), ['probation'])
@@ -55,7 +68,7 @@ describe('judge()', () => {
   })
 
   it('counts one thing once, however many tell of it', () => {
-    for (let n = 0; n < 10; n++) tell({ type: 'offence', peer: 'X', code: 'bad_body', subject: 'the same' })
+    for (let n = 0; n < 10; n++) tell({ type: 'offence', peer: 'X', code: 'bad_body', subject: 'the same', accepted: true })
     assert.equal(standingOf(state, 'X'), 'probation')
     assert.equal(state.judged.get('X')?.marks.length, 1)
   })
@@ -114,6 +127,45 @@ describe('judge()', () => {
     opinion('B', 'Y')
     assert.equal(standingOf(state, 'Y'), 'probation')
     assert.deepEqual(says(tell({ type: 'tick' })), [])
+  })
+
+  it('says nothing of strangers, and only so much in a while', () => {
+    const seen = { run: 'run', round: 7 }
+    const says = (commands: TrustCommand[]) => commands.filter(({ type }) => type === 'say').length
+    let said = 0
+    for (let n = 0; n < 500; n++) said += says(offend(`stranger${n}`, 'norm_mismatch', { ...seen, accepted: false }))
+    assert.equal(said, 0)
+    for (let n = 0; n < 100; n++) said += says(offend(`member${n}`, 'norm_mismatch', seen))
+    assert.equal(said + says(tell({ type: 'tick' })), MAX_SAID)
+    now += OPINION_REPEAT_MS
+    assert.equal(says(tell({ type: 'tick' })), MAX_SAID)
+  })
+
+  it('hears of itself once an author and code in a while, of few codes, and says which opinions counted', () => {
+    const hear = (author: string, about: string, code: string) =>
+      judge(state, { type: 'opinion', author, about, code, run: 'run', round: 5, accepted: true, aboutAccepted: true, electorate: 6 }, now)
+    assert.deepEqual([hear('A', 'self', 'bad_body').counted, hear('A', 'self', 'bad_body').counted], [true, false])
+    let heard = 0
+    for (let n = 0; n < 100; n++) heard += hear('A', 'self', `made_up_${'x'.repeat(n)}`).commands.length
+    assert.equal(heard, MAX_OPINIONS_PER_AUTHOR - 1)
+    for (let n = 0; n < 1_000; n++) hear(`B${n}`, 'self', 'bad_body')
+    assert.equal(state.accusedOurselves.size, MAX_ACCUSED)
+    now += OPINION_REPEAT_MS
+    assert.equal(hear('A', 'self', 'bad_body').counted, true)
+    assert.equal(state.accusedOurselves.size, 1)
+    assert.deepEqual([hear('A', 'X', 'bad_body').counted, hear('A', 'X', 'bad_body').counted], [true, false])
+    now += OPINION_REPEAT_MS
+    assert.equal(hear('A', 'X', 'bad_body').counted, true)
+  })
+
+  it('never forgets a banned member for strangers, however many ids are made up and banned', () => {
+    for (let n = 0; n < 4; n++) offend('member', 'norm_mismatch')
+    for (let n = 0; n < MAX_STRANGERS + 100; n++) for (let lie = 0; lie < 5; lie++) offend(`X${n}`, 'norm_mismatch', { accepted: false })
+    assert.equal(standingOf(state, 'member'), 'banned')
+    assert.equal(state.judged.size, MAX_STRANGERS + 1)
+    for (let n = 0; n < MAX_JUDGED; n++) offend(`M${n}`, 'norm_mismatch')
+    assert.equal(state.judged.size, MAX_JUDGED)
+    assert.equal(standingOf(state, 'member'), 'banned')
   })
 
   it("keeps the operator's word above all else", () => {
