@@ -219,7 +219,14 @@ export class AdmissionDesk {
   #decide(run: string, event: DeskEvent): Promise<DeskCommand[]> {
     const turn = (this.#turns.get(run) ?? Promise.resolve()).then(async () => {
       const { commands } = decide(await this.#desk(run), event, Date.now())
-      await this.#write(run, commands)
+      try {
+        await this.#write(run, commands)
+      } catch (error) {
+        // The state has what the disk has not: what was never written down must not be granted to the next who asks.
+        this.#desks.delete(run)
+        void this.load(run).catch(() => {})
+        throw error
+      }
       return commands
     })
     const settled = turn.catch(() => {})

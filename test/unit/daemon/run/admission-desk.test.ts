@@ -1,0 +1,57 @@
+// The inviter's desk with the real store, whose writes fail when a test says so.
+import assert from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { EventLog } from '../../../../daemon/events.ts'
+import { peerOf } from '../../../../daemon/identity.ts'
+import { AdmissionDesk } from '../../../../daemon/run/admission-desk.ts'
+import { type AdmissionRequest, decodeInvitation } from '../../../../protocols/admission/index.ts'
+import { CBOR_CODEC, cidOf, openStore, type Store } from '../../../../storage/index.ts'
+import { temporaryHome } from '../../storage/temporary-home.ts'
+import { MemoryTable } from '../memory-table.ts'
+
+const RUN = cidOf(Buffer.from('run'), CBOR_CODEC)
+
+describe('AdmissionDesk', () => {
+  const home = temporaryHome()
+  let store: Store
+  let isFull: boolean
+  let open: () => Promise<AdmissionDesk>
+  beforeEach(async () => {
+    store = await openStore(home())
+    isFull = false
+    const privateKey = await generateKeyPair('Ed25519')
+    const self = peerOf(privateKey)
+    const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+    const records = Object.create(store.records, {
+      batch: {
+        value: (...args: Parameters<typeof store.records.batch>) =>
+          isFull ? Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' })) : store.records.batch(...args)
+      },
+      table: { value: store.records.table.bind(store.records) }
+    })
+    open = async () =>
+      new AdmissionDesk({
+        ...{ self, privateKey, store: { ...store, records } as Store, events },
+        runOf: () => ({ inviters: [self], grantRounds: 256, round: 1 }),
+        addressOf: () => '10.0.0.1',
+        isBanned: () => false,
+        ask: () => Promise.reject(new Error('nobody is there'))
+      })
+  })
+  afterEach(() => store.close())
+
+  it('grants nothing that could not be written down, and lets one use of an invitation in one peer', async () => {
+    const [joiner, other] = (await Promise.all([generateKeyPair('Ed25519'), generateKeyPair('Ed25519')])).map(peerOf) as [string, string]
+    const desk = await open()
+    const { text } = await desk.invite(RUN, { expiresMs: null, uses: 1, peer: null, addresses: [] })
+    const { secret } = decodeInvitation(text)
+    const request: AdmissionRequest = { say: 'admit', run: RUN, name: null, secret, grant: null }
+    isFull = true
+    await assert.rejects(desk.answer(joiner, request), { code: 'ENOSPC' })
+    await assert.rejects(desk.answer(joiner, request), { code: 'ENOSPC' }, 'a second request is no way around the disk')
+    isFull = false
+    assert.equal((await desk.answer(other, request)).is, 'granted')
+    for (const later of [desk, await open()])
+      assert.deepEqual(await later.answer(joiner, request), { is: 'refused', code: 'invitation_used_up' })
+  })
+})
