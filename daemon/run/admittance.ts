@@ -3,6 +3,7 @@ import {
   ADMISSION_REFUSALS,
   type AdmissionAnswer,
   type AdmissionRequest,
+  type Grant,
   type InvitationText,
   isAdmissionRefusal,
   MAX_INVITERS_ASKED,
@@ -95,7 +96,11 @@ export class Admittance {
   static async open(components: AdmittanceComponents, signal: AbortSignal): Promise<Admittance> {
     const row = await components.store.records.table<GrantRow>('grants').get(components.run)
     const admittance = new Admittance(components, row ?? { grant: null, invitation: null, name: null })
-    if (admittance.#row.grant !== null) admittance.#grant = await openGrant(Buffer.from(admittance.#row.grant, 'base64')).catch(() => null)
+    if (admittance.#row.grant !== null) {
+      const held = await openGrant(Buffer.from(admittance.#row.grant, 'base64')).catch(() => null)
+      // One of another identity, which had this home before, lets this one in nowhere: it asks anew.
+      if (held !== null && admittance.#isOurs(held)) admittance.#grant = held
+    }
     // An old one may have ended long ago: the head tells, and until then it is a grant.
     if (admittance.#grant === null) await admittance.#obtain(signal)
     return admittance
@@ -199,10 +204,15 @@ export class Admittance {
     )
   }
 
+  /** For this node, in this run, by an inviter of it. */
+  #isOurs({ run, peer, inviter }: Grant): boolean {
+    return run === this.#c.run && peer === this.#c.self && this.#inviters.includes(inviter)
+  }
+
   async #take(bytes: Uint8Array): Promise<void> {
     const grant = await openGrant(bytes)
-    const { run, self, store } = this.#c
-    if (grant.run !== run || grant.peer !== self || !this.#inviters.includes(grant.inviter))
+    const { run, store } = this.#c
+    if (!this.#isOurs(grant))
       throw new DaemonError('not_an_inviter', `the grant of ${grant.inviter} is not for this node or not by an inviter of the run`)
     const row: GrantRow = { grant: Buffer.from(bytes).toString('base64'), invitation: null, name: this.#row.name }
     await store.records.table<GrantRow>('grants').put(run, row, { sync: true })
