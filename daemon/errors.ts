@@ -84,6 +84,7 @@ export type DaemonErrorCode =
   | 'bad_chain' // a record's parent is of another run, or not of the round before
   | 'timeout'
   // arithmetic
+  | 'audit_failed' // no verdict on a contribution, and nobody's fault
   | 'arithmetic_crashed'
   | 'bad_anchor'
   | 'bad_contribution'

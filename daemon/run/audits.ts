@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isAudited, type Standing, verdictOf } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import type { Arithmetic } from '../arithmetic/arithmetic.ts'
-import { isCodedError, reasonOf } from '../errors.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest } from '../manifest.ts'
 import { askProcess } from '../one-shot.ts'
@@ -111,12 +111,20 @@ export class Audits {
         },
         { signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(AUDIT_TIMEOUT_MS)]) }
       )
+      // Of an anchor that has no loss nobody can say that somebody made it worse.
+      if (!Number.isFinite(before)) throw new DaemonError('audit_failed', `the anchor's own loss is ${before}`)
       const verdict = verdictOf({ before, after })
-      const words = `the contribution of ${peer} to round ${round} takes the loss from ${before.toFixed(4)} to ${after.toFixed(4)}: ${verdict}`
+      const words = `the contribution of ${peer} to round ${round} takes the loss from ${before.toFixed(4)} to ${lossText(after)}: ${verdict}`
       const harm = verdict === 'harmful' ? { code: 'audit_harmful' } : {}
-      events.emit({ type: 'audit', run, round, peer, ...harm, message: words, data: { subject: cid, before, after, tokens, verdict } })
+      // What is kept as JSON cannot hold NaN or Infinity.
+      const data = { subject: cid, before, after: Number.isFinite(after) ? after : String(after), tokens, verdict }
+      events.emit({ type: 'audit', run, round, peer, ...harm, message: words, data })
     } finally {
       await Promise.all([rm(anchorFile, { force: true }), rm(changeFile, { force: true })])
     }
   }
+}
+
+function lossText(loss: number): string {
+  return Number.isFinite(loss) ? loss.toFixed(4) : String(loss)
 }

@@ -63,7 +63,7 @@ describe('Audits', function () {
     await store.close()
   })
 
-  it('tell which contribution makes the loss worse, without a trace on the disk', async () => {
+  it('tell which contribution makes the loss worse or no number at all, without a trace on the disk', async () => {
     const model = createModel(MODEL)
     const parameters = initialParameters(model, 1)
     const stages = model.stages.map(({ name, parameters }) => ({ name, tensors: parameters.map(({ name }) => name) }))
@@ -87,7 +87,12 @@ describe('Audits', function () {
       })
       return { cid: `cid of ${peer}`, body, peer, round: 1, tokens: 1, age: 0 }
     }
-    const contributions = [await contribution('honest', 0.01), await contribution('liar', -60), await contribution(ME, 1)]
+    const contributions = [
+      await contribution('honest', 0.01),
+      await contribution('liar', -60),
+      await contribution('breaker', -1e20),
+      await contribution(ME, 1)
+    ]
     const text = join(home(), 'text.txt')
     await writeFile(text, 'It is a truth universally acknowledged. '.repeat(100))
     const before = await readdir(directory)
@@ -97,7 +102,7 @@ describe('Audits', function () {
     const { promise, resolve } = Promise.withResolvers<void>()
     events.subscribe(event => {
       told.push(event)
-      if (told.length === 2) resolve()
+      if (told.length === 3) resolve()
     })
     const manifest = { model: MODEL, tokenizer: { kind: 'bytes' }, strategy } as unknown as Manifest // all that is read of it
     const audits = new Audits(
@@ -114,10 +119,13 @@ describe('Audits', function () {
       told.map(({ type, peer, code, data }) => [type, peer, code, data?.verdict, data?.subject]),
       [
         ['audit', 'honest', undefined, 'fine', 'cid of honest'],
-        ['audit', 'liar', 'audit_harmful', 'harmful', 'cid of liar']
+        ['audit', 'liar', 'audit_harmful', 'harmful', 'cid of liar'],
+        ['audit', 'breaker', 'audit_harmful', 'harmful', 'cid of breaker']
       ],
       JSON.stringify(told)
     )
+    assert.match(told[2]!.message, /to NaN: harmful$/, 'a loss that is no number is told as text')
+    assert.equal(told[2]!.data?.after, 'NaN')
     assert.deepEqual(await readdir(directory), before)
   })
 })
