@@ -82,9 +82,11 @@ export class AdmissionDesk {
     if (inviting === null) return { is: 'refused', code: 'not_an_inviter' }
     if (request.say === 'revoked') {
       if (!inviting.inviters.includes(peer)) return { is: 'refused', code: 'not_an_inviter' }
-      for (const command of await this.#decide(run, { type: 'toldRevoked', inviter: peer, peer: request.peer }))
+      for (const command of await this.#decide(run, { type: 'toldRevoked', inviter: peer, peer: request.peer })) {
+        if (command.type === 'refuse') return { is: 'refused', code: command.code }
         if (command.type === 'keep')
           this.#tell(run, request.peer, 'admission_revoked', `${request.peer} was sent away from the run by the inviter ${peer}`)
+      }
       return { is: 'noted' }
     }
     const event: DeskEvent = {
@@ -177,9 +179,13 @@ export class AdmissionDesk {
     this.#telling = true
     try {
       for (const [run, desk] of this.#desks) {
+        // They hear a few in one window; the rest are told the next time.
+        const busy = new Set<string>()
         for (const { peer, untold } of [...(await desk).candidates.values()]) {
           for (const inviter of untold) {
+            if (busy.has(inviter)) continue
             const answer = await this.#c.ask(inviter, { say: 'revoked', run, peer }).catch(() => null)
+            if (answer?.is === 'refused') busy.add(inviter)
             if (answer?.is === 'noted') await this.#decide(run, { type: 'noted', inviter, peer })
           }
         }
@@ -243,7 +249,7 @@ export class AdmissionDesk {
         else operations.push({ type: 'put', table: 'candidates', key: `${run}/${row.peer}`, value: row })
       } else if (command.type === 'forget') operations.push({ type: 'delete', table: 'candidates', key: `${run}/${command.peer}` })
       else if (command.type === 'forgetInvitation') operations.push({ type: 'delete', table: 'invitations', key: `${run}/${command.id}` })
-      else if (command.type === 'impossible') throw new DaemonError(command.code, IMPOSSIBLE[command.code])
+      else if (command.type === 'impossible') throw new DaemonError(command.code, IMPOSSIBLE[command.code], HINTS[command.code])
     }
     // Strangers ask again: only what gives or takes something must survive a power cut.
     const isPending = commands.some(({ type }) => type === 'pending')
@@ -287,6 +293,12 @@ const IMPOSSIBLE = {
   unknown_invitation: 'This node handed out no such invitation',
   too_many_invitations: 'Too many invitations to this run can still be used: revoke some first',
   too_many_admitted: 'This node keeps as many admissions to this run as it can'
+} as const
+
+const HINTS = {
+  unknown_invitation: {},
+  too_many_invitations: {},
+  too_many_admitted: { hint: 'another inviter of the run can admit the peer: each keeps a list of its own' }
 } as const
 
 function hashOf(secret: Uint8Array): string {

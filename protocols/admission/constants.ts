@@ -44,8 +44,11 @@ export const MAX_INVITERS = 64
 export const MAX_PENDING = 64
 export const MAX_PENDING_PER_ADDRESS = 8
 
-/** Milliseconds after which a stranger that does not ask any more is forgotten; who waits asks every few seconds. */
-export const PENDING_KEEP_MS = 24 * 60 * 60_000
+/**
+ * Milliseconds after which a stranger that does not ask any more makes room for another: who waits asks every 5 s, and a machine that restarts or loses its
+ * network is back within minutes. One that was forgotten, also because this inviter itself was away, asks again and waits as before.
+ */
+export const PENDING_KEEP_MS = 10 * 60_000
 
 /** Milliseconds between two writes of when a waiting stranger asked last. */
 export const PENDING_NOTE_MS = 60_000
@@ -66,3 +69,6 @@ export const MAX_USES = 1_000
 
 /** Peers of one run whose admission an inviter keeps: as many as a manifest may list. */
 export const MAX_ADMITTED = 4_096
+
+/** Revocations by other inviters of peers that were never let in here; the oldest goes. Their authors may know each other's peers, but fill no place of ours. */
+export const MAX_HEARSAY = 1_024

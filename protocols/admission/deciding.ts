@@ -6,6 +6,7 @@ import {
   MAX_ADMITTED,
   MAX_ASKERS,
   MAX_ASKS,
+  MAX_HEARSAY,
   MAX_INVITATIONS,
   MAX_PENDING,
   MAX_PENDING_PER_ADDRESS,
@@ -137,7 +138,7 @@ function take(state: DeskState, event: DeskEvent, now: number, out: DeskCommand[
     }
     case 'decided': {
       const known = state.candidates.get(event.peer)
-      if (known === undefined && state.candidates.size >= MAX_ADMITTED) {
+      if (isFull(state, known)) {
         out.push({ type: 'impossible', code: 'too_many_admitted' })
         return
       }
@@ -145,15 +146,9 @@ function take(state: DeskState, event: DeskEvent, now: number, out: DeskCommand[
       place(state, { ...(known ?? blank(event.peer, now)), state: event.state, since: now, by: null, untold }, out)
       return
     }
-    case 'toldRevoked': {
-      const { inviter, peer } = event
-      const known = state.candidates.get(peer)
-      // Only whom we would otherwise renew: others are strangers here, and each inviter's word is about those who have a grant.
-      if (!state.inviters.includes(inviter) || state.inviters.includes(peer) || known?.state === 'revoked') return
-      if (known === undefined && state.candidates.size >= MAX_ADMITTED) return
-      place(state, { ...(known ?? blank(peer, now)), state: 'revoked', since: now, by: inviter, untold: [] }, out)
+    case 'toldRevoked':
+      noteRevoked(state, event, now, out)
       return
-    }
     case 'noted': {
       const known = state.candidates.get(event.peer)
       if (known === undefined || !known.untold.includes(event.inviter)) return
@@ -165,20 +160,57 @@ function take(state: DeskState, event: DeskEvent, now: number, out: DeskCommand[
   }
 }
 
-/** The answer; what has to be written down before it is given is pushed before it. */
-function answerTo(state: DeskState, event: Asked, now: number, out: DeskCommand[]): DeskCommand {
-  const { peer, grant } = event
-  const refuse = (code: AdmissionRefusal): DeskCommand => ({ type: 'refuse', peer, code })
+/** Another inviter's word: only whom we would otherwise renew, since each inviter's word is about those who have a grant. */
+function noteRevoked(state: DeskState, { inviter, peer }: { inviter: string; peer: string }, now: number, out: DeskCommand[]): void {
+  if (asksTooMuch(state, inviter, now)) {
+    out.push({ type: 'refuse', peer: inviter, code: 'too_many_requests' })
+    return
+  }
+  const known = state.candidates.get(peer)
+  if (!state.inviters.includes(inviter) || state.inviters.includes(peer) || known?.state === 'revoked') return
+  const wasOurs = known !== undefined && known.state !== 'pending'
+  if (!wasOurs) {
+    const hearsay = [...state.candidates.values()].filter(isHearsay).sort((a, b) => a.since - b.since)
+    for (const row of hearsay.slice(0, Math.max(0, hearsay.length + 1 - MAX_HEARSAY))) {
+      state.candidates.delete(row.peer)
+      out.push({ type: 'forget', peer: row.peer })
+    }
+  }
+  const askedAt = wasOurs ? known.askedAt : now
+  place(state, { ...(known ?? blank(peer, now)), state: 'revoked', since: now, askedAt, by: inviter, untold: [] }, out)
+}
+
+/** Revoked by another inviter before it was let in here: it was never asked for after that moment. */
+function isHearsay({ state, by, since, askedAt }: Candidate): boolean {
+  return state === 'revoked' && by !== null && since === askedAt
+}
+
+/** No place for one more peer of our own; what others say of strangers takes none. */
+function isFull(state: DeskState, known: Candidate | undefined): boolean {
+  if (known !== undefined && !isHearsay(known)) return false
+  let own = 0
+  for (const row of state.candidates.values()) if (!isHearsay(row)) own++
+  return own >= MAX_ADMITTED
+}
+
+function asksTooMuch(state: DeskState, peer: string, now: number): boolean {
   const before = state.asked.get(peer)
   const asked = before !== undefined && now >= before.since && now - before.since < ASK_WINDOW_MS ? before : { since: now, count: 0 }
   asked.count++
   state.asked.set(peer, asked)
-  if (asked.count > MAX_ASKS) return refuse('too_many_requests')
+  return asked.count > MAX_ASKS
+}
+
+/** The answer; what has to be written down before it is given is pushed before it. */
+function answerTo(state: DeskState, event: Asked, now: number, out: DeskCommand[]): DeskCommand {
+  const { peer, grant } = event
+  const refuse = (code: AdmissionRefusal): DeskCommand => ({ type: 'refuse', peer, code })
+  if (asksTooMuch(state, peer, now)) return refuse('too_many_requests')
   if (event.banned) return refuse('not_admitted')
   const known = state.candidates.get(peer)
   const seen = { ...(known ?? blank(peer, now)), askedAt: now, address: event.address, name: event.name ?? known?.name ?? null }
   if (known?.state === 'admitted') return { type: 'grant', peer }
-  const isFull = known === undefined && state.candidates.size >= MAX_ADMITTED
+  const noPlace = isFull(state, known)
   const admit = (by: string): DeskCommand => {
     place(state, { ...seen, state: 'admitted', since: now, by, untold: [] }, out)
     return { type: 'grant', peer }
@@ -186,14 +218,14 @@ function answerTo(state: DeskState, event: Asked, now: number, out: DeskCommand[
   if (event.secretHash !== null) {
     const invitation = use(state, event.secretHash, peer, known, now)
     if (typeof invitation === 'string') return refuse(invitation)
-    if (isFull) return refuse('too_many_requests')
+    if (noPlace) return refuse('too_many_requests')
     if (!invitation.usedBy.includes(peer)) invitation.usedBy.push(peer)
     out.push({ type: 'keep', row: invitation })
     return admit(invitation.id)
   }
   if (known?.state === 'revoked') return refuse('admission_revoked')
   if (known?.state === 'refused') return refuse('not_admitted')
-  if (grant !== null && isRenewable(state, grant, event)) return isFull ? refuse('too_many_requests') : admit(grant.inviter)
+  if (grant !== null && isRenewable(state, grant, event)) return noPlace ? refuse('too_many_requests') : admit(grant.inviter)
   if (known === undefined && !hasRoom(state, event.address, now, out)) return refuse('too_many_requests')
   if (known === undefined || now - known.askedAt >= PENDING_NOTE_MS) place(state, { ...seen, state: 'pending' }, out)
   return { type: 'pending', peer, isNew: known === undefined }

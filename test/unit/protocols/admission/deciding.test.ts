@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict'
-import { ASK_WINDOW_MS, MAX_ASKS, MAX_PENDING_PER_ADDRESS, PENDING_KEEP_MS } from '../../../../protocols/admission/constants.ts'
+import {
+  ASK_WINDOW_MS,
+  MAX_ADMITTED,
+  MAX_ASKS,
+  MAX_HEARSAY,
+  MAX_PENDING_PER_ADDRESS,
+  PENDING_KEEP_MS
+} from '../../../../protocols/admission/constants.ts'
 import {
   type DeskCommand,
   type DeskEvent,
@@ -136,6 +143,26 @@ describe('decide() of admission', () => {
     now += PENDING_KEEP_MS + 1
     assert.equal(ask('late').type, 'pending')
     assert.equal(state.candidates.size, 1)
+  })
+
+  it('hears a bounded number of revocations of strangers, from each inviter in its turn, and keeps every place for its own', () => {
+    const told = (peer: string) => tell({ type: 'toldRevoked', inviter: 'B', peer })
+    for (let n = 0; n < MAX_ASKS; n++) assert.equal(told(`S${n}`)[0]?.type, 'keep')
+    assert.deepEqual(told('S10'), [{ type: 'refuse', peer: 'B', code: 'too_many_requests' }])
+    tell({ type: 'decided', peer: 'mine', state: 'admitted' })
+    for (let n = 0; n < MAX_HEARSAY + 100; n++) {
+      now += ASK_WINDOW_MS
+      told(`T${n}`)
+    }
+    assert.equal(state.candidates.size, MAX_HEARSAY + 1)
+    assert.equal(state.candidates.has('S0'), false)
+    assert.deepEqual(ask(`T${MAX_HEARSAY}`), { type: 'refuse', peer: `T${MAX_HEARSAY}`, code: 'admission_revoked' })
+    for (let n = 0; n < MAX_ADMITTED - 1; n++)
+      assert.notEqual(tell({ type: 'decided', peer: `A${n}`, state: 'admitted' })[0]?.type, 'impossible', `${n}`)
+    assert.deepEqual(tell({ type: 'decided', peer: 'late', state: 'admitted' }), [{ type: 'impossible', code: 'too_many_admitted' }])
+    now += ASK_WINDOW_MS
+    told('mine')
+    assert.deepEqual(ask('mine'), { type: 'refuse', peer: 'mine', code: 'admission_revoked' })
   })
 
   it('does not answer the same peer all the time, and never one that is banned', () => {
