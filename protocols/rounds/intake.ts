@@ -397,7 +397,9 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
     }
   }
   if (!makeRoom(state, parent, record)) {
-    refuse('too_many_records')
+    // Who filled it is not who closed this one: nobody is blamed.
+    rememberAsked(state, cid)
+    out.push({ type: 'report', code: 'too_many_records', subject: cid, round: record.round })
     return
   }
   const grown = [{ parent, cid, record }]
