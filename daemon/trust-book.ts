@@ -46,7 +46,13 @@ export class TrustBook {
   readonly #listeners = new Set<(peer: string, standing: Standing) => void>()
   #forget: () => void = () => {}
   #ticker: NodeJS.Timeout | undefined
+  /** The newest batch: fails where its write does. */
+  #written: Promise<void> = Promise.resolve()
+  /** The same with the failure told, which the next batch waits for. */
   #writing: Promise<void> = Promise.resolve()
+  /** What the next batch writes, the newest of each peer: a flood waits here for the disk as one row, not as a queue of writes. */
+  #unwritten = new Map<string, RecordOperation>()
+  #isUrgent = false
   /** Publishes what this node saw; set by whoever keeps the runs. */
   onSay: Say = () => {}
   /** Set by whoever keeps the runs: until then everybody is a stranger. */
@@ -96,16 +102,16 @@ export class TrustBook {
     return () => this.#listeners.delete(listener)
   }
 
-  /** The operator's words. @param forMs null: for ever */
+  /** The operator's words. @param forMs null: for ever. @throws what the disk says where it could not be written: then it holds until a restart */
   async ban(peer: string, { reason, forMs }: { reason: string; forMs: number | null }): Promise<StandingRow> {
     this.#judge({ type: 'ban', peer, reason, until: forMs === null ? null : Date.now() + forMs })
-    await this.#writing
+    await this.#written
     return this.row(peer)
   }
 
   async unban(peer: string): Promise<StandingRow> {
     this.#judge({ type: 'unban', peer })
-    await this.#writing
+    await this.#written
     return this.row(peer)
   }
 
@@ -182,15 +188,25 @@ export class TrustBook {
   }
 
   #write(commands: TrustCommand[]): void {
-    const operations: RecordOperation[] = []
+    const isWaiting = this.#unwritten.size > 0
     for (const command of commands) {
-      if (command.type === 'keep') operations.push({ type: 'put', table: 'trust', key: command.row.peer, value: { ...command.row } })
-      if (command.type === 'forget') operations.push({ type: 'delete', table: 'trust', key: command.peer })
+      if (command.type === 'keep')
+        this.#unwritten.set(command.row.peer, { type: 'put', table: 'trust', key: command.row.peer, value: { ...command.row } })
+      if (command.type === 'forget') this.#unwritten.set(command.peer, { type: 'delete', table: 'trust', key: command.peer })
+      // A ban must outlive a power cut; points may be collected again.
+      if (command.type === 'standing') this.#isUrgent = true
     }
-    if (operations.length === 0) return
-    // A ban must outlive a power cut; points may be collected again.
-    const sync = commands.some(({ type }) => type === 'standing')
-    this.#writing = this.#writing.then(() => this.#c.records.batch(operations, { sync })).catch(error => this.#onError(error))
+    if (isWaiting || this.#unwritten.size === 0) return
+    this.#written = this.#writing.then(() => this.#writeBatch())
+    this.#writing = this.#written.catch(error => this.#onError(error))
+  }
+
+  #writeBatch(): Promise<void> {
+    const operations = [...this.#unwritten.values()]
+    const sync = this.#isUrgent
+    this.#unwritten.clear()
+    this.#isUrgent = false
+    return this.#c.records.batch(operations, { sync })
   }
 }
 

@@ -13,7 +13,7 @@ export const MAX_CODE_LENGTH = 64
 export const LIE = 25
 /** Points of what a fault explains as well: a model that diverged, a disk that lost something, a restart from an old backup. */
 export const FAULT = 10
-/** Points of a contribution that made the loss worse by more than an audit's margin: the sample is small, and honest text differs. */
+/** Points of a contribution that made the loss worse by more than an audit's margin: the sample is small, and honest text differs. So they are probation at most. */
 export const HARM = 15
 
 /**

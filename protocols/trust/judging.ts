@@ -44,6 +44,8 @@ export interface Judged {
   /** Worth `points` at `at` (Unix ms); they halve every HALF_LIFE_MS. */
   points: number
   at: number
+  /** The part of `points` that audits gave: texts differ, so it bans nobody. */
+  audited: number
   /** True where a run's history had accepted it: others are strangers, who are judged in a bounded part of their own and never spoken of. */
   accepted: boolean
   standing: Standing
@@ -129,8 +131,12 @@ export function standingOf(state: TrustState, peer: string): Standing {
 }
 
 /** What the points of a peer are worth at `now`. */
-export function pointsNow({ points, at }: Judged, now: number): number {
+export function pointsNow({ points, at }: Pick<Judged, 'points' | 'at'>, now: number): number {
   return points * 0.5 ** (Math.max(0, now - at) / HALF_LIFE_MS)
+}
+
+function auditedNow({ audited, at }: Judged, now: number): number {
+  return pointsNow({ points: audited ?? 0, at }, now)
 }
 
 /** Opinions about a peer that count now. */
@@ -176,6 +182,7 @@ function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offe
   const row = rowOf(state, { peer, accepted }, now, out)
   // Once for each thing: many tell us of the same one.
   if (subject !== undefined && row.marks.some(mark => mark.code === code && mark.subject === subject)) return
+  row.audited = auditedNow(row, now) + (code === 'audit_harmful' ? worth : 0)
   row.points = pointsNow(row, now) + worth
   row.at = now
   row.marks = [...row.marks, { at: now, code, points: worth, subject: subject ?? null }].slice(-MAX_MARKS)
@@ -191,12 +198,13 @@ function settle(row: Judged, code: string, now: number, out: TrustCommand[], opi
   if (row.standing === 'banned') {
     if (row.until === null || now < row.until) return
     row.points = POINTS_AFTER_BAN
+    row.audited = 0
     row.at = now
     become(row, 'probation', 'ban_ended', null, out)
     return
   }
   const points = pointsNow(row, now)
-  if (points >= BAN_AT) {
+  if (points - auditedNow(row, now) >= BAN_AT) {
     row.bans = row.bannedAt !== null && now - row.bannedAt < BANS_FORGOTTEN_MS ? row.bans + 1 : 1
     row.bannedAt = now
     become(row, 'banned', code, now + Math.min(BAN_MAX_MS, BAN_FIRST_MS * BAN_FACTOR ** (row.bans - 1)), out)
@@ -261,7 +269,7 @@ function takeWord(state: TrustState, event: Extract<TrustEvent, { type: 'ban' | 
     become(row, 'banned', event.reason, event.until, out)
   } else {
     // A clean sheet: the operator knows what was wrong.
-    Object.assign(row, { byOperator: false, points: 0, at: now, bans: 0, bannedAt: null, seen: null })
+    Object.assign(row, { byOperator: false, points: 0, audited: 0, at: now, bans: 0, bannedAt: null, seen: null })
     state.accused.delete(peer)
     become(row, 'good', 'unbanned', null, out)
   }
@@ -273,7 +281,7 @@ function takeTick(state: TrustState, now: number, out: TrustCommand[]): void {
   for (const row of [...state.judged.values()]) {
     const before = row.standing
     if (row.byOperator && row.until !== null && now >= row.until) {
-      Object.assign(row, { byOperator: false, points: 0, at: now })
+      Object.assign(row, { byOperator: false, points: 0, audited: 0, at: now })
       become(row, 'good', 'ban_ended', null, out)
     }
     // Opinions keep whom they put on probation there as long as anybody still holds one.
@@ -322,7 +330,7 @@ function rowOf(state: TrustState, { peer, accepted }: { peer: string; accepted: 
   }
   makeRoom(state, accepted, now, out)
   const row: Judged = {
-    ...{ peer, points: 0, at: now, accepted, standing: 'good', reason: null, until: null, byOperator: false },
+    ...{ peer, points: 0, audited: 0, at: now, accepted, standing: 'good', reason: null, until: null, byOperator: false },
     ...{ bans: 0, bannedAt: null, marks: [], seen: null, saidAt: null }
   }
   state.judged.set(peer, row)

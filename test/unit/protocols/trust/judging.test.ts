@@ -168,6 +168,15 @@ describe('judge()', () => {
     assert.equal(standingOf(state, 'member'), 'banned')
   })
 
+  it('bans nobody by audits, and audits do not help a ban', () => {
+    for (let n = 0; n < 20; n++) offend('X', 'audit_harmful')
+    assert.equal(standingOf(state, 'X'), 'probation')
+    for (let n = 0; n < 3; n++) offend('X', 'norm_mismatch')
+    assert.equal(standingOf(state, 'X'), 'probation')
+    offend('X', 'norm_mismatch')
+    assert.equal(standingOf(state, 'X'), 'banned')
+  })
+
   it("keeps the operator's word above all else", () => {
     assert.deepEqual(standings(tell({ type: 'ban', peer: 'X', reason: 'spam', until: null })), ['banned'])
     now += 1000 * HOUR_MS

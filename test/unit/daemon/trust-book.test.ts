@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { EventLog } from '../../../daemon/events.ts'
+import { TrustBook } from '../../../daemon/trust-book.ts'
+import type { RecordOperation, Records } from '../../../storage/index.ts'
+import { MemoryTable } from './memory-table.ts'
+
+describe('TrustBook', () => {
+  let events: EventLog
+  let batches: RecordOperation[][]
+  let isFull: boolean
+  let book: TrustBook
+  beforeEach(async () => {
+    events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+    batches = []
+    isFull = false
+    const records = {
+      table: () => ({ entries: async function* () {} }),
+      batch: async (operations: RecordOperation[]) => {
+        if (isFull) throw Object.assign(new Error('no room'), { code: 'disk_full' })
+        batches.push(operations)
+      }
+    } as unknown as Records
+    book = await TrustBook.open({ self: 'self', records, events })
+    book.start()
+  })
+  afterEach(() => book.stop())
+
+  it('does not acknowledge a ban that was not written', async () => {
+    isFull = true
+    await assert.rejects(book.ban('X', { reason: 'spam', forMs: null }), { code: 'disk_full' })
+    await assert.rejects(book.unban('X'), { code: 'disk_full' })
+    isFull = false
+    assert.equal((await book.ban('X', { reason: 'spam', forMs: null })).standing, 'banned')
+    assert.equal(batches.length, 1)
+  })
+
+  it('writes the newest row of each peer, however much happens meanwhile', async () => {
+    const refused = { type: 'refused', peer: 'X', code: 'bad_body', message: 'wrong' } as const
+    for (let n = 0; n < 1_000; n++) events.emit({ ...refused, data: { subject: `s${n}` } })
+    await book.ban('Y', { reason: 'spam', forMs: null })
+    assert.deepEqual(
+      batches.map(batch => batch.map(({ key }) => key)),
+      [['X', 'Y']]
+    )
+  })
+})
