@@ -38,6 +38,7 @@ import type { EventLog } from '../events.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
+import { originOf } from '../origins.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
 import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
@@ -156,7 +157,7 @@ class Runs implements RunHost {
       store: components.store,
       events: components.events,
       runOf: run => this.#inviting(run),
-      addressOf: peer => hostOf(components.node.peers().find(row => row.peer === peer)?.addresses[0]),
+      addressOf: peer => originOf(components.node.peers().find(row => row.peer === peer)?.addresses[0]),
       isBanned: peer => components.trust.isBanned(peer),
       ask: (peer, request) => this.#asking.ask(peer, request, { signal: this.#stopping.signal })
     })
@@ -917,11 +918,6 @@ function invitationRow(invitation: Invitation): InvitationRow {
 
 function candidateRow({ peer, state, since, askedAt, address, name, by }: Candidate): CandidateRow {
   return { peer, state, since: new Date(since).toISOString(), askedAt: new Date(askedAt).toISOString(), address, name, by }
-}
-
-/** `192.168.1.7` of `/ip4/192.168.1.7/tcp/4101/p2p/...`: all ports of a machine are one origin. */
-function hostOf(address: string | undefined): string | null {
-  return address?.split('/')[2] ?? null
 }
 
 function memberLive(
