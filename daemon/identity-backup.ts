@@ -6,7 +6,7 @@
 //   made 2026-05-01T10:00:00.000Z
 //   key CAESQ...
 import { link, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { makeFolder, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { openHome } from './home.ts'
@@ -44,7 +44,12 @@ export async function backUpIdentity(home: string, file: string): Promise<{ peer
   try {
     made = await createSecret(file, text)
   } catch (cause) {
-    throw new DaemonError('backup_unwritable', `cannot write ${file}: ${reasonOf(cause)}`, { cause })
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const why = isMissing ? `there is no folder ${dirname(file)}` : reasonOf(cause)
+    const hint = isMissing
+      ? 'make the folder first, or name a file elsewhere'
+      : 'name a file in a folder that you can write to, on a disk with room'
+    throw new DaemonError('backup_unwritable', `cannot write ${file}: ${why}`, { hint, cause })
   }
   if (made) return { peer, file }
   throw new DaemonError('backup_exists', `${file} exists already and is left as it is`, { hint: 'name another file' })

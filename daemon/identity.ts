@@ -1,5 +1,5 @@
 // A node's Ed25519 key, kept in its home: who the node is, as long as the file lives.
-import { chmod, link, open, readFile, rm } from 'node:fs/promises'
+import { chmod, type FileHandle, link, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
@@ -73,6 +73,30 @@ async function parseIdentity(path: string, text: string): Promise<PrivateKey> {
   })
 }
 
+/** What link() fails with on a file system that has none: FAT and exFAT, as on most USB sticks. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Without links: new, too, but a crash may leave a part of it, which a backup tells of itself and a start refuses. @returns whether it was made */
+export async function createDirectly(path: string, text: string): Promise<boolean> {
+  let file: FileHandle
+  try {
+    file = await open(path, 'wx', 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
+  } finally {
+    await file.close()
+  }
+  return true
+}
+
 /** A file that only its owner can read: whole or not there, also after a crash. One that stands is left alone. @returns whether it was made */
 export async function createSecret(path: string, text: string): Promise<boolean> {
   // A name that the next start removes, should this process die before the link: what it holds is a secret.
@@ -88,8 +112,10 @@ export async function createSecret(path: string, text: string): Promise<boolean>
   try {
     await link(temporary, path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    made = false
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') made = false
+    else if (code !== undefined && NO_LINKS.includes(code)) made = await createDirectly(path, text)
+    else throw error
   } finally {
     await rm(temporary, { force: true })
   }

@@ -36,7 +36,9 @@ describe('identity backup and restore', () => {
     await assert.rejects(backUpIdentity(home, file), { code: 'backup_exists' })
     assert.equal(await readFile(file, 'utf8'), 'mine')
     await assert.rejects(backUpIdentity(join(root, 'nowhere'), join(root, 'b')), { code: 'identity_missing' })
-    await assert.rejects(backUpIdentity(home, join(root, 'no', 'folder')), { code: 'backup_unwritable' })
+    const nowhere = join(root, 'no', 'folder')
+    const message = `cannot write ${nowhere}: there is no folder ${join(root, 'no')}`
+    await assert.rejects(backUpIdentity(home, nowhere), { code: 'backup_unwritable', message })
     assert.deepEqual((await readdir(root)).sort(), ['home', 'node.identity'])
   })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { IDENTITY_FILE, loadIdentity, peerOf } from '../../../daemon/identity.ts'
+import { createDirectly, IDENTITY_FILE, loadIdentity, peerOf } from '../../../daemon/identity.ts'
 
 describe('loadIdentity()', () => {
   let home: string
@@ -30,5 +30,17 @@ describe('loadIdentity()', () => {
       await assert.rejects(loadIdentity(home), { code: 'identity_damaged' })
       assert.equal(await readFile(join(home, IDENTITY_FILE), 'utf8'), text)
     }
+  })
+})
+
+describe('createDirectly()', () => {
+  it('writes a new file for its owner only where there are no links, and leaves one that stands alone', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'shoal-identity-'))
+    const path = join(folder, 'secret')
+    assert.equal(await createDirectly(path, 'mine'), true)
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
+    assert.equal(await createDirectly(path, 'yours'), false)
+    assert.equal(await readFile(path, 'utf8'), 'mine')
+    await rm(folder, { recursive: true })
   })
 })
