@@ -18,6 +18,7 @@ import {
 } from '../protocols/trust/index.ts'
 import type { RecordOperation, Records } from '../storage/index.ts'
 import type { EventLog } from './events.ts'
+import { createRefusals, noteRefusal } from './refusals.ts'
 
 /** Milliseconds between two looks at what fades. */
 const TICK_MS = 60_000
@@ -44,6 +45,7 @@ export class TrustBook {
   readonly #state: TrustState
   readonly #onError: (error: unknown) => void
   readonly #listeners = new Set<(peer: string, standing: Standing) => void>()
+  readonly #refusals = createRefusals()
   #forget: () => void = () => {}
   #ticker: NodeJS.Timeout | undefined
   /** The newest batch: fails where its write does. */
@@ -143,7 +145,14 @@ export class TrustBook {
     }
   }
 
-  #heard({ type, peer, code, run, round, data }: NodeEvent): void {
+  /** Told once a minute a peer and code, and so many of all together; judged by in any case. */
+  refusedStranger(facts: Omit<NodeEvent, 'id' | 'ts'>): void {
+    const told = noteRefusal(this.#refusals, { peer: facts.peer ?? '', code: facts.code ?? '' }, performance.now())
+    if (told === null) this.#heard(facts)
+    else this.#c.events.emit(told.untold === 0 ? facts : { ...facts, data: { ...facts.data, untold: told.untold } })
+  }
+
+  #heard({ type, peer, code, run, round, data }: Omit<NodeEvent, 'id' | 'ts'>): void {
     const counts = type === 'refused' || type === 'audit'
     if (!counts || peer === undefined || code === undefined || pointsOf(code) === 0) return
     const subject = data?.subject
@@ -167,10 +176,14 @@ export class TrustBook {
       case 'standing': {
         const { peer, standing, was, code, reason, until } = command
         const lasts = until === null ? (standing === 'banned' ? ' for good' : '') : ` until ${new Date(until).toISOString()}`
-        this.#c.events.emit({
-          ...{ type: 'trust', peer, code, message: `${peer} is ${WORDS[standing]}${lasts}: ${reason}` },
-          data: { standing, was, reason, until }
-        })
+        const row = this.#state.judged.get(peer)
+        const isWorthIt = row?.accepted === true || row?.byOperator === true || reason === 'unbanned'
+        const isTold = isWorthIt || noteRefusal(this.#refusals, { peer, code }, performance.now()) !== null
+        if (isTold)
+          this.#c.events.emit({
+            ...{ type: 'trust', peer, code, message: `${peer} is ${WORDS[standing]}${lasts}: ${reason}` },
+            data: { standing, was, reason, until }
+          })
         for (const listener of this.#listeners) listener(peer, standing)
         return
       }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
-import type { RunStatus } from '../../protocols/control/messages.ts'
+import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
 import {
   acceptedBefore,
   advance,
@@ -89,6 +89,8 @@ export interface MemberComponents {
   arithmetic: Arithmetic
   gossip: MemberGossip
   events: EventLog
+  /** Judges by a stranger's refusal, and tells it unless many of its kind were told. */
+  refusedStranger(facts: Omit<NodeEvent, 'id' | 'ts'>): void
   phases: Phases
   trainerStart(anchorFile: string, firstStep: number, contributors: string[]): TrainerStart
   /** Live members of this run beside this node. */
@@ -379,7 +381,7 @@ export class RunMember {
         return
       case 'report':
         if (command.round !== undefined) this.#heldUp.note(command.round, command.code, command.peer)
-        this.#c.events.emit({
+        this.#report(command, {
           type: REASONS[command.code].content || command.peer !== undefined ? 'refused' : 'run',
           run: this.#c.run,
           ...(command.round === undefined ? {} : { round: command.round }),
@@ -393,6 +395,13 @@ export class RunMember {
       default:
         command satisfies never
     }
+  }
+
+  /** What a member did is told of each thing, for whoever asks why; ids that nobody accepted cost nothing, so of them only a sample. */
+  #report({ code, peer }: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
+    const byStranger = REASONS[code].content && peer !== undefined && peer !== this.#c.self && !this.isAccepted(peer)
+    if (byStranger || code === 'too_many_records') this.#c.refusedStranger(facts)
+    else this.#c.events.emit(facts)
   }
 
   #enter(phase: Phase, round: number): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { EventLog } from '../../../daemon/events.ts'
+import { REFUSALS_PER_MINUTE } from '../../../daemon/refusals.ts'
 import { TrustBook } from '../../../daemon/trust-book.ts'
 import type { RecordOperation, Records } from '../../../storage/index.ts'
 import { MemoryTable } from './memory-table.ts'
@@ -32,6 +33,15 @@ describe('TrustBook', () => {
     isFull = false
     assert.equal((await book.ban('X', { reason: 'spam', forMs: null })).standing, 'banned')
     assert.equal(batches.length, 1)
+  })
+
+  it('judges by every refusal of strangers, and tells a bounded number', () => {
+    const before = events.last
+    const refused = { type: 'refused', code: 'bad_body', message: 'wrong' } as const
+    for (let n = 0; n < 5; n++) book.refusedStranger({ ...refused, peer: 'X', data: { subject: `s${n}` } })
+    assert.equal(book.standing('X'), 'banned')
+    for (let n = 0; n < 1_000; n++) book.refusedStranger({ ...refused, peer: `X${n}`, data: { subject: `t${n}` } })
+    assert.equal(events.last - before, REFUSALS_PER_MINUTE)
   })
 
   it('writes the newest row of each peer, however much happens meanwhile', async () => {
