@@ -84,7 +84,8 @@ function liveThrough(range: Range, workers: number, before: Totals, resume: stri
       }
       if (performance.now() - saidMs > SAY_MS) {
         saidMs = performance.now()
-        say(`${totals.storms} of ${count} storms, ${seconds(totals.stormMs / totals.storms)} each, ${worstText(totals)}`)
+        const each = totals.storms === 0 ? '' : `, ${seconds(totals.stormMs / totals.storms)} each, ${worstText(totals)}`
+        say(`${totals.storms} of ${count} storms${each}`)
         if (resume !== null) save(resume, range, totals)
       }
       order()
