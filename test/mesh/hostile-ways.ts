@@ -158,7 +158,7 @@ export const WAYS: readonly Way[] = [
   // ---- blocks
   onBlocks('a frame of an unknown kind', ['bad_message'], stream => say(stream, Uint8Array.from([9, 1, 2, 3]))),
   onBlocks('a frame that announces 256 MiB', ['message_too_large'], stream => send(stream, [0x80, 0x80, 0x80, 0x80, 0x01, 1, 2, 3])),
-  onBlocks('a length that never ends', ['message_too_large'], stream => send(stream, new Array<number>(40).fill(0xff))),
+  onBlocks('a length that never ends', ['message_too_large', 'peer_stalled'], stream => send(stream, new Array<number>(40).fill(0xff))),
   onBlocks('a frame cut off by closing', ['bad_message'], async stream => {
     send(stream, [100, 1, 2, 3])
     await stream.close().catch(() => {})
@@ -258,7 +258,7 @@ export const WAYS: readonly Way[] = [
   onTopic('rounds', 'a contribution of another run', ['wrong_run'], async stranger => [
     await contributionOf(stranger, cid(7, DAG_CBOR), {})
   ]),
-  onTopic('rounds', 'contributions for rounds far ahead', ['too_far_ahead'], async (stranger, { run }) =>
+  onTopic('rounds', 'contributions for rounds far ahead', ['too_far_ahead', 'tokens_mismatch'], async (stranger, { run }) =>
     Promise.all(Array.from({ length: 20 }, (_, n) => contributionOf(stranger, run, { round: 900_000_000 + n, parent: cid(n, DAG_CBOR) })))
   ),
   onTopic('rounds', 'records of 1,024 contributions that nobody has', [], async (stranger, { run }) =>
