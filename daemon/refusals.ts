@@ -1,4 +1,4 @@
-// What is told of refusals, however many there are: a stranger must not be able to fill the event log, and whoever asks `why` must still find each code.
+// What is told of refusals that cost their sender nothing, however many there are: they must not fill the event log, and whoever asks `why` must still find most codes.
 // The rule is pure: (state, refusal, now) -> whether to tell it, and of how many that were not.
 
 /** Milliseconds between two events of one code about one peer; what comes between is counted. */

@@ -9,7 +9,7 @@ export const OPINION_VERSION = 1
 /** Letters in an opinion's reason code. */
 export const MAX_CODE_LENGTH = 64
 
-/** Points of what no honest program does: signed bytes that are not what they say. Four of them within hours are a ban. */
+/** Points of what no honest program does: signed bytes that are not what they say. Four of them within an hour are a ban. */
 export const LIE = 25
 /** Points of what a fault explains as well: a model that diverged, a disk that lost something, a restart from an old backup. */
 export const FAULT = 10
@@ -25,8 +25,8 @@ export const AUDIT_MARGIN = 0.05
 /** Points from which a peer is on probation, and below which it is not any more: one lie is enough, one fault is not. */
 export const PROBATION_AT = 20
 export const GOOD_BELOW = 10
-/** Points from which a peer is banned. */
-export const BAN_AT = 100
+/** Points from which a peer is banned: four lies, of which those an hour old have faded a little. */
+export const BAN_AT = 90
 
 /** Milliseconds in which points halve: a lie is no probation any more after eight hours, a fault a day goes unnoticed. */
 export const HALF_LIFE_MS = 6 * 60 * 60_000
