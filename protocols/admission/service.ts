@@ -1,6 +1,6 @@
 // Admission wired to a node: an inviter's answers, and a newcomer's questions.
-import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
+import { askOnce } from '../one-answer.ts'
 import { ANSWER_TIMEOUT_MS, admissionProtocol } from './constants.ts'
 import {
   type AdmissionAnswer,
@@ -46,25 +46,9 @@ export class AdmissionService {
 
   /** One question, one answer. @throws ProtocolError peer_unreachable | peer_stalled | bad_message | message_too_large */
   async ask(peer: string, request: AdmissionRequest, options: { signal?: AbortSignal } = {}): Promise<AdmissionAnswer> {
-    const timeout = AbortSignal.timeout(this.#timeoutMs)
-    const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
-    let stream: FrameStream | undefined
-    try {
-      stream = await this.#node.openStream(peer, this.#protocol, { signal })
-      await stream.write([encodeAdmissionRequest(request)], { signal })
-      const frame = await stream.read({ signal })
-      if (frame === null) throw new ProtocolError('peer_unreachable', `cannot ask ${peer} for admission: it ended the stream`)
-      const answer = decodeAdmissionAnswer(frame)
-      await stream.close({ signal })
-      return answer
-    } catch (error) {
-      stream?.abort(error instanceof Error ? error : new Error(String(error)))
-      options.signal?.throwIfAborted()
-      if (isProtocolError(error)) throw error
-      throw timeout.aborted
-        ? new ProtocolError('peer_stalled', `cannot ask ${peer} for admission: nothing for ${this.#timeoutMs} ms`, { cause: error })
-        : new ProtocolError('peer_unreachable', `cannot ask ${peer} for admission`, { cause: error })
-    }
+    const frame = encodeAdmissionRequest(request)
+    const question = { peer, protocol: this.#protocol, frame, decode: decodeAdmissionAnswer, what: 'admission', timeoutMs: this.#timeoutMs }
+    return await askOnce(this.#node, question, options)
   }
 
   /** One request a stream: whoever has more to ask opens another, and pays for it. */

@@ -1,6 +1,7 @@
 // Sync wired to a node: answers where our chain stands, and asks others where theirs does.
 import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
+import { askOnce } from '../one-answer.ts'
 import { Purses } from '../purses.ts'
 import { ANSWER_TIMEOUT_MS, MAX_ASKED, MAX_CHAIN, MAX_REQUEST_BYTES, REQUESTS, STREAMS_PER_PEER, syncProtocol } from './constants.ts'
 import {
@@ -114,26 +115,8 @@ export class SyncService {
   }
 
   async #ask<T>(peer: string, request: SyncRequest, decode: (bytes: Uint8Array) => T, options: { signal?: AbortSignal }): Promise<T> {
-    const timeout = AbortSignal.timeout(this.#timeoutMs)
-    const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout])
-    let stream: FrameStream | undefined
-    try {
-      stream = await this.#node.openStream(peer, this.#protocol, { signal })
-      await stream.write([encodeSyncRequest(request)], { signal })
-      const frame = await stream.read({ signal })
-      if (frame === null) throw new ProtocolError('peer_unreachable', `cannot ask ${peer} for its ${request.ask}: it ended the stream`)
-      const answer = decode(frame)
-      await stream.close({ signal })
-      return answer
-    } catch (error) {
-      stream?.abort(error instanceof Error ? error : new Error(String(error)))
-      options.signal?.throwIfAborted()
-      if (isProtocolError(error)) throw error
-      throw timeout.aborted
-        ? new ProtocolError('peer_stalled', `cannot ask ${peer} for its ${request.ask}: nothing for ${this.#timeoutMs} ms`, {
-            cause: error
-          })
-        : new ProtocolError('peer_unreachable', `cannot ask ${peer} for its ${request.ask}`, { cause: error })
-    }
+    const frame = encodeSyncRequest(request)
+    const question = { peer, protocol: this.#protocol, frame, decode, what: `its ${request.ask}`, timeoutMs: this.#timeoutMs }
+    return await askOnce(this.#node, question, options)
   }
 }
