@@ -1,11 +1,8 @@
 // A run that admits by invitation, with real daemons: strangers wait, invitations let in, and those that are spent or taken back say why they do not.
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { loadConfig } from '../../daemon/config.ts'
-import { Daemon } from '../../daemon/daemon.ts'
-import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
+import { testDaemons } from './daemons.ts'
 
 const SPEC = {
   name: 'invited',
@@ -22,30 +19,9 @@ const DATA = { data: ['sotu:1790-1860'] }
 
 describe('a run by invitation', function () {
   this.timeout(600_000)
-  let root: string
-  let daemons: Daemon[]
-  beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'shoal-invitation-'))
-    daemons = []
-  })
-  afterEach(async () => {
-    await Promise.all(daemons.map(daemon => daemon.stop()))
-    await rm(root, { recursive: true })
-  })
-
-  const home = (name: string) => join(root, name)
-  const start = async (name: string, flags: Record<string, unknown> = {}) => {
-    const daemon = await Daemon.start(
-      await loadConfig({ flags: { home: home(name), profile: 'test', logLevel: 'info', threads: 1, ...flags } })
-    )
-    daemons.push(daemon)
-    const read = async (path: string) => readFile(path, 'utf8').catch(() => undefined)
-    return { daemon, peer: daemon.ready.peer, control: connectControl(await locateDaemon(home(name), read)) }
-  }
-  const until = async (condition: () => Promise<boolean>) => {
-    for (const limit = performance.now() + 300_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
-      assert.ok(performance.now() < limit, `not so in time: ${condition}`)
-  }
+  const { home, until, ...daemons } = testDaemons('shoal-invitation-', 300_000)
+  // What is logged is looked at.
+  const start = (name: string, flags: Record<string, unknown> = {}) => daemons.start(name, { logLevel: 'info', ...flags })
 
   it('admits by invitation or by hand, renews, and says why it does not', async () => {
     const author = await start('author')

@@ -1,11 +1,6 @@
 // A daemon that is told of a run before anybody it can reach has it.
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { loadConfig } from '../../daemon/config.ts'
-import { Daemon } from '../../daemon/daemon.ts'
-import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
+import { testDaemons } from './daemons.ts'
 
 const SPEC = {
   name: 'late',
@@ -18,30 +13,7 @@ const SPEC = {
 
 describe('a run named at the start', function () {
   this.timeout(120_000)
-  let root: string
-  let daemons: Daemon[]
-  beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'shoal-late-run-'))
-    daemons = []
-  })
-  afterEach(async () => {
-    await Promise.all(daemons.map(daemon => daemon.stop()))
-    await rm(root, { recursive: true })
-  })
-
-  const home = (name: string) => join(root, name)
-  const start = async (name: string, flags: Record<string, unknown> = {}) => {
-    const daemon = await Daemon.start(
-      await loadConfig({ flags: { home: home(name), profile: 'test', logLevel: 'silent', threads: 1, ...flags } })
-    )
-    daemons.push(daemon)
-    const read = async (path: string) => readFile(path, 'utf8').catch(() => undefined)
-    return { daemon, control: connectControl(await locateDaemon(home(name), read)) }
-  }
-  const until = async (condition: () => Promise<boolean>) => {
-    for (const limit = performance.now() + 60_000; !(await condition()); await new Promise(resolve => setTimeout(resolve, 100)))
-      assert.ok(performance.now() < limit, `not so in time: ${condition}`)
-  }
+  const { start, until } = testDaemons('shoal-late-run-', 60_000)
 
   it('is joined when somebody has it, is said to be waited for once, and is given up where it is refused for good', async () => {
     const author = await start('author')
