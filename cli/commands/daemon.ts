@@ -46,44 +46,13 @@ export function registerDaemon(program: Command): void {
     .action(
       action<DaemonFlags>(async (session, options) => {
         const { output, home, signal } = session
-        const {
-          listen,
-          announce,
-          bootstrap,
-          network,
-          mdns,
-          profile,
-          apiPort,
-          run,
-          data,
-          bootstrapOnly,
-          engine,
-          threads,
-          audit,
-          maxUpload,
-          logLevel
-        } = options
-        const signals = options.stopWithParent === true ? [signal, endOf(process.stdin)] : [signal]
+        const { mdns, stopWithParent, ...given } = options
+        const signals = stopWithParent === true ? [signal, endOf(process.stdin)] : [signal]
         const { runDaemon } = await import('../../daemon/index.ts')
         await runDaemon({
           flags: {
-            ...{
-              home,
-              listen,
-              announce,
-              bootstrap,
-              network,
-              profile,
-              apiPort,
-              run,
-              data,
-              bootstrapOnly,
-              engine,
-              threads,
-              audit,
-              maxUpload,
-              logLevel
-            },
+            ...given,
+            home,
             // Without the flag commander says true, which must not outweigh the file.
             ...(mdns ? {} : { mdns: false })
           },
