@@ -1,7 +1,7 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { blocksProtocol, IDLE_STREAM_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
+import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
 import { type Pace, serveBlocks } from './serving.ts'
@@ -31,7 +31,7 @@ export interface FetchOptions {
   signal?: AbortSignal
   /** Milliseconds for the whole fetch; what is not here by then is `missing`. @default no limit */
   timeoutMs?: number
-  /** Milliseconds a holder may say nothing while it owes us a block. @default the exchange's */
+  /** Milliseconds a holder may say nothing while it owes us a block. @default the exchange's, and at most half of the fetch's time */
   stallMs?: number
   onProgress?: (progress: { blocks: number; blocksWanted: number; bytes: number }) => void
 }
@@ -128,7 +128,7 @@ export class BlockExchange {
         }
       },
       {
-        stallMs: options.stallMs ?? this.#options.stallMs ?? STALL_MS,
+        stallMs: options.stallMs ?? Math.min(this.#options.stallMs ?? STALL_MS, patienceWithin(timeoutMs)),
         signal: AbortSignal.any([this.#stopping.signal, ...(signal === undefined ? [] : [signal]), ...timeout])
       },
       wanted
@@ -206,4 +206,12 @@ export class BlockExchange {
     this.#idle.set(peer, streams)
     if (this.#streams.get(peer) === MAX_STREAMS_PER_PEER) this.#wakeFetches()
   }
+}
+
+/**
+ * Milliseconds that a fetch of so many may wait for a silent holder: half of them, or it would end before it knows who was silent, and the next
+ * would ask the same one first. Where little is left of a time that others had, nobody was silent for long.
+ */
+function patienceWithin(timeoutMs: number | undefined): number {
+  return timeoutMs === undefined ? Number.POSITIVE_INFINITY : Math.max(IMPATIENCE_MS, timeoutMs / 2)
 }

@@ -1,7 +1,7 @@
 // Fetches with more holders than there are places, over an in-memory network.
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
-import { BlockExchange, blocksProtocol } from '../../../../protocols/blocks/index.ts'
+import { BlockExchange, blocksProtocol, type HolderFailure } from '../../../../protocols/blocks/index.ts'
 import { AnswerEncoder, decodeRequest } from '../../../../protocols/blocks/messages.ts'
 import { MemoryStore, madeBlocks } from '../../../contracts/block-exchange.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
@@ -23,11 +23,11 @@ describe('a fetch from a crowd', () => {
     await Promise.all(exchanges.map(exchange => exchange.stop()))
   })
 
-  async function member(blocks: Map<string, Uint8Array> = new Map()) {
+  async function member(blocks: Map<string, Uint8Array> = new Map(), onHolderFailure: (failure: HolderFailure) => void = () => {}) {
     const node = network.node(`peer-${++count}`)
     const store = new MemoryStore()
     for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
-    const exchange = new BlockExchange({ node, store }, { network: NETWORK })
+    const exchange = new BlockExchange({ node, store }, { network: NETWORK, onHolderFailure })
     await exchange.start()
     exchanges.push(exchange)
     return { store, exchange, peer: node.peer }
@@ -66,6 +66,34 @@ describe('a fetch from a crowd', () => {
     const againMs = performance.now()
     assert.deepEqual(await asker.exchange.fetch([...next.keys()], from), { missing: [] })
     assert.ok(performance.now() - againMs < 900, `took ${performance.now() - againMs} ms although it is known who is slow`)
+  })
+
+  it('tells of a holder that is silent for as long as a fetch lasts, and asks the honest one meanwhile', async () => {
+    const blocks = madeBlocks([1000])
+    const silent = await trickling({ frameBytes: 1, everyMs: 60_000 })
+    const failures: HolderFailure[] = []
+    const asker = await member(new Map(), failure => failures.push(failure))
+    const { missing } = await asker.exchange.fetch([...blocks.keys()], () => [silent.peer], { timeoutMs: 2_400 })
+    assert.deepEqual(missing, [...blocks.keys()])
+    assert.deepEqual(
+      failures.map(({ peer, code }) => ({ peer, code })),
+      [{ peer: silent.peer, code: 'peer_stalled' }]
+    )
+    const honest = await member(blocks)
+    const againMs = performance.now()
+    assert.deepEqual(await asker.exchange.fetch([...blocks.keys()], () => [silent.peer, honest.peer], { timeoutMs: 2_400 }), {
+      missing: []
+    })
+    assert.ok(performance.now() - againMs < 900, `took ${performance.now() - againMs} ms although it is known who is silent`)
+  })
+
+  it('blames nobody where a fetch had hardly any time', async () => {
+    const blocks = madeBlocks([1000])
+    const slow = await trickling({ frameBytes: 1, everyMs: 60_000 })
+    const failures: HolderFailure[] = []
+    const asker = await member(new Map(), failure => failures.push(failure))
+    await asker.exchange.fetch([...blocks.keys()], () => [slow.peer], { timeoutMs: 300 })
+    assert.deepEqual(failures, [])
   })
 
   it('gets on where all of more holders than there are places are slow', async () => {
