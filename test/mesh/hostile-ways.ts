@@ -318,11 +318,12 @@ export const WAYS: readonly Way[] = [
     act: scene => scene.stranger({ network: 'elsewhere' })
   },
   {
-    name: 'node: ten connections at once',
+    name: 'node: ten connections',
     codes: ['too_many_connections'],
     act: async scene => {
       const stranger = await scene.stranger()
-      await Promise.allSettled(Array.from({ length: 10 }, () => stranger.dial(scene.victim.address)))
+      // One after the other: its own libp2p would make one of those that it is asked for at once.
+      for (let n = 0; n < 10; n++) await stranger.dial(scene.victim.address).catch(() => {})
       return stranger
     }
   },
