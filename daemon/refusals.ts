@@ -14,6 +14,19 @@ export interface Refusals {
   told: number[]
 }
 
+/**
+ * Whether there may be any number of these: identities cost nothing until a run accepts them, whether what they send is a lie or only late. What an
+ * accepted member did is told each time, for whoever asks why.
+ */
+export function isCheap(
+  { peer, code }: { peer?: string; code: string },
+  { self, isAccepted }: { self: string; isAccepted(peer: string): boolean }
+): boolean {
+  // A record's closer need not be who showed it.
+  if (code === 'too_many_records') return true
+  return peer !== undefined && peer !== self && !isAccepted(peer)
+}
+
 export function createRefusals(): Refusals {
   return { counted: new Map(), told: [] }
 }

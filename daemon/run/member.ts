@@ -38,6 +38,7 @@ import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
 import { isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
+import { isCheap } from '../refusals.ts'
 import type { Death } from '../trainer/deaths.ts'
 import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/messages.ts'
 import type { GivenUp } from '../trainer/recovery.ts'
@@ -397,10 +398,8 @@ export class RunMember {
     }
   }
 
-  /** What a member did is told of each thing, for whoever asks why; ids that nobody accepted cost nothing, so of them only a sample. */
-  #report({ code, peer }: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
-    const byStranger = REASONS[code].content && peer !== undefined && peer !== this.#c.self && !this.isAccepted(peer)
-    if (byStranger || code === 'too_many_records') this.#c.refusedStranger(facts)
+  #report(report: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
+    if (isCheap(report, { self: this.#c.self, isAccepted: peer => this.isAccepted(peer) })) this.#c.refusedStranger(facts)
     else this.#c.events.emit(facts)
   }
 

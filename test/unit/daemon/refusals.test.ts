@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createRefusals, noteRefusal, REFUSALS_PER_MINUTE, SAME_REFUSAL_MS } from '../../../daemon/refusals.ts'
+import { createRefusals, isCheap, noteRefusal, REFUSALS_PER_MINUTE, SAME_REFUSAL_MS } from '../../../daemon/refusals.ts'
 
 describe('what is told of refusals', () => {
   it('is the first of each kind at once, and then how many there were', () => {
@@ -10,6 +10,17 @@ describe('what is told of refusals', () => {
     assert.deepEqual(noteRefusal(state, { peer: 'a', code: 'rate_limited' }, 1), { untold: 0 })
     assert.deepEqual(noteRefusal(state, { peer: 'b', code: 'bad_message' }, 1), { untold: 0 })
     assert.deepEqual(noteRefusal(state, flood, SAME_REFUSAL_MS), { untold: 500 })
+  })
+
+  it('is a sample of what strangers do, late or wrong, and all that members do', () => {
+    const facts = { self: 'we', isAccepted: (peer: string) => peer === 'member' }
+    for (const code of ['late', 'too_far_ahead', 'not_admitted', 'tokens_mismatch']) {
+      assert.equal(isCheap({ peer: 'stranger', code }, facts), true, code)
+      assert.equal(isCheap({ peer: 'member', code }, facts), false, code)
+      assert.equal(isCheap({ peer: 'we', code }, facts), false, code)
+    }
+    assert.equal(isCheap({ code: 'waiting_for_quorum' }, facts), false)
+    assert.equal(isCheap({ peer: 'member', code: 'too_many_records' }, facts), true)
   })
 
   it('is bounded whatever names are made up', () => {
