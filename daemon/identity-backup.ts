@@ -5,7 +5,7 @@
 //   peer 12D3KooW...
 //   made 2026-05-01T10:00:00.000Z
 //   key CAESQ...
-import { link, readFile } from 'node:fs/promises'
+import { chmod, constants, copyFile, open, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { makeFolder, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, reasonOf } from './errors.ts'
@@ -74,13 +74,25 @@ export async function restoreIdentity(home: string, file: string, { force }: { f
     const movedTo = before === undefined ? null : `${path}.${new Date().toISOString().replace(/[:.]/g, '-')}`
     if (movedTo !== null) {
       if (!force) throw existing(home, known === undefined ? 'a damaged identity' : `the identity ${peerOf(known)}`)
-      await link(path, movedTo)
+      await keepCopy(path, movedTo)
     }
     // Replaced in one step: a crash between moving and writing would leave a home that makes itself a third identity.
     await writeFileAtomic(path, identityText(key), { mode: 0o600 })
     return { peer, home, restored: true, movedTo }
   } finally {
     await store.close()
+  }
+}
+
+/** Not by a link, which FAT and exFAT have none of; on disk before the other takes its place. */
+async function keepCopy(path: string, to: string): Promise<void> {
+  await copyFile(path, to, constants.COPYFILE_EXCL)
+  await chmod(to, 0o600)
+  const file = await open(to, 'r+')
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
   }
 }
 

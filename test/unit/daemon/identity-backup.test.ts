@@ -50,6 +50,9 @@ describe('identity backup and restore', () => {
     await assert.rejects(restoreIdentity(other, file, { force: false }), { code: 'identity_exists' })
     assert.equal(peerOf(await loadIdentity(other)), before)
     const { movedTo } = await restoreIdentity(other, file, { force: true })
+    const moved = await stat(movedTo!)
+    // A file of its own: a home on a USB stick has no hard links.
+    assert.deepEqual([moved.mode & 0o777, moved.nlink], [0o600, 1])
     assert.equal(peerOf(await loadIdentity(other)), peer)
     await mkdir(join(root, 'again'))
     await writeFile(join(root, 'again', IDENTITY_FILE), await readFile(movedTo!, 'utf8'))
