@@ -1,14 +1,7 @@
 // Every path of the API and what it answers. What is slow or may fail lives behind RunHost and NodeFace; nothing is decided here.
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import {
-  ADMISSION_REFUSALS,
-  decodeInvitation,
-  isAdmissionRefusal,
-  MAX_INVITATION_LENGTH,
-  MAX_NAME_LENGTH,
-  MAX_USES
-} from '../../protocols/admission/index.ts'
+import { decodeInvitation, MAX_INVITATION_LENGTH, MAX_NAME_LENGTH, MAX_USES } from '../../protocols/admission/index.ts'
 import type {
   ConfigDocument,
   IdDocument,
@@ -19,9 +12,9 @@ import type {
   StandingRow,
   StatusDocument
 } from '../../protocols/control/messages.ts'
-import { isReasonCode, REASONS } from '../../protocols/rounds/reasons.ts'
 import { type DaemonConfig, settingRows } from '../config.ts'
 import { DaemonError } from '../errors.ts'
+import { meaningOf } from '../event-codes.ts'
 import type { EventLog } from '../events.ts'
 import type { Log } from '../logging/log.ts'
 import { logLine } from '../logging/log-line.ts'
@@ -392,10 +385,4 @@ function match(pattern: string[], parts: string[]): Record<string, string> | und
     }
   }
   return params
-}
-
-/** What a reason code says, null for what is none. */
-function meaningOf(code: string): string | null {
-  if (isReasonCode(code)) return REASONS[code].sentence
-  return isAdmissionRefusal(code) ? ADMISSION_REFUSALS[code] : null
 }

@@ -1,0 +1,76 @@
+// What the codes of the event log say that are not reasons of rounds or of admission: a sentence each, for `shoal why CODE`.
+import { ADMISSION_REFUSALS, isAdmissionRefusal } from '../protocols/admission/index.ts'
+import { isReasonCode, REASONS } from '../protocols/rounds/reasons.ts'
+
+const EVENT_CODES: { [code: string]: string } = {
+  // peers
+  peer_joined: 'A peer is here: it was heard of for the first time, or again.',
+  peer_left: 'A peer said goodbye.',
+  peer_silent: 'A peer that was here has not been heard of for longer than presence allows.',
+  peer_unreachable: 'No stream to the peer could be opened, or it broke off.',
+  identity_twice: "This node's identity lives in two processes: others take them for one, and both for a liar.",
+  peer_identity_twice: 'The identity of a peer lives in two processes.',
+  clock_skew: "This machine's clock differs from the mesh's; no round depends on it.",
+  peer_clock_skew: "A peer's clock differs from the mesh's; no round depends on it.",
+  clock_gap: 'Nothing ran here for a while: the machine slept, was stopped or had too much to do.',
+  no_peers: 'No other node is in sight.',
+  // what others do wrong on the wire
+  message_too_large: 'A message or frame was longer than any of its kind may be; it was not read.',
+  version_mismatch: 'A peer speaks another version of a protocol than this node; one of the two needs an update.',
+  other_network: 'A node of another mesh called, or was called, and was sent away.',
+  rate_limited: 'A peer says or asks more than it may: what is too much is dropped.',
+  too_many_streams: 'A peer has as many streams of a protocol open as one may, or all places were taken and it had most: one was ended.',
+  too_many_connections: 'A peer opened more connections than one may: the newest was closed.',
+  peer_stalled:
+    'A peer said nothing, or next to nothing, for as long as this node waits: on a stream that it opened, or when it was asked.',
+  block_unavailable: 'Nobody who was asked gave a block in time; it is asked for again where it is still needed.',
+  bad_chain: 'Records that a peer showed do not lead back to the run by its rules.',
+  // trust
+  peer_probation: 'This node trusts a peer less: no round waits for it here, until what it did has faded.',
+  peer_banned:
+    'This node is done with a peer: no connection is taken, and none of its work counted here, until the ban ends or `shoal unban`.',
+  peer_good: 'A peer is trusted again: what it did has faded, its ban is over, or the operator said so.',
+  accused: 'Another member holds something against this node: look at its disk, clock and version.',
+  audit_harmful: 'A contribution, tried on text of this node, made the loss worse by more than an audit forgives.',
+  // the mesh
+  mesh_split: 'Members of a run do not see one another, or some are on another branch: the event names who is here and who is missing.',
+  mesh_healed: 'Members who were missed are here again, or have not been heard of for an hour.',
+  round_slow: 'A round took longer than its deadline; the event names who was silent and what could not be had.',
+  // our own contributions
+  contribution_offered: 'A contribution of this node is on disk and told to all.',
+  contribution_included: 'A contribution of this node is in the record of its round, or of the next.',
+  contribution_late: "A contribution of this node came after its round's record; it may enter the next, discounted.",
+  contribution_lost: 'A contribution of this node is in neither of the records that could have taken it.',
+  contribution_restored: 'Work of this node that no record took is in its local model again, and part of its next contribution.',
+  contribution_dropped: 'A contribution of this node counts no more: its work is in the local model, or its bytes are gone.',
+  // blocks and the disk
+  block_corrupted: 'A block was damaged on disk: it is set aside and fetched again.',
+  block_repaired: 'A damaged block was fetched again and is whole.',
+  block_not_repaired: 'A damaged block could not be fetched again yet; it is tried whenever a peer comes.',
+  trainer_state_damaged: "The trainer's state on disk cannot be gone on from; training starts from the newest anchor.",
+  // the trainer
+  engine_crashed: 'The trainer ended by a signal or an error of its engine; it is started again.',
+  engine_out_of_memory: 'The trainer ran out of memory; it is started again.',
+  engine_hung: 'The trainer said nothing for minutes and was killed; it is started again.',
+  engine_failed: 'An engine could not be opened or gave no numbers; the next that works is tried.',
+  engine_fallback: 'An engine was given up after it had failed again and again; another one goes on.',
+  no_engine: 'No engine is left to train with: the run is paused until `shoal run resume RUN`.',
+  trainer_failed: 'The trainer failed by itself; it is started again.',
+  // runs
+  admission_pending: 'An inviter has not said yes or no yet; it is asked again.',
+  peer_admitted: 'A peer was let into a run by invitation.',
+  join_failed: 'A run could not be joined.',
+  run_failed: 'A run could not be taken up.',
+  unknown_run: 'Nobody reachable knows the run; it is looked for as long as the daemon runs.',
+  port_taken: 'A port that was wished for is taken by another program.'
+}
+
+/** What a code says; one that stands for two things says both. Null for what is none. */
+export function meaningOf(code: string): string | null {
+  const said = [
+    ...(isReasonCode(code) ? [REASONS[code].sentence] : []),
+    ...(isAdmissionRefusal(code) ? [ADMISSION_REFUSALS[code]] : []),
+    ...(Object.hasOwn(EVENT_CODES, code) ? [EVENT_CODES[code]!] : [])
+  ]
+  return said.length === 0 ? null : said.join(' Or: ')
+}
