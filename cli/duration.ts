@@ -10,7 +10,7 @@ export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim())
   const milliseconds = match === null ? Number.NaN : Math.ceil(Number(match[1]) * UNITS_MS[match[2] ?? 's']!)
   if (!(milliseconds > 0) || milliseconds > LONGEST_MS) {
-    throw new CliError('bad_argument', `read the duration "${text}": want a number above 0 with ms, s, m, h or d, at most 24 days`, {
+    throw new CliError('bad_argument', `"${text}" is not a time: write a number above 0 with ms, s, m, h or d, at most 24 days`, {
       hint: 'for example 30s or 8m'
     })
   }

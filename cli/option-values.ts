@@ -8,7 +8,7 @@ export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): (text: s
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
     if (!Number.isSafeInteger(value) || value < least || value > most) {
       const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`
-      throw new CliError('bad_argument', `read the number "${text}": want a whole number ${range}`)
+      throw new CliError('bad_argument', `"${text}" is not a whole number ${range}`)
     }
     return value
   }
@@ -18,8 +18,7 @@ export function wholeNumber(least = 0, most = Number.MAX_SAFE_INTEGER): (text: s
 export function decimalNumber(least: number, most: number): (text: string) => number {
   return text => {
     const value = text.trim() === '' ? Number.NaN : Number(text)
-    if (!(value >= least && value <= most))
-      throw new CliError('bad_argument', `read the number "${text}": want one from ${least} to ${most}`)
+    if (!(value >= least && value <= most)) throw new CliError('bad_argument', `"${text}" is not a number from ${least} to ${most}`)
     return value
   }
 }
@@ -44,7 +43,7 @@ export function commaList(text: string): string[] {
 export function setting(text: string, before: Record<string, unknown> | undefined): Record<string, unknown> {
   const split = text.indexOf('=')
   if (split < 1)
-    throw new CliError('bad_argument', `read the setting "${text}": want KEY=VALUE`, { hint: 'for example optimizer.learningRate=3e-3' })
+    throw new CliError('bad_argument', `"${text}" is not a setting: write KEY=VALUE`, { hint: 'for example optimizer.learningRate=3e-3' })
   return { ...before, [text.slice(0, split)]: jsonOrText(text.slice(split + 1)) }
 }
 
@@ -52,7 +51,7 @@ export function setting(text: string, before: Record<string, unknown> | undefine
 export function engineOfNode(text: string, before: Record<string, string> | undefined): Record<string, string> {
   const [node, engine, ...rest] = text.split('=')
   if (!node || !engine || rest.length > 0)
-    throw new CliError('bad_argument', `read the engine "${text}": want NODE=ENGINE`, { hint: 'for example 2=wasm' })
+    throw new CliError('bad_argument', `"${text}" names no node's engine: write NODE=ENGINE`, { hint: 'for example 2=wasm' })
   return { ...before, [node]: engine }
 }
 

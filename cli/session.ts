@@ -38,7 +38,7 @@ export function defaultHome(env: NodeJS.ProcessEnv): string {
 
 export function createSession(flags: GlobalFlags, env: NodeJS.ProcessEnv, interrupted: AbortSignal): Session {
   // An empty text would mean the folder that the shell is in: an unset variable in a script is no choice of a home.
-  if (flags.home === '') throw new CliError('bad_argument', 'read --home "": no folder is named')
+  if (flags.home === '') throw new CliError('bad_argument', '--home "" names no folder')
   const home = resolve(flags.home ?? defaultHome(env))
   const api = flags.api ?? env.SHOAL_API
   const signals = [interrupted]
@@ -58,7 +58,6 @@ export function createSession(flags: GlobalFlags, env: NodeJS.ProcessEnv, interr
 
 async function openControl(home: string, api: string | undefined): Promise<ControlClient> {
   if (api === undefined || api === '') return connectControl(await locateDaemon(home, readIfThere))
-  if (!URL.canParse(api))
-    throw new CliError('bad_argument', `read --api "${api}": not a URL`, { hint: 'for example http://127.0.0.1:4180' })
+  if (!URL.canParse(api)) throw new CliError('bad_argument', `--api "${api}" is not a URL`, { hint: 'for example http://127.0.0.1:4180' })
   return connectControl({ api, token: await readToken(home, readIfThere) })
 }

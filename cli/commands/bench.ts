@@ -151,7 +151,7 @@ function percent(part: number | null): string {
 
 function fractions(text: string): number[] {
   const parts = commaList(text).map(decimalNumber(0, 0.499))
-  if (parts.length === 0) throw new CliError('bad_argument', `read the fractions "${text}"`, { hint: 'for example 0.2,0.44' })
+  if (parts.length === 0) throw new CliError('bad_argument', `"${text}" names no fraction`, { hint: 'for example 0.2,0.44' })
   return parts
 }
 
@@ -163,7 +163,7 @@ function loggedFractions(attack: string): number[] {
 
 function seedNumbers(text: string): number[] {
   const seeds = commaList(text).map(wholeNumber(0, 2 ** 31))
-  if (seeds.length === 0) throw new CliError('bad_argument', `read the seeds "${text}"`, { hint: 'for example 1,2,3' })
+  if (seeds.length === 0) throw new CliError('bad_argument', `"${text}" names no seed`, { hint: 'for example 1,2,3' })
   return seeds
 }
 
@@ -171,11 +171,11 @@ function seedNumbers(text: string): number[] {
 function outerOptimizer(name: string) {
   if (name === 'averaging') return { name } as const
   if (name === 'nesterov') return { name, learningRate: 0.7, momentum: 0.9 } as const
-  throw new CliError('bad_argument', `read the outer optimizer "${name}": want averaging or nesterov`)
+  throw new CliError('bad_argument', `there is no outer optimizer "${name}": it is averaging or nesterov`)
 }
 
 function peerCounts(text: string): number[] {
   const counts = commaList(text).map(wholeNumber(2, 256))
-  if (counts.length === 0) throw new CliError('bad_argument', `read the peers "${text}"`, { hint: 'for example 4,8' })
+  if (counts.length === 0) throw new CliError('bad_argument', `"${text}" names no number of peers`, { hint: 'for example 4,8' })
   return counts
 }

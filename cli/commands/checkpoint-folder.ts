@@ -20,7 +20,7 @@ export async function withCheckpoint<Value>(
 ): Promise<Value> {
   if (from !== undefined) {
     const info = await stat(from).catch(() => null)
-    if (info?.isDirectory() === false) throw new CliError('file_unreadable', `read a checkpoint in ${from}: it is not a folder`)
+    if (info?.isDirectory() === false) throw new CliError('file_unreadable', `cannot read a checkpoint from ${from}: it is not a folder`)
     return await work(resolve(from))
   }
   const client = await session.control()

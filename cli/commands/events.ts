@@ -17,7 +17,7 @@ export function readSince(text: string, _before?: unknown, nowMs: number = Date.
   if (/^[\d.]+(ms|s|m|h|d)$/.test(text)) return new Date(nowMs - parseDuration(text)).toISOString()
   const moment = /^\d{4}-\d\d-\d\d/.test(text) ? new Date(text) : new Date(Number.NaN)
   if (!Number.isNaN(moment.getTime())) return moment.toISOString()
-  throw new CliError('bad_argument', `read --since "${text}": want an event's id, a time or an age`, {
+  throw new CliError('bad_argument', `--since "${text}" is neither an event's id nor a time nor an age`, {
     hint: 'for example 1234, 2026-05-01T10:00:00Z or 10m'
   })
 }

@@ -24,7 +24,7 @@ function expiry(text: string): number | null {
   if (milliseconds > 0 && milliseconds <= MAX_EXPIRES_DAYS * DAY_MS) return milliseconds
   throw new CliError(
     'bad_argument',
-    `read the time "${text}": want a whole number with s, m, h or d, at most ${MAX_EXPIRES_DAYS}d, or never`
+    `"${text}" is not a time: write a whole number with s, m, h or d, at most ${MAX_EXPIRES_DAYS}d, or never`
   )
 }
 

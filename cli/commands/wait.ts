@@ -82,7 +82,7 @@ export function readCondition(text: string): Condition {
   const counted = /^(peers|round)=(\d+)$/.exec(text)
   if (counted?.[1] === 'peers') return { kind: 'peers', count: Number(counted[2]) }
   if (counted?.[1] === 'round') return { kind: 'round', round: Number(counted[2]) }
-  throw new CliError('bad_argument', `read the condition "${text}"`, { hint: 'want ready, peers=N, round=N or synced' })
+  throw new CliError('bad_argument', `"${text}" is no condition`, { hint: 'write ready, peers=N, round=N or synced' })
 }
 
 function conditionText(condition: Condition): string {

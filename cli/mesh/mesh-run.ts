@@ -97,7 +97,9 @@ export async function writeReport(path: string, report: Report): Promise<void> {
   try {
     await writeFile(path, `${JSON.stringify(report, null, 2)}\n`)
   } catch (cause) {
-    throw new CliError('file_unreadable', `write the report ${resolve(path)}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new CliError('file_unreadable', `cannot write the report ${resolve(path)}: ${cause instanceof Error ? cause.message : cause}`, {
+      cause
+    })
   }
 }
 
@@ -393,7 +395,7 @@ interface StepSizes {
 /** The node whose head stands for the mesh's. */
 function holderOf(runner: MeshRunner): NodeState {
   const holder = runner.states.filter(state => state.life === 'alive').sort((a, b) => b.round - a.round)[0]
-  if (holder?.node == null || runner.run === null) throw new CliError('step_failed', 'export the checkpoint: no node is alive')
+  if (holder?.node == null || runner.run === null) throw new CliError('step_failed', 'cannot export the checkpoint: no node is alive')
   return holder
 }
 

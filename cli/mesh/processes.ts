@@ -72,7 +72,7 @@ export class Processes implements NodeStarter {
   }
 
   async #start(index: number, options: StartOptions): Promise<MeshNode> {
-    if (this.#closed) throw new CliError('interrupted', `start node ${index}: the mesh is being taken down`)
+    if (this.#closed) throw new CliError('interrupted', `cannot start node ${index}: the mesh is being taken down`)
     const home = this.home(index)
     await mkdir(home, { recursive: true })
     const place = (await this.#options.placeOf?.(index, home)) ?? LOOPBACK
@@ -97,7 +97,7 @@ export class Processes implements NodeStarter {
       child.kill('SIGKILL')
       await ended
       if (options.signal.aborted || !signal.aborted) throw error
-      throw new CliError('daemon_exited', `start node ${index}: its API did not answer within ${DAEMON_START_LIMIT_MS / 1000} s`, {
+      throw new CliError('daemon_exited', `cannot start node ${index}: its API did not answer within ${DAEMON_START_LIMIT_MS / 1000} s`, {
         hint: `its output is in ${this.outputFile(index)}`,
         cause: error
       })

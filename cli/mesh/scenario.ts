@@ -72,7 +72,8 @@ const KEYS = [
  * @throws CliError `bad_scenario` with the line and, for unknown names, the nearest known one.
  */
 export function parseScenario(text: string, flags: ScenarioFlags = {}, name = 'scenario'): Scenario {
-  if (nestsTooDeep(text)) throw new CliError('bad_scenario', `read ${name}: it nests too deep`, { hint: 'the file must be a scenario' })
+  if (nestsTooDeep(text))
+    throw new CliError('bad_scenario', `cannot read ${name}: it nests too deep`, { hint: 'the file must be a scenario' })
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true })
   const lineOf = (path: string): string => {
@@ -84,24 +85,24 @@ export function parseScenario(text: string, flags: ScenarioFlags = {}, name = 's
     return ''
   }
   const fail: Fail = (path, what, want) => {
-    throw new CliError('bad_scenario', `read ${name}${lineOf(path)}: ${path} ${what}`, { hint: want })
+    throw new CliError('bad_scenario', `cannot read ${name}${lineOf(path)}: ${path} ${what}`, { hint: want })
   }
 
   const syntax = document.errors[0]
   if (syntax !== undefined) {
     const line = syntax.linePos?.[0].line
-    throw new CliError('bad_scenario', `read ${name}${line === undefined ? '' : `:${line}`}: ${syntax.message.split('\n')[0]}`, {
+    throw new CliError('bad_scenario', `cannot read ${name}${line === undefined ? '' : `:${line}`}: ${syntax.message.split('\n')[0]}`, {
       hint: 'the file must be YAML'
     })
   }
   if (document.contents !== null && !isMap(document.contents)) {
-    throw new CliError('bad_scenario', `read ${name}: the document is not a mapping`, { hint: `its keys are ${KEYS.join(', ')}` })
+    throw new CliError('bad_scenario', `cannot read ${name}: the document is not a mapping`, { hint: `its keys are ${KEYS.join(', ')}` })
   }
   let value: unknown
   try {
     value = document.toJS({ maxAliasCount: 100 })
   } catch (cause) {
-    throw new CliError('bad_scenario', `read ${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new CliError('bad_scenario', `cannot read ${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }
   return readScenario(value ?? {}, flags, fail)
 }
@@ -109,7 +110,7 @@ export function parseScenario(text: string, flags: ScenarioFlags = {}, name = 's
 /** The same for a scenario that is already a plain value. */
 export function scenarioOf(value: unknown, flags: ScenarioFlags = {}, name = 'scenario'): Scenario {
   return readScenario(value, flags, (path, what, want) => {
-    throw new CliError('bad_scenario', `read ${name}: ${path} ${what}`, { hint: want })
+    throw new CliError('bad_scenario', `cannot read ${name}: ${path} ${what}`, { hint: want })
   })
 }
 

@@ -30,11 +30,15 @@ export async function loadSpec(scenario: Pick<Scenario, 'run' | 'seed' | 'set'>,
   try {
     value = parse(text, { maxAliasCount: 100 })
   } catch (cause) {
-    throw new CliError('bad_scenario', `read the manifest ${file}: ${cause instanceof Error ? cause.message.split('\n')[0] : cause}`, {
-      cause
-    })
+    throw new CliError(
+      'bad_scenario',
+      `cannot read the manifest ${file}: ${cause instanceof Error ? cause.message.split('\n')[0] : cause}`,
+      {
+        cause
+      }
+    )
   }
-  if (!isMapping(value)) throw new CliError('bad_scenario', `read the manifest ${file}: it is not a mapping`)
+  if (!isMapping(value)) throw new CliError('bad_scenario', `cannot read the manifest ${file}: it is not a mapping`)
   const { isPrivate, name } = meshSpec(value, {})
   return { spec: isChanged ? changed(value, scenario) : text, baseDir: dirname(file), file, isPrivate, name }
 }
@@ -74,7 +78,7 @@ function changed(value: Record<string, unknown>, { seed, set }: Pick<Scenario, '
     let place = copy
     for (const key of keys.slice(0, -1)) {
       // A path may make mappings that are not there; the daemon says whether the names exist. __proto__ would change every object.
-      if (key === '__proto__') throw new CliError('bad_scenario', `set ${path}: no setting has that name`)
+      if (key === '__proto__') throw new CliError('bad_scenario', `cannot set ${path}: no setting has that name`)
       const next = Object.hasOwn(place, key) ? place[key] : undefined
       const inner = isMapping(next) ? next : {}
       place[key] = inner

@@ -13,7 +13,7 @@ export async function corruptBlock(home: string, cid: string | null): Promise<st
   const chosen = files
     .filter(file => (cid === null ? file.atMs >= newest - RECENT_MS : file.name === cid))
     .sort((a, b) => b.bytes - a.bytes || b.atMs - a.atMs)[0]
-  if (chosen === undefined) throw new CliError('step_failed', `corrupt a block in ${home}: ${cid ?? 'any block'} is not there`)
+  if (chosen === undefined) throw new CliError('step_failed', `cannot corrupt a block in ${home}: ${cid ?? 'any block'} is not there`)
   const file = await open(chosen.path, 'r+')
   try {
     const position = Math.floor(chosen.bytes / 2)

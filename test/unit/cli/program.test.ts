@@ -78,7 +78,7 @@ describe('the shoal command', function () {
   it('takes no empty text for a home', () => {
     const { status, stderr } = shoal('status', '--home', '')
     assert.equal(status, 2)
-    assert.match(stderr, /^bad_argument: .*no folder is named/)
+    assert.match(stderr, /^bad_argument: .*names no folder/)
   })
 
   it('shows no prompt where there is no checkpoint to go on from', () => {
@@ -95,7 +95,7 @@ describe('the shoal command', function () {
 
   it('refuses wrong values with 2 and says what is wanted', () => {
     for (const [args, wanted] of [
-      [['wait', '--for', 'lunch'], /want ready, peers=N, round=N or synced/],
+      [['wait', '--for', 'lunch'], /write ready, peers=N, round=N or synced/],
       [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
       [['rounds', '--limit', '-3'], /limit|whole number/],
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],

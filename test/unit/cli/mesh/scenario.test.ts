@@ -148,7 +148,7 @@ steps:
   })
 
   it('refuses unknown keys with their line and the nearest name', () => {
-    assert.equal(refusal('nodes: 3\nround: 5'), 'read x.yaml:2: round is not a known key | did you mean rounds?')
+    assert.equal(refusal('nodes: 3\nround: 5'), 'cannot read x.yaml:2: round is not a known key | did you mean rounds?')
     assert.match(
       refusal('steps:\n  - { at: { round: 1 }, doo: kill, node: 1 }'),
       /x.yaml:2: steps\[0\].doo is not a known key \| did you mean do\?/
@@ -158,7 +158,7 @@ steps:
   it('refuses wrong values with what is wanted', () => {
     for (const [text, wanted] of [
       ['nodes: 0', /want a whole number from 1 to 256/],
-      ['nodes: [', /read x.yaml:1/],
+      ['nodes: [', /cannot read x.yaml:1/],
       ['- 1', /not a mapping/],
       ['timeout: soon', /90s or 8m/],
       ['steps: 3', /want a list/],
