@@ -12,13 +12,18 @@ export class Disk {
   readonly bodies = new Map<string, number>()
   readonly anchors = new Map<string, number>([['genesis', 0]])
   readonly fates = new Map<string, Fate>()
-  /** Something was lost from it while a process relied on it. */
-  damaged = false
+  /** Rounds after which its node left a branch for another: it was told that its work since then counts no more. */
+  readonly setAside: number[] = []
+  /** It has no room: what is not here yet cannot be written. */
+  full = false
+  /** Bodies and anchors that went from it while a process relied on them. */
+  readonly lost = new Set<string>()
   /** Steps of the trainer since its last snapshot. */
   steps = 0
 
   /** What others made and was not synced may go with the process. */
   crash(self: string, random: Random): void {
+    this.lost.clear()
     for (const [cid, contribution] of this.contributions) {
       if (contribution.peer !== self && random.chance(UNSYNCED)) this.bodies.delete(cid)
     }
@@ -27,6 +32,12 @@ export class Disk {
   /** Bodies and anchors from before this round go. */
   forget(round: number): void {
     for (const shelf of [this.anchors, this.bodies]) for (const [name, of] of shelf) if (of < round) shelf.delete(name)
+  }
+
+  /** Some of the bodies and anchors, this share of them, do not match their names any more: whoever reads one finds that it is not here. */
+  damage(share: number, random: Random): void {
+    for (const shelf of [this.anchors, this.bodies])
+      for (const name of shelf.keys()) if (random.chance(share) && shelf.delete(name)) this.lost.add(name)
   }
 
   /** All that is here, as the rules are told it when they begin. */

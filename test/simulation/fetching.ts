@@ -1,5 +1,6 @@
 // How a node gets what the rules want from others: contributions, records, anchors, and a whole chain when it starts over.
 import { type RoundCommand, type RoundEvent, type RoundRecord, reopenRounds } from '../../protocols/rounds/index.ts'
+import { HONEST } from './conduct.ts'
 import { flawOf } from './names.ts'
 import type { SimNode } from './node.ts'
 
@@ -56,10 +57,14 @@ export class Fetching {
         node.later(fetchTimeoutMs - ms, refused)
         return
       }
+      if (disk.full) return node.hears({ type: 'contributionRefused', cid, reason: 'disk_full' })
       disk.contributions.set(cid, contribution)
       if (!body) return node.hears({ type: 'contribution', cid, contribution })
       const flaw = flawOf(contribution)
-      if (flaw === null) disk.bodies.set(cid, contribution.round)
+      if (flaw === null) {
+        disk.bodies.set(cid, contribution.round)
+        if (node.conduct === HONEST) world.acknowledges(node, cid)
+      }
       const found: RoundEvent = flaw === null ? { type: 'contributionHeld', cid } : { type: 'contributionRefused', cid, reason: flaw }
       node.hears({ type: 'contribution', cid, contribution }, found)
     })
@@ -94,11 +99,24 @@ export class Fetching {
     const ms = giver === undefined ? world.rules.fetchTimeoutMs : lostMs + 2 * world.network.delay(node, giver) + most
     node.later(ms, () => {
       const stored = disk.records.get(cid)
-      if (giver === undefined || stored === undefined || !world.network.connects(node, giver))
+      if (giver === undefined || stored === undefined || disk.full || !world.network.connects(node, giver))
         return node.tell({ type: 'recordUnavailable', cid })
       disk.anchors.set(anchor, round)
       stored.ready = true
       node.tell({ type: 'recordComputed', cid, anchor })
+    })
+  }
+
+  /** An anchor that was found to be damaged is fetched again, whether the rules want it or not: once, as it is found again whenever it is read. */
+  repair(anchor: string): void {
+    const node = this.#node
+    const { disk, world } = node
+    const { giver, lostMs } = this.#giver([], 'anchors', anchor)
+    if (!disk.lost.has(anchor) || giver === undefined) return
+    const [, most] = world.options.transferMs ?? [20, 400]
+    const round = giver.disk.anchors.get(anchor)!
+    node.later(lostMs + 2 * world.network.delay(node, giver) + most, () => {
+      if (!disk.full && world.network.connects(node, giver)) disk.anchors.set(anchor, round)
     })
   }
 
@@ -109,7 +127,7 @@ export class Fetching {
     if (world.time.now - this.#startedOverAt < START_OVER_MS) return
     this.#startedOverAt = world.time.now
     const giver = this.#find([], other => other.disk.records.has(head))
-    if (giver === undefined) return
+    if (giver === undefined || disk.full) return
     node.later(2 * world.network.delay(node, giver), () => {
       for (let at = head; at !== 'run'; ) {
         const record = giver.disk.records.get(at)?.record
@@ -136,7 +154,7 @@ export class Fetching {
       worst = Math.max(worst, ms)
       node.later(ms, () => node.presence.answered(other))
     }
-    node.later(others.length === 0 ? 1_000 : worst + 1, () => node.tell({ type: 'synced' }))
+    node.later(others.length === 0 ? 1_000 : worst + 1, () => node.synced())
   }
 
   #transferMs(giver: SimNode): number {

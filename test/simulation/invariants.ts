@@ -20,6 +20,8 @@ export interface Invariant {
   /** The node's head is this record now. */
   adopted?(node: SimNode, command: Adopt, holds: Holds): void
   reported?(node: SimNode, command: Report, holds: Holds): void
+  /** The node has just shown a record that it closed. `isStale`: it had moved on meanwhile, or did not know what it had missed. */
+  showed?(node: SimNode, cid: string, isStale: boolean, holds: Holds): void
   /** After everything is mended and quiet, for each node that is up. */
   ended?(node: SimNode, holds: Holds): void
   /** The same, once for all. */
@@ -43,9 +45,10 @@ export const INVARIANTS: readonly Invariant[] = [
   },
   {
     name: 'nobody honest signs what is invalid',
-    reported({ index, world }, { code, subject }, holds) {
-      if (world.hasForgers) return
-      holds(!CONTENT_CODES.has(code), () => `${index} reports ${code} of ${subject}`)
+    reported({ index, world }, { code, peer, subject }, holds) {
+      const closer = peer === undefined ? undefined : world.byPeer.get(peer)
+      if (closer === undefined || closer.conduct.forges) return
+      holds(!CONTENT_CODES.has(code), () => `${index} reports ${code} of ${subject} by ${closer.index}`)
     }
   },
   {
@@ -65,8 +68,13 @@ export const INVARIANTS: readonly Invariant[] = [
   {
     name: "the head's anchor is here",
     ended(node, holds) {
-      const stored = node.disk.records.get(node.head)
-      holds(stored === undefined || node.disk.anchors.has(stored.record.anchor), () => `${node.index} lacks its head's anchor`)
+      const { anchors, lost, records } = node.disk
+      const stored = records.get(node.head)
+      // Damaged, and not read since: it is fetched again when it is.
+      holds(
+        stored === undefined || anchors.has(stored.record.anchor) || lost.has(stored.record.anchor),
+        () => `${node.index} lacks its head's anchor`
+      )
     }
   },
   {
@@ -101,6 +109,40 @@ export const INVARIANTS: readonly Invariant[] = [
           () => `${index} was told ${fate ?? 'nothing'} of ${cid} (round ${contribution.round}), which was ${expected}`
         )
       }
+    }
+  },
+  {
+    name: 'what was acknowledged is in a record, or its author is told why not',
+    allEnded(world, holds) {
+      const node = world.up.find(({ conduct }) => conduct === HONEST)
+      if (node === undefined) return
+      const { round } = node.rounds.head
+      const accepted = new Set(node.chain().flatMap(({ record }) => record.contributions))
+      for (const [cid, { holder, life }] of world.acknowledged) {
+        if (holder.life !== life || holder.disk.lost.has(cid)) continue
+        const contribution = holder.disk.contributions.get(cid)!
+        const author = world.byPeer.get(contribution.peer)
+        // Still open; or its author lies, is gone for good, or lost all that it knew with its disk.
+        if (contribution.round > round - 1 || author?.conduct !== HONEST || author.left || !author.disk.contributions.has(cid)) continue
+        const { fates, setAside } = author.disk
+        holds(
+          accepted.has(cid) || fates.get(cid) === 'lost' || setAside.some(after => contribution.round > after),
+          () =>
+            `${author.index} was told ${fates.get(cid) ?? 'nothing'} of ${cid} (round ${contribution.round}), which ${holder.index} holds and no record has`
+        )
+      }
+    }
+  },
+  {
+    name: 'a node that was away asks before it closes',
+    closing(node, { round }, holds) {
+      holds(!node.isUnsure, () => `${node.index} closes round ${round} and does not know what it missed`)
+    }
+  },
+  {
+    name: 'a record is shown only where nothing has changed since it was decided',
+    showed({ index }, cid, isStale, holds) {
+      holds(!isStale, () => `${index} shows ${cid}, which it decided before it moved on or was away`)
     }
   },
   {
@@ -185,6 +227,11 @@ export class Checks {
   reported(node: SimNode, command: Report): void {
     if (node.conduct.forges) return
     for (const invariant of this.#invariants) invariant.reported?.(node, command, this.#holds(invariant))
+  }
+
+  showed(node: SimNode, cid: string, isStale: boolean): void {
+    if (node.conduct.forges) return
+    for (const invariant of this.#invariants) invariant.showed?.(node, cid, isStale, this.#holds(invariant))
   }
 
   ended(node: SimNode): void {

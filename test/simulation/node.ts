@@ -66,6 +66,8 @@ export class SimNode {
   /** When it first adopted a record on each parent. */
   readonly movedOnAt = new Map<string, number>()
   #stoppedAt: number | null = null
+  /** Since when it does not know what it missed, on its own clock. */
+  #unsureSince: number | null = null
   #held: (() => void)[] = []
   #clockOffset: number
   #drift: number
@@ -84,7 +86,11 @@ export class SimNode {
   }
 
   get trains(): boolean {
-    return !(this.world.options.observers?.includes(this.index) ?? false)
+    return !this.disk.full && !this.#onlyLooksOn
+  }
+
+  get #onlyLooksOn(): boolean {
+    return this.world.options.observers?.includes(this.index) ?? false
   }
 
   /** CID of the record that it has adopted last. */
@@ -119,6 +125,7 @@ export class SimNode {
     if (this.up) return
     this.up = true
     this.startedAt = this.world.time.now
+    this.#unsureSince = this.now
     this.life++
     this.holding = []
     this.#inbox = []
@@ -130,7 +137,7 @@ export class SimNode {
     this.loop(TICK_MS, () => this.tell({ type: 'tick' }))
     this.presence = this.world.options.briefPresence ? new BriefPresence(this) : new RuledPresence(this)
     this.loop(PRESENCE_MS, () => this.#beHere())
-    if (this.trains) this.loop(STEPS_MS, () => this.#training.work())
+    if (!this.#onlyLooksOn) this.loop(STEPS_MS, () => this.#training.work())
     this.tell({ type: 'tick' })
     this.#beHere()
   }
@@ -154,6 +161,12 @@ export class SimNode {
     this.furthest = 0
   }
 
+  /** Its disk has no room, or has room again. Meanwhile a daemon does not train, and says so. */
+  fill(full: boolean): void {
+    this.disk.full = full
+    if (this.up) this.live(this.life, () => this.tell({ type: 'peerLive', peer: this.peer, ...this.told() }))
+  }
+
   leave(): void {
     this.left = true
     this.kill()
@@ -174,8 +187,20 @@ export class SimNode {
     this.asleep = false
     if (this.#stoppedAt === null) return
     this.#stoppedAt = null
+    this.#unsureSince = this.now
     this.tell({ type: 'paused' })
     for (const run of this.#held.splice(0)) run()
+  }
+
+  /** All whom it asked for their heads have answered. */
+  synced(): void {
+    this.#unsureSince = null
+    this.tell({ type: 'synced' })
+  }
+
+  /** It was away, and has not heard yet what it missed; nobody waits for that for ever. */
+  get isUnsure(): boolean {
+    return this.#unsureSince !== null && this.now - this.#unsureSince < 2 * this.world.rules.fetchTimeoutMs
   }
 
   get stopped(): boolean {
@@ -258,18 +283,23 @@ export class SimNode {
   }
 
   receiveRecord(cid: string, record: RoundRecord): void {
-    if (!this.disk.records.has(cid)) this.disk.records.set(cid, { record, ready: false, shown: true })
+    const { full, records } = this.disk
+    // On disk before the rules may act on it.
+    if (full && !records.has(cid)) return
+    if (!records.has(cid)) records.set(cid, { record, ready: false, shown: true })
     this.hears({ type: 'record', cid, record })
   }
 
   receiveContribution(cid: string, contribution: Contribution): void {
-    this.disk.contributions.set(cid, contribution)
+    const { contributions, full } = this.disk
+    if (full && !contributions.has(cid)) return
+    contributions.set(cid, contribution)
     this.hears({ type: 'contribution', cid, contribution })
   }
 
   /** One that it made itself is on its disk, whole. */
   keepOwn(cid: string, contribution: Contribution): void {
-    this.world.madeAt.set(cid, this.world.time.now)
+    if (!this.world.madeAt.has(cid)) this.world.madeAt.set(cid, this.world.time.now)
     this.disk.contributions.set(cid, contribution)
     this.disk.bodies.set(cid, contribution.round)
   }
@@ -331,17 +361,20 @@ export class SimNode {
     if (!this.enters('closing', command.round)) return
     this.world.checks.closing(this, command)
     if (this.conduct.closes?.(this, command) === false) return
-    const { disk } = this
+    const { disk, head } = this
     const { round, parent } = command
     this.#compute(command.parentAnchor, command.contributions, (anchor, missing) => {
-      if (anchor === null) return this.tell({ type: 'closeFailed', round, reason: 'close_failed', missing })
+      if (anchor === null) return this.tell({ type: 'closeFailed', round, reason: disk.full ? 'disk_full' : 'close_failed', missing })
       const contributions = command.contributions.map(({ cid }) => cid)
       const record: RoundRecord = { run: 'run', round, parent, contributions, anchor, closer: this.peer }
       const cid = recordCid(record)
       disk.anchors.set(anchor, round)
-      disk.records.set(cid, { record, ready: true, shown: false })
+      const stored = { record, ready: true, shown: false }
+      disk.records.set(cid, stored)
       if (!this.enters('closed', round)) return
+      const isStale = this.head !== head || this.isUnsure
       this.tell({ type: 'record', cid, record }, { type: 'recordComputed', cid, anchor })
+      if (stored.shown) this.world.checks.showed(this, cid, isStale)
     })
   }
 
@@ -361,9 +394,11 @@ export class SimNode {
   #compute(parentAnchor: string, parts: readonly Part[], done: (anchor: string | null, missing: string[]) => void): void {
     const [least, most] = this.world.options.computeMs ?? [50, 400]
     this.later(this.world.random.between(least, most), () => {
-      const missing = parts.map(({ cid }) => cid).filter(cid => !this.disk.bodies.has(cid))
-      const whole = this.disk.anchors.has(parentAnchor) && missing.length === 0
-      done(whole ? anchorOf(parentAnchor, parts) : null, missing)
+      const { anchors, bodies, full } = this.disk
+      const missing = parts.map(({ cid }) => cid).filter(cid => !bodies.has(cid))
+      const hasParent = anchors.has(parentAnchor)
+      if (!hasParent) this.#fetching.repair(parentAnchor)
+      done(!full && hasParent && missing.length === 0 ? anchorOf(parentAnchor, parts) : null, missing)
     })
   }
 
@@ -381,11 +416,14 @@ export class SimNode {
 
   #adopt(command: Extract<RoundCommand, { type: 'adopt' }>): void {
     const { disk, world } = this
-    const { cid, round, fork, own } = command
+    const { cid, round, fork, own, ancestor } = command
     const stored = disk.records.get(cid)
     if (stored !== undefined) stored.shown = true
     world.adopted(this, command)
-    if (fork) this.forks++
+    if (fork) {
+      this.forks++
+      disk.setAside.push(ancestor.round)
+    }
     this.furthest = Math.max(this.furthest, round)
     const parent = stored?.record.parent ?? ''
     if (!this.movedOnAt.has(parent)) this.movedOnAt.set(parent, world.time.now)

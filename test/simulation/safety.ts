@@ -1,4 +1,5 @@
 // What must hold on a node after each thing that touches it, worked out here a second time from what is on its disk, without a line of the rules: so that a rule that is wrong cannot agree with itself.
+import { createHash } from 'node:crypto'
 import {
   BRANCH_KEEP_ROUNDS,
   FATE_ROUNDS,
@@ -258,7 +259,8 @@ export const SAFETY: readonly Invariant[] = [
       // What lies below the oldest record in memory is on the disk only.
       const gained = Math.max(weightDownTo(to, better.parent!, isKnown), heaviest(rounds, better.cid, isKnown))
       const lost = Math.max(weightDownTo(from, better.parent!, isKnown), heaviest(rounds, worse.cid, isKnown))
-      holds(gained >= lost, () => `${node.index} goes from ${previous} of weight ${lost} to ${cid} of ${gained}`)
+      const isPreferred = gained > lost || (gained === lost && isAhead(better, worse, world))
+      holds(isPreferred, () => `${node.index} goes from ${previous} of weight ${lost} to ${cid} of ${gained}`)
     }
   },
   {
@@ -269,7 +271,7 @@ export const SAFETY: readonly Invariant[] = [
       const needed = alone ? 1 : HOLDERS_NEEDED
       for (const { cid } of contributions) {
         const contribution = disk.contributions.get(cid)!
-        holds(disk.bodies.has(cid) || disk.damaged, () => `${node.index} closes round ${round} with ${cid}, which it does not hold`)
+        holds(disk.bodies.has(cid) || disk.lost.has(cid), () => `${node.index} closes round ${round} with ${cid}, which it does not hold`)
         holds(flawOf(contribution) === null, () => `${node.index} closes round ${round} with ${cid}, which is ${flawOf(contribution)}`)
         let copies = 1
         for (const other of world.nodes) if (other !== node && mayHaveHad(other, cid)) copies++
@@ -283,7 +285,15 @@ export const SAFETY: readonly Invariant[] = [
 
 /** It has it, or had it and lost it, or says so. */
 function mayHaveHad({ conduct, disk, startedAt, up, world }: SimNode, cid: string): boolean {
-  return disk.bodies.has(cid) || disk.damaged || !up || startedAt > world.madeAt.get(cid)! || conduct.holds !== undefined
+  return disk.bodies.has(cid) || disk.lost.has(cid) || !up || startedAt > world.madeAt.get(cid)! || conduct.holds !== undefined
+}
+
+/** Of two records of one round and of equal weight: whose closer is ranked, and before the other's; else the lower name. */
+function isAhead(a: Judged, b: Judged, { rules }: World): boolean {
+  const recent = a.parent!.recent.flat()
+  const rankOf = ({ closer, round }: Judged): string =>
+    `${recent.includes(closer) ? 0 : 1}${createHash('sha256').update(`${rules.run}/${round}/${closer}`).digest('hex')}`
+  return rankOf(a) === rankOf(b) ? a.cid < b.cid : rankOf(a) < rankOf(b)
 }
 
 /** The record on the way to the tip that comes right after this ancestor. */

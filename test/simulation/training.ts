@@ -15,6 +15,8 @@ export const STEPS_MS = 500
 /** ms from a snapshot to a signed contribution. */
 const ENCODE_MS = 200
 const TOKENS_A_STEP = 64
+/** ms before another try at a contribution for which there was no room. */
+const RETRY_MS = 2_000
 
 export class Training {
   readonly #node: SimNode
@@ -38,7 +40,7 @@ export class Training {
   /** Called every STEPS_MS. */
   work(): void {
     const { disk, rounds, stepMs, world } = this.#node
-    if (!world.training) return
+    if (!world.training || disk.full) return
     const taken = Math.min(Math.floor(STEPS_MS / stepMs), Math.max(0, this.#allowed - disk.steps))
     disk.steps += taken
     if (taken > 0 && !this.#node.enters('training', rounds.head.round + 1)) return
@@ -66,6 +68,12 @@ export class Training {
   #contribute(round: number, parent: string, steps: number): void {
     const node = this.#node
     const { conduct, disk, world } = node
+    if (disk.full) {
+      // What was measured goes back into the local model.
+      disk.steps += steps
+      this.paced({ type: 'contributeFailed', retryMs: RETRY_MS })
+      return
+    }
     const honest: Contribution = {
       run: 'run',
       round,

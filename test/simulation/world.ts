@@ -55,6 +55,8 @@ export class World {
   readonly checks: Checks
   /** When each contribution was made: names only. */
   readonly madeAt = new Map<string, number>()
+  /** Who has a contribution of somebody else whole on disk and says so, one for each; another where that one died. */
+  readonly acknowledged = new Map<string, { holder: SimNode; life: number }>()
   readonly reports = new Map<string, number>()
   readonly problems: string[] = []
   onPhase: (node: SimNode, phase: Phase, round: number) => void = () => {}
@@ -104,11 +106,6 @@ export class World {
     return 3 * (running.length - 1) < 2 * staying.length ? null : random.pick(running)
   }
 
-  /** Somebody signs what is invalid by content. */
-  get hasForgers(): boolean {
-    return this.nodes.some(({ conduct }) => conduct.forges)
-  }
-
   run(ms: number): void {
     this.time.runUntil(this.time.now + ms)
   }
@@ -140,6 +137,11 @@ export class World {
       node.resume()
       if (!node.up && !node.left) node.start()
     }
+  }
+
+  acknowledges(holder: SimNode, cid: string): void {
+    const before = this.acknowledged.get(cid)
+    if (before === undefined || before.holder.life !== before.life) this.acknowledged.set(cid, { holder, life: holder.life })
   }
 
   problem(text: string): void {
