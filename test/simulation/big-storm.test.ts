@@ -28,6 +28,7 @@ describe('totals of storms', () => {
     seed,
     problems,
     faults: { kill: 2 },
+    liars: { copies: 1 },
     checks: { agreement: 1 },
     rounds: 3,
     progressMs,
@@ -40,7 +41,7 @@ describe('totals of storms', () => {
     const totals = [report(4, 100), report(5, 300), report(6, 200)].reduce((sum, each) => withStorm(sum, each, 20), noTotals())
     assert.deepEqual(totals.progress, { ms: 300, seed: 5 })
     assert.deepEqual(totals.agreement, { ms: 10, seed: 4 })
-    assert.deepEqual([totals.storms, totals.faults, totals.rounds, totals.stormMs], [3, { kill: 6 }, 9, 60])
+    assert.deepEqual([totals.storms, totals.faults, totals.liars, totals.rounds, totals.stormMs], [3, { kill: 6 }, { copies: 3 }, 9, 60])
     assert.equal(totals.broken, null)
   })
 

@@ -1,6 +1,8 @@
 // A big mesh that is never left in peace until its rounds are closed, then mended, and must agree in time. What happens is drawn from the seed alone.
 import type { RunRules } from '../../protocols/rounds/index.ts'
+import { type Conduct, HONEST } from './conduct.ts'
 import { FAULTS } from './faults/index.ts'
+import { LIARS } from './liars/index.ts'
 import { Random } from './random.ts'
 import { World } from './world.ts'
 
@@ -15,6 +17,8 @@ export interface StormReport {
   problems: string[]
   /** How often each fault struck. */
   faults: { [name: string]: number }
+  /** How many of each kind of liar were there. */
+  liars: { [name: string]: number }
   /** How often each invariant was looked at. */
   checks: { [name: string]: number }
   /** Rounds closed by the furthest node while it stormed. */
@@ -28,6 +32,8 @@ export interface StormReport {
   forks: number
 }
 
+/** One of so many trainers lies, at most. */
+const LIAR_AMONG = 8
 /** Virtual ms between two faults. */
 const PEACE: [number, number] = [500, 10_000]
 /** Bytes of all bodies of a round together: the slowest lines get them in a few seconds, however many nodes there are. */
@@ -45,15 +51,17 @@ export const AGREEMENT_ROUNDS = 3
 /** Lives through one storm from the seed. */
 export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): StormReport {
   const random = new Random(Math.imul(seed, 15_485_863) + 11)
-  const world = bigWorld(seed, nodes, random)
+  const liars: { [name: string]: number } = {}
+  const world = bigWorld(seed, nodes, random, liars)
   const faults: { [name: string]: number } = {}
   const round = roundMs(world.rules)
-  const progress = new Progress(world)
+  const progress = new Progress(world, PROGRESS_ROUNDS * round)
   while (progress.round < rounds && world.problems.length === 0) {
     if (world.time.now > rounds * PROGRESS_ROUNDS * round) {
       world.problem(`only ${progress.round} rounds in ${Math.round(world.time.now)} ms`)
       break
     }
+    progress.look()
     world.run(random.between(...PEACE))
     const fault = random.pick(FAULTS)
     if (!fault.strike(world, random)) continue
@@ -68,12 +76,11 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
   if (!agreed) world.checks.allEnded()
   progress.look()
   world.settle(0, round)
-  const bound = PROGRESS_ROUNDS * round
-  if (progress.longestMs > bound) world.problem(`no round was closed in ${Math.round(progress.longestMs)} ms, the bound is ${bound}`)
   return {
     seed,
     problems: world.problems,
     faults,
+    liars,
     checks: Object.fromEntries(world.checks.counts),
     rounds: closed,
     progressMs: progress.longestMs,
@@ -83,16 +90,19 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
   }
 }
 
-/** How long the mesh went without a new record. */
+/** How long the mesh went without a new record; too long is a problem as soon as it is seen. */
 class Progress {
   readonly #world: World
+  readonly #boundMs: number
   /** Of the furthest node. */
   round = 0
   longestMs = 0
   #sinceMs = 0
+  #hadQuorum = true
 
-  constructor(world: World) {
+  constructor(world: World, boundMs: number) {
     this.#world = world
+    this.#boundMs = boundMs
     world.onAdopt = (_node, round) => {
       if (round <= this.round) return
       this.look()
@@ -104,25 +114,40 @@ class Progress {
   /** Called when anything changed: time without a quorum does not count. */
   look(): void {
     const { time } = this.#world
-    this.longestMs = Math.max(this.longestMs, time.now - this.#sinceMs)
-    if (!this.#hasQuorum()) this.#sinceMs = time.now
+    const ms = time.now - this.#sinceMs
+    if (this.#hadQuorum && ms > this.longestMs) {
+      this.longestMs = ms
+      if (ms > this.#boundMs) this.#world.problem(`no round was closed in ${Math.round(ms)} ms, the bound is ${this.#boundMs}`)
+    }
+    this.#hadQuorum = this.#hasQuorum()
+    if (!this.#hadQuorum) this.#sinceMs = time.now
   }
 
+  /** Of those who do what a daemon does: what liars hold up does not count as connected. */
   #hasQuorum(): boolean {
     const { network, nodes, rules } = this.#world
-    const trainers = nodes.filter(node => node.up && !node.stopped && node.trains)
+    const trainers = nodes.filter(node => node.up && !node.stopped && node.trains && node.conduct === HONEST)
     return trainers.some(node => trainers.filter(other => other === node || network.connects(node, other)).length >= rules.quorum)
   }
 }
 
-function bigWorld(seed: number, nodes: number, random: Random): World {
+function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: string]: number }): World {
   // Most have 20 to 200 Mb/s, one in ten 2 to 8.
   const speeds = Array.from({ length: 2 * nodes }, () => (random.chance(0.1) ? random.between(250, 1_000) : random.between(2_500, 25_000)))
   // The others hold and compute, and do not train.
   const trainers = Math.min(nodes, random.pick([8, 16, 24, 32, nodes]))
+  const conducts = new Map<number, Conduct>()
+  for (let left = random.below(Math.floor(trainers / LIAR_AMONG) + 1); left > 0; left--) {
+    const { name, conduct } = random.pick(LIARS)
+    liars[name] = (liars[name] ?? 0) + 1
+    let index = random.below(trainers)
+    while (conducts.has(index)) index = (index + 1) % trainers
+    conducts.set(index, conduct)
+  }
   return new World({
     seed,
     nodes,
+    conducts,
     observers: Array.from({ length: nodes - trainers }, (_, index) => trainers + index),
     holdingBatchMs: 1_000,
     inboxMs: 100,

@@ -154,13 +154,15 @@ function fingerprint(): string {
 }
 
 function summary(range: Range, totals: Totals, wallSeconds: number, lived: number): string {
-  const { checks, faults, forks, rounds, storms, stormMs, virtualMs } = totals
+  const { checks, faults, forks, liars, rounds, storms, stormMs, virtualMs } = totals
   const lines = [
     `${storms} storms from seed ${range.from}, ${range.nodes} nodes, at least ${range.rounds} rounds each: ${rounds} rounds, ${forks} changes of branch, ${Math.round(virtualMs / 3_600_000)} virtual hours`,
     'invariants looked at:',
     ...table(checks),
     'faults injected:',
     ...table(faults),
+    'liars among them:',
+    ...table(liars),
     worstText(totals),
     `wall time ${Math.round(wallSeconds)} s for ${lived} storms, ${seconds(stormMs / Math.max(1, storms))} a seed on one thread`
   ]

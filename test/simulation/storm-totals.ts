@@ -11,6 +11,7 @@ export interface Totals {
   storms: number
   checks: { [invariant: string]: number }
   faults: { [fault: string]: number }
+  liars: { [liar: string]: number }
   progress: Worst
   agreement: Worst
   rounds: number
@@ -23,7 +24,19 @@ export interface Totals {
 
 export function noTotals(): Totals {
   const none: Worst = { ms: 0, seed: null }
-  return { storms: 0, checks: {}, faults: {}, progress: none, agreement: none, rounds: 0, forks: 0, virtualMs: 0, stormMs: 0, broken: null }
+  return {
+    storms: 0,
+    checks: {},
+    faults: {},
+    liars: {},
+    progress: none,
+    agreement: none,
+    rounds: 0,
+    forks: 0,
+    virtualMs: 0,
+    stormMs: 0,
+    broken: null
+  }
 }
 
 /** @param stormMs ms that it took */
@@ -33,6 +46,7 @@ export function withStorm(totals: Totals, report: StormReport, stormMs: number):
     storms: totals.storms + 1,
     checks: summed(totals.checks, report.checks),
     faults: summed(totals.faults, report.faults),
+    liars: summed(totals.liars, report.liars),
     progress: worse(totals.progress, report.progressMs, seed),
     agreement: worse(totals.agreement, report.agreementMs, seed),
     rounds: totals.rounds + report.rounds,

@@ -26,6 +26,16 @@ export const equivocating: Conduct = {
   }
 }
 
+/** Shows everybody two records of each round that it closes. */
+export const closingTwice: Conduct = {
+  forges: true,
+  showsRecord(node, cid, record) {
+    const twin = twinOf(node, record)
+    node.world.network.gossip(node, to => to.receiveRecord(twin, node.disk.records.get(twin)!.record))
+    return () => cid
+  }
+}
+
 /** Another record of the same contributions, or of fewer. */
 function twinOf(node: SimNode, record: RoundRecord): string {
   const { disk, world } = node
