@@ -367,7 +367,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   if (justClosed) {
     const current = state.closing?.parent === record.parent ? state.closing : null
     // Nobody has seen it. If the mesh moved on while we computed, showing it would only make others go back.
-    if (current === null || state.head.cid !== (current.rival ?? record.parent)) {
+    if (current === null) {
       refuse('superseded')
       return
     }

@@ -44,7 +44,7 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
     wakeAt(state, dueAt)
     return
   }
-  state.closing = { parent: head.cid, rival: null, since: now }
+  state.closing = { parent: head.cid, since: now }
   out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: listNow(state) })
 }
 
@@ -277,7 +277,7 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
     return
   }
   head.rivalDone = true
-  state.closing = { parent: parent.cid, rival: head.cid, since: now }
+  state.closing = { parent: parent.cid, since: now }
   out.push({
     type: 'report',
     code: 'rival_proposed',

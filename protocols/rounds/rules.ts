@@ -277,7 +277,8 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   state.closeRetryAt = 0
   state.silenceChecked = false
   state.waitingReported = false
-  if (state.closing !== null && state.closing.parent !== head.cid) state.closing = null
+  // What we were computing was decided on another head: it is not shown.
+  state.closing = null
   const own: { cid: string; fate: Fate }[] = []
   for (const [cid, contribution] of state.own) {
     const fate = fateOf(head, { cid, ...contribution })

@@ -108,7 +108,7 @@ export interface RoundsState {
   silenceChecked: boolean
   own: Map<string, { round: number; parent: string; told: Fate | null }>
   sync: { since: number; asked: boolean } | null
-  closing: { parent: string; rival: string | null; since: number } | null
+  closing: { parent: string; since: number } | null
   /** How long an anchor takes to compute here, as far as it was seen: whoever is ahead of us needs that long before we can hear of its record. */
   computeMs: number
   closeRetryAt: number

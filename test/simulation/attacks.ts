@@ -1,7 +1,8 @@
 // One small world for each thing that a hostile peer can do, with what the others still get done. Two of eight lie, or one node speaks for as many identities as it likes.
 // The rules promise this as long as fewer than half of the members lie together.
 import type { RoundRecord, RunRules } from '../../protocols/rounds/index.ts'
-import type { Conduct } from './conduct.ts'
+import { type Conduct, together } from './conduct.ts'
+import type { Invariant } from './invariants.ts'
 import { equivocating } from './liars/equivocating.ts'
 import { givingNothingFrom } from './liars/giving-nothing.ts'
 import { claimingTokens, givingRubbishFrom } from './liars/giving-rubbish.ts'
@@ -57,10 +58,11 @@ function spokenTo(seed: number, speak: (mouth: Mouth, world: World) => void, opt
 }
 const SPEAKER = [HONEST.length]
 
-/** A member that trains and lies in what it shows by itself: `speak` is called on each record, with what it may sign as itself. */
+/** A member, the last but one, that trains and lies in what it shows by itself: `speak` is called on each record, with what it may sign as itself. */
 function memberSpeaks(seed: number, speak: (mouth: Mouth, self: string) => void, options: Partial<WorldOptions> = {}): World {
-  const world = eight(seed, [{ forges: true }, {}], options)
-  const node = world.nodes[6]!
+  const liar = (options.nodes ?? 8) - 2
+  const world = new World({ seed, nodes: 8, stepMs: () => 100, conducts: new Map([[liar, { forges: true }]]), ...options })
+  const node = world.nodes[liar]!
   const mouth = new Mouth(node)
   onEachRecord(node, () => speak(mouth, node.peer))
   return world
@@ -75,28 +77,69 @@ const every = (mouth: Mouth, ms: number, act: (turn: number) => void): void => {
   next(0)
 }
 
-/** The member closes as soon as all honest work is here, before the first in rank can, with something wrong in it. */
+/** Once the work of so many members for the open round is here. */
+function onceGiven(mouth: Mouth, enough: number, act: (at: Place, given: string[]) => void): void {
+  const at = mouth.open
+  const look = (tries: number): void =>
+    mouth.node.later(100, () => {
+      const given = mouth.given(at, peer => !mouth.node.world.byPeer.has(peer))
+      if (mouth.open.parent !== at.parent || tries === 0) return
+      if (given.length >= enough) act(at, given)
+      else look(tries - 1)
+    })
+  look(200)
+}
+
+/** The member closes as soon as all honest work is here, or that of `enough`, before the first in rank can, with something wrong in it. */
 function forging(
   forge: (mouth: Mouth, at: Place, given: string[], self: string) => void,
-  options: Partial<WorldOptions> = {}
+  options: Partial<WorldOptions> = {},
+  enough = options.nodes ?? 8
 ): (seed: number) => World {
-  return seed =>
-    memberSpeaks(
-      seed,
-      (mouth, self) => {
-        const at = mouth.open
-        const look = (tries: number): void =>
-          mouth.node.later(100, () => {
-            const given = mouth.given(at)
-            if (mouth.open.parent !== at.parent || tries === 0) return
-            if (given.length >= 8) forge(mouth, at, given, self)
-            else look(tries - 1)
-          })
-        look(200)
-      },
-      options
-    )
+  return seed => memberSpeaks(seed, (mouth, self) => onceGiven(mouth, enough, (at, given) => forge(mouth, at, given, self)), options)
 }
+
+/** Member 6 shows a record on what everybody has just left again and again, each time with a little more; member 7 may help. */
+function showingAgain(seed: number, accomplice: Conduct & { shown?: string }, invariants: Invariant[] = []): World {
+  const world = eight(seed, [{ forges: true }, accomplice], { ...rules({ maxTokensPerRound: 10_000 }), invariants })
+  const mouth = new Mouth(world.nodes[6]!)
+  onEachRecord(mouth.node, () => {
+    const { record } = mouth.node.disk.records.get(mouth.node.head)!
+    const at = { parent: record.parent, round: record.round }
+    const others = record.contributions.filter(cid => mouth.node.disk.contributions.get(cid)?.peer !== mouth.node.peer)
+    for (let turn = 1; turn <= 20; turn++) {
+      // Until it is too late for a race between closers, and on.
+      mouth.node.later(3_000 + turn * 500, () => {
+        accomplice.shown = mouth.close(mouth.node.peer, at, [...others, mouth.contribute(mouth.node.peer, at, { tokens: 3_200 + turn })])
+        mouth.isHere(mouth.node.peer, { head: accomplice.shown, round: at.round, trains: true })
+      })
+    }
+  })
+  return world
+}
+
+/** Whatever it says of itself. */
+const twoOfACloser = (closer: string): Invariant => ({
+  name: 'a closer has two records of a round',
+  told({ index, rounds }, events, holds) {
+    for (const event of events) {
+      if (event.type !== 'record' || event.record.closer !== closer) continue
+      const siblings = rounds.tree.byCid.get(event.record.parent)?.children ?? []
+      const count = siblings.filter(sibling => sibling.closer === closer).length
+      holds(count <= 2, () => `${index} looks at ${count} records of ${closer} for round ${event.record.round}`)
+    }
+  }
+})
+
+/** What a member gives after the round is in no rival: nobody held it in time. */
+const noRivalWith = (peer: string): Invariant => ({
+  name: 'late work makes no rival',
+  closing({ disk, head, index }, { parent, round, contributions }, holds) {
+    if (parent === head) return
+    const late = contributions.filter(({ cid, age }) => age === 0 && disk.contributions.get(cid)?.peer === peer)
+    holds(late.length === 0, () => `${index} proposes a rival for round ${round} with what came after it`)
+  }
+})
 
 /** Who closed with something invalid and then with something right has signed two; each such pair takes some back. */
 const FORKS = 6
@@ -149,9 +192,15 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'a record below the quorum',
-    begin: forging((mouth, at, given, self) => mouth.close(self, at, given.slice(0, 1)), rules({ quorum: 3 })),
-    liars: [6],
-    rounds: 20,
+    begin: seed => {
+      const world = forging((mouth, at, given, self) => mouth.close(self, at, given), { nodes: 4, ...rules({ quorum: 4 }) }, 3)(seed)
+      // Meanwhile all who train have given, and are not enough.
+      world.time.at(20_000, () => world.nodes[0]!.kill())
+      world.time.at(70_000, () => world.nodes[0]!.start())
+      return world
+    },
+    liars: [2],
+    rounds: 7,
     forks: FORKS
   },
   {
@@ -163,12 +212,24 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'a record that lists old work',
-    begin: forging((mouth, at, given, self) => {
-      const old = [...mouth.node.disk.contributions].filter(([, { round }]) => round === at.round - 2).map(([cid]) => cid)
-      mouth.close(self, at, [...given, ...old])
-    }),
+    // The member's own of long ago, in place of any new: so nobody is left out, and it weighs more than what the others close.
+    begin: seed => {
+      const world = memberSpeaks(
+        seed,
+        (mouth, self) =>
+          onceGiven(mouth, 7, (at, given) => {
+            const { disk } = mouth.node
+            const old = [...disk.contributions].find(([, { peer, round }]) => peer === self && round === 2)
+            const others = given.filter(cid => disk.contributions.get(cid)!.peer !== self)
+            if (old !== undefined && others.length >= 7) mouth.close(self, at, [...others, old[0]])
+          }),
+        { keepRounds: 100 }
+      )
+      world.nodes[6]!.conduct = together({ forges: true }, givingNothingFrom(4))
+      return world
+    },
     liars: [6],
-    rounds: 20,
+    rounds: 15,
     forks: FORKS
   },
   {
@@ -183,10 +244,11 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'a record that lists what was refused',
-    begin: forging((mouth, at, given, self) => {
-      const accomplice = mouth.contribute(mouth.mint(at), at, { body: flawedBody('b', 'non_finite') })
-      mouth.close(self, at, [...given, accomplice])
-    }),
+    begin: seed =>
+      memberSpeaks(seed, (mouth, self) => {
+        const accomplice = mouth.contribute(mouth.mint(mouth.open), mouth.open, { body: flawedBody('b', 'non_finite') })
+        onceGiven(mouth, 8, (at, given) => mouth.close(self, at, [...given, accomplice]))
+      }),
     liars: [6],
     rounds: 20,
     forks: FORKS
@@ -200,33 +262,36 @@ export const ATTACKS: readonly Attack[] = [
     liars: [6],
     rounds: 18
   },
+  {
+    name: 'who goes first lists what cannot be had',
+    begin: forging(
+      (mouth, at, given, self) => mouth.close(self, at, [...given, mouth.contribute(mouth.mint(at), at, {}, { whole: false })]),
+      // It is soon seen that they cannot be had; another turn would be long.
+      { nodes: 4, ...rules({ fetchTimeoutMs: 1_000, graceMs: 15_000 }) }
+    ),
+    liars: [2],
+    lastsMs: 400_000,
+    rounds: 40
+  },
   // ---- a member and time
   {
     name: 'members show a record again and again, each time with more',
     begin: seed => {
-      const world = eight(
-        seed,
-        [{ forges: true }, { forges: true, tells: (_node, _to, honest) => ({ ...honest, head: shown }) }],
-        rules({ maxTokensPerRound: 10_000 })
-      )
-      const mouth = new Mouth(world.nodes[6]!)
-      let shown = 'run'
-      onEachRecord(mouth.node, () => {
-        // On the record that everybody has just left.
-        const { record } = mouth.node.disk.records.get(mouth.node.head)!
-        const at = { parent: record.parent, round: record.round }
-        const others = record.contributions.filter(cid => mouth.node.disk.contributions.get(cid)?.peer !== mouth.node.peer)
-        for (let turn = 1; turn <= 20; turn++) {
-          // Until it is too late for a race between closers, and on.
-          mouth.node.later(3_000 + turn * 500, () => {
-            shown = mouth.close(mouth.node.peer, at, [...others, mouth.contribute(mouth.node.peer, at, { tokens: 3_200 + turn })])
-            mouth.isHere(mouth.node.peer, { head: shown, round: at.round, trains: true })
-          })
-        }
-      })
-      return world
+      const accomplice: { shown: string } & Conduct = {
+        shown: 'run',
+        forges: true,
+        tells: (_node, _to, honest) => ({ ...honest, head: accomplice.shown })
+      }
+      return showingAgain(seed, accomplice)
     },
     liars: LIARS,
+    rounds: 21,
+    forks: FORKS
+  },
+  {
+    name: 'a member shows a record again and again, and says that each is its head',
+    begin: seed => showingAgain(seed, {}, [twoOfACloser(peerName(6))]),
+    liars: [6],
     rounds: 21,
     forks: FORKS
   },
@@ -273,6 +338,30 @@ export const ATTACKS: readonly Attack[] = [
       ),
     liars: SPEAKER,
     rounds: 20
+  },
+  {
+    name: 'strangers train with the smaller side of a split',
+    begin: seed =>
+      spokenTo(
+        seed,
+        (mouth, { network, time }) => {
+          const apart = (index: number): number => Number(index >= 4)
+          time.at(20_000, () => network.part(apart))
+          time.at(70_000, () => network.heal())
+          onEachRecord(mouth.node, () => {
+            // Known before they parted, they would be members.
+            if (time.now < 20_000 || time.now > 70_000) return
+            for (let each = 0; each < 10; each++) {
+              const peer = mouth.mint(each)
+              mouth.isHere(peer, { head: mouth.open.parent, round: mouth.open.round - 1, trains: true })
+              mouth.contribute(peer, mouth.open)
+            }
+          })
+        },
+        rules({ maxTokensPerRound: 3_200 })
+      ),
+    liars: [4, 5, ...SPEAKER],
+    rounds: 15
   },
   {
     name: 'a stranger closes with the work of others',
@@ -358,7 +447,8 @@ export const ATTACKS: readonly Attack[] = [
     name: 'a member gives after the round',
     begin: seed => {
       const world = eight(seed, [{ forges: true, showsContribution: () => () => null, holds: (_node, _honest) => [] }, {}], {
-        computeMs: [1_000, 2_000]
+        computeMs: [1_000, 2_000],
+        invariants: [noRivalWith(peerName(6))]
       })
       const { network, nodes } = world
       const mouth = nodes[6]!
@@ -393,7 +483,8 @@ export const ATTACKS: readonly Attack[] = [
       const world = new World({ seed, nodes: 6, stepMs: () => 100 })
       world.onPhase = (node, phase, round) => {
         if (phase !== 'closing' || round % 3 !== 0 || world.nodes.some(({ stopped }) => stopped)) return
-        node.sleep()
+        // It is computing the anchor by then.
+        world.time.after(20, () => node.sleep())
         world.time.after(15_000, () => node.resume())
       }
       return world

@@ -53,10 +53,12 @@ function copyRules(folder: string, mutation: Mutation | null): void {
   symlinkSync(resolve(DIST, '../node_modules'), join(folder, 'node_modules'))
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n')
   if (mutation === null) return
-  const path = join(folder, 'dist/protocols/rounds', mutation.file)
-  const code = readFileSync(path, 'utf8')
-  if (occurrences(code, mutation) !== 1) throw new Error(`"${mutation.defence}" matches ${occurrences(code, mutation)} places`)
-  writeFileSync(path, applied(code, mutation))
+  for (const edit of mutation.and === undefined ? [mutation] : [mutation, mutation.and]) {
+    const path = join(folder, 'dist/protocols/rounds', edit.file)
+    const code = readFileSync(path, 'utf8')
+    if (occurrences(code, edit) !== 1) throw new Error(`"${mutation.defence}" matches ${occurrences(code, edit)} places`)
+    writeFileSync(path, applied(code, edit))
+  }
 }
 
 /** Runs the trials of a copy until one is broken, never ends, or the time is over. */

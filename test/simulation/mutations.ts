@@ -1,17 +1,22 @@
 // The defences of the round rules, each with what the rules look like without it: a replacement in a compiled file, applied to a copy.
 // A simulation that does not notice a missing defence either lacks a fault or shows that the defence is none.
 
-export interface Mutation {
-  defence: string
-  /** What happens to a mesh whose nodes lack it. */
-  protects: string
+export interface Edit {
   /** Below dist/protocols/rounds. */
   file: string
   /** Text that occurs exactly once in that file. */
   from: string
   to: string
+}
+
+export interface Mutation extends Edit {
+  defence: string
+  /** What happens to a mesh whose nodes lack it. */
+  protects: string
+  /** Another defence against the same, taken out with it. */
+  and?: Edit
   /** The trial that is likeliest to notice; it comes first. */
-  noticedBy?: string
+  noticedBy: string
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -46,7 +51,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'intake.js',
     from: 'state.sync = { since: state.now, asked: false };',
     to: '',
-    noticedBy: 'a machine sleeps past deadlines'
+    noticedBy: 'machines sleep past deadlines'
   },
   {
     defence: 'nothing decided before a gap is shown after it',
@@ -56,15 +61,15 @@ export const MUTATIONS: readonly Mutation[] = [
             // What we were computing was decided before the gap: it is not shown, and closed anew if it is still wanted.
             state.closing = null;`,
     to: 'state.sync = { since: state.now, asked: false };',
-    noticedBy: 'a machine sleeps while it closes'
+    noticedBy: 'machines sleep while they close'
   },
   {
     defence: 'an own record is not shown when the mesh has moved on',
     protects: 'a slow closer makes others go back',
-    file: 'intake.js',
-    from: 'if (current === null || state.head.cid !== (current.rival ?? record.parent)) {',
-    to: 'if (current === null) {',
-    noticedBy: 'calm'
+    file: 'rules.js',
+    from: '// What we were computing was decided on another head: it is not shown.\n    state.closing = null;',
+    to: '',
+    noticedBy: 'closers of unlike speed'
   },
   {
     defence: 'a silent trainer is waited for once',
@@ -169,7 +174,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'proposing.js',
     from: "child.status === 'invalid' || child.leftOut || child === state.early",
     to: 'false',
-    noticedBy: 'a record that lists what cannot be had'
+    noticedBy: 'who goes first lists what cannot be had'
   },
   {
     defence: 'a late sibling is not followed at once',
@@ -185,7 +190,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'intake.js',
     from: 'live.head === cid && peer !== closer && knownAt(state.tree, state.head, peer)',
     to: 'live.head === cid',
-    noticedBy: 'members show a record again and again, each time with more'
+    noticedBy: 'a member shows a record again and again, and says that each is its head'
   },
   // ---- the choice
   {
@@ -194,7 +199,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'chain/weight.js',
     from: 'if (isKnown(part.peer))',
     to: '',
-    noticedBy: 'strangers close every round at once'
+    noticedBy: 'strangers train with the smaller side of a split'
   },
   {
     defence: 'weight is bounded by maxTokensPerRound',
@@ -226,7 +231,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'chain/choice.js',
     from: 'compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||',
     to: '',
-    noticedBy: 'calm'
+    noticedBy: 'closers of unlike speed'
   },
   // ---- validity
   {
@@ -257,8 +262,8 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'a contribution belongs to its round',
     protects: 'old work is shown again and summed again',
     file: 'chain/validity.js',
-    from: "if (age === null)\n            return { reason: 'bad_contribution' };",
-    to: '',
+    from: 'const age = ageAfter(parent, found.contribution);',
+    to: 'const age = ageAfter(parent, found.contribution) ?? 1;',
     noticedBy: 'a record that lists old work'
   },
   {
@@ -279,10 +284,10 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     defence: 'a record that lists what was refused by content is invalid',
-    protects: 'a closer sums what is not finite',
-    file: 'chain/validity.js',
-    from: "if ('refused' in found || checkContribution(rules, found.contribution) !== null)",
-    to: "if (!('refused' in found) && checkContribution(rules, found.contribution) !== null)",
+    protects: 'everybody waits for the parts of a record that can never be had',
+    file: 'intake.js',
+    from: 'if (refused !== undefined)\n            return { refused };',
+    to: '',
     noticedBy: 'a record that lists what was refused'
   },
   {
@@ -381,15 +386,15 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'intake.js',
     from: 'open.held = false;\n    open.heldAt = null;',
     to: '',
-    noticedBy: 'bodies and anchors vanish'
+    noticedBy: 'disks go bad'
   }
 ]
 
 /** How often the text of a mutation occurs: anything but once makes it mean nothing. */
-export function occurrences(code: string, { from }: Mutation): number {
+export function occurrences(code: string, { from }: Edit): number {
   return code.split(from).length - 1
 }
 
-export function applied(code: string, { from, to }: Mutation): string {
+export function applied(code: string, { from, to }: Edit): string {
   return code.replace(from, () => to)
 }

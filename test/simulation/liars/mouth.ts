@@ -69,7 +69,8 @@ export class Mouth {
     const parts = contributions
       .map(cid => {
         const { peer, tokens, round } = disk.contributions.get(cid)!
-        return { cid, age: (at.round - round) as 0 | 1, peer, tokens: Math.min(tokens, world.rules.maxTokensPerRound) }
+        // What is too old to be listed at all is summed like what is a round old.
+        return { cid, age: Math.min(1, at.round - round) as 0 | 1, peer, tokens: Math.min(tokens, world.rules.maxTokensPerRound) }
       })
       .sort((a, b) => (a.peer === b.peer ? b.age - a.age : a.peer < b.peer ? -1 : 1))
     const parentAnchor = at.parent === 'run' ? 'genesis' : disk.records.get(at.parent)!.record.anchor
