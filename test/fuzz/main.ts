@@ -1,11 +1,13 @@
-// `npm run fuzz -- [--count N] [--decoder NAME]... [--seed N] [--from N] [--processes N]`: holds every decoder of bytes from outside to its law on as many
-// inputs as are wanted, and prints what became of them. Exit 1 names the first input that breaks it; the same seed and number make it again.
+// `npm run fuzz -- [--count N] [--decoder NAME]... [--seed N] [--from N] [--processes N] [--resume FILE]`: holds every decoder of bytes from outside to its law
+// on as many inputs as are wanted, and prints what became of them. Exit 1 names the first input that breaks it; the same seed and number make it again. With
+// --resume a run that was killed goes on where it was.
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { DECODERS, decoderNamed } from './decoders.ts'
 import type { Fault, Range, Report } from './fuzz-process.ts'
 import { Fuzzer } from './judge.ts'
+import { openTallies } from './tallies.ts'
 
 /** Inputs that one process is given at a time. */
 const RANGE = 5_000
@@ -20,20 +22,15 @@ const { values } = parseArgs({
     decoder: { type: 'string', multiple: true, default: [] },
     seed: { type: 'string', default: '1' },
     from: { type: 'string', default: '0' },
-    processes: { type: 'string', default: String(availableParallelism()) }
+    processes: { type: 'string', default: String(availableParallelism()) },
+    resume: { type: 'string' }
   }
 })
 const seed = Number(values.seed)
 const from = Number(values.from)
 const count = Number(values.count)
 const chosen = values.decoder.length === 0 ? DECODERS : values.decoder.map(decoderNamed)
-
-interface Tally {
-  inputs: number
-  outcomes: Map<string, number>
-  slowest: { n: number; ms: number }
-  largest: { n: number; bytes: number }
-}
+const tallies = openTallies(values.resume ?? null, { seed, from, count }, RANGE)
 
 /** One child process, and what it is asked. */
 class Hand {
@@ -90,13 +87,12 @@ const hands = Array.from({ length: Number(values.processes) }, () => new Hand())
 let failed = false
 console.log(`seed ${seed}, inputs ${from} to ${from + count - 1} for each of ${chosen.length} decoders`)
 for (const { name } of chosen) {
-  const startedMs = performance.now()
-  const tally: Tally = { inputs: 0, outcomes: new Map(), slowest: { n: 0, ms: 0 }, largest: { n: 0, bytes: 0 } }
-  const fault = await fuzz(name, tally)
-  const codes = [...tally.outcomes].sort(([, a], [, b]) => b - a).map(([code, times]) => `${code} ${times}`)
-  const { slowest, largest } = tally
+  const fault = await fuzz(name)
+  const { outcomes, slowest, largest, seconds } = tallies.of(name)
+  const codes = Object.entries(outcomes).sort(([, a], [, b]) => b - a)
+  const inputs = codes.reduce((sum, [, times]) => sum + times, 0)
   const costs = `slowest ${slowest.ms.toFixed(1)} ms (${slowest.n}), most ${(largest.bytes / 2 ** 20).toFixed(1)} MiB (${largest.n})`
-  console.log(`${name}: ${tally.inputs} inputs in ${((performance.now() - startedMs) / 1000).toFixed(0)} s: ${codes.join(', ')}; ${costs}`)
+  console.log(`${name}: ${inputs} inputs in ${seconds.toFixed(0)} s: ${codes.map(code => code.join(' ')).join(', ')}; ${costs}`)
   if (fault === null) continue
   const bytes = (await Fuzzer.open(decoderNamed(name), seed)).input(fault.n)
   console.log(`BROKEN ${name} --seed ${seed} --from ${fault.n} --count 1: ${fault.why}`)
@@ -109,22 +105,27 @@ for (const { name } of chosen) {
 for (const hand of hands) hand.end()
 process.exitCode = failed ? 1 : 0
 
-async function fuzz(decoder: string, tally: Tally): Promise<Fault | null> {
+async function fuzz(decoder: string): Promise<Fault | null> {
+  const tally = tallies.of(decoder)
+  const done = new Set(tally.done)
+  const startedMs = performance.now()
+  const secondsBefore = tally.seconds
   let next = from
   const faults: Fault[] = []
   await Promise.all(
     hands.map(async hand => {
-      while (next < from + count && faults.length === 0) {
+      while (faults.length === 0) {
+        while (done.has(next)) next += RANGE
+        if (next >= from + count) return
         const range = { decoder, seed, from: next, to: Math.min(next + RANGE, from + count) }
-        next = range.to
+        next += RANGE
         const report = await hand.run(range)
-        for (const [outcome, times] of Object.entries(report.outcomes)) {
-          tally.outcomes.set(outcome, (tally.outcomes.get(outcome) ?? 0) + times)
-          tally.inputs += times
+        if (report.fault !== null) {
+          faults.push(report.fault)
+          return
         }
-        if (report.slowest.ms > tally.slowest.ms) tally.slowest = report.slowest
-        if (report.largest.bytes > tally.largest.bytes) tally.largest = report.largest
-        if (report.fault !== null) faults.push(report.fault)
+        tally.seconds = secondsBefore + (performance.now() - startedMs) / 1000
+        tallies.add(decoder, range.from, report)
       }
     })
   )
