@@ -320,6 +320,8 @@ function forget(state: RoundsState): void {
   prune(tree, head, target, named, FORK_WINDOW_ROUNDS, BRANCH_KEEP_ROUNDS)
   const needed = new Set(state.lacking.keys())
   for (const record of [...pathToReady(target), ...state.leftOut]) for (const cid of record.record!.contributions) needed.add(cid)
+  // A rival lists all that the head does, and what was late for the round before has no other place any more.
+  if (state.missed.length > 0) for (const { cid } of head.parts) needed.add(cid)
   const parents = new Set([head.cid, head.parentCid, target.cid, ...pathToReady(target).map(record => record.cid)])
   for (const open of [...state.contributions.values()]) {
     const { round, parent } = open.contribution

@@ -118,6 +118,22 @@ function showingAgain(seed: number, accomplice: Conduct & { shown?: string }, in
   return world
 }
 
+/** Member 6 closes just before the deadline, which one that is slow makes them wait for, with all but the work of member 0, and with `more`. */
+function hidingAtDeadline(seed: number, more: (mouth: Mouth, at: Place) => string[]): World {
+  const world = eight(seed, [{ forges: true }, givingNothingFrom(2)], { stepMs: index => (index === 5 ? 280 : 100) })
+  const mouth = new Mouth(world.nodes[6]!)
+  onEachRecord(mouth.node, () => {
+    const at = mouth.open
+    const late = more(mouth, at)
+    mouth.node.later(world.rules.deadlineMs - 1_000, () => {
+      if (mouth.open.parent !== at.parent) return
+      const others = mouth.given(at, peer => peer === peerName(0))
+      mouth.close(mouth.node.peer, at, [...others, ...late])
+    })
+  })
+  return world
+}
+
 /** Whatever it says of itself. */
 const twoOfACloser = (closer: string): Invariant => ({
   name: 'a closer has two records of a round',
@@ -297,22 +313,18 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'a member hides the work of one at the deadline',
-    begin: seed => {
-      const world = eight(seed, [{ forges: true }, givingNothingFrom(2)], { stepMs: index => (index === 5 ? 280 : 100) })
-      const mouth = new Mouth(world.nodes[6]!)
-      onEachRecord(mouth.node, () => {
-        const at = mouth.open
-        mouth.node.later(world.rules.deadlineMs - 1_000, () => {
-          if (mouth.open.parent === at.parent)
-            mouth.close(
-              mouth.node.peer,
-              at,
-              mouth.given(at, peer => peer === peerName(0))
-            )
-        })
-      })
-      return world
-    },
+    begin: seed => hidingAtDeadline(seed, () => []),
+    liars: LIARS,
+    rounds: 6,
+    forks: 10
+  },
+  {
+    name: 'a member hides the work of one, and lists what came late for the round before',
+    begin: seed =>
+      hidingAtDeadline(seed, (mouth, { parent, round }) => {
+        const before = mouth.node.disk.records.get(parent)?.record
+        return before === undefined ? [] : [mouth.contribute(mouth.mint(parent), { parent: before.parent, round: round - 1 })]
+      }),
     liars: LIARS,
     rounds: 6,
     forks: 10
