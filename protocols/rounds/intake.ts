@@ -21,7 +21,7 @@ import type { RoundCommand, RoundEvent } from './events.ts'
 import { mayBeHead } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
-import { addHolder, type Open, peersAt, place, placedIn, type RoundsState, uproot } from './state.ts'
+import { addHolder, listed, type Open, peersAt, place, placedIn, type RoundsState, uproot } from './state.ts'
 
 export function take(state: RoundsState, event: RoundEvent, out: RoundCommand[]): void {
   switch (event.type) {
@@ -365,13 +365,13 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   const justClosed = record.closer === state.self && !isAskedFor(state, cid, record)
   let closedSince = state.now
   if (justClosed) {
-    const current = state.closing?.parent === record.parent ? state.closing : null
-    // Nobody has seen it. If the mesh moved on while we computed, showing it would only make others go back.
-    if (current === null) {
+    const { closing } = state
+    // Nobody has seen it. If the mesh moved on while we computed, showing it would only make others go back; what is being closed since then has another list.
+    if (closing?.parent !== record.parent || closing.list !== listed(record.contributions)) {
       refuse('superseded')
       return
     }
-    closedSince = current.since
+    closedSince = closing.since
     state.closing = null
   }
   if (record.round <= tree.root.round || state.tooOld.has(record.parent)) {

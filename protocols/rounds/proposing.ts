@@ -5,6 +5,7 @@ import { closingOrder, holdersNeeded, listFor, turnsBefore } from './closing.ts'
 import type { Part, RoundCommand } from './events.ts'
 import {
   isCounted,
+  listed,
   liveHolders,
   missingParts,
   type Open,
@@ -44,8 +45,7 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
     wakeAt(state, dueAt)
     return
   }
-  state.closing = { parent: head.cid, since: now }
-  out.push({ type: 'close', round: head.round + 1, parent: head.cid, parentAnchor: head.anchor, contributions: listNow(state) })
+  close(state, head, listNow(state), out)
 }
 
 /** Whether the open round may be closed now. */
@@ -277,7 +277,6 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
     return
   }
   head.rivalDone = true
-  state.closing = { parent: parent.cid, since: now }
   out.push({
     type: 'report',
     code: 'rival_proposed',
@@ -286,5 +285,10 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
     round: head.round,
     detail: left.map(part => part.cid).join(' ')
   })
-  out.push({ type: 'close', round: head.round, parent: parent.cid, parentAnchor: parent.anchor, contributions: list })
+  close(state, parent, list, out)
+}
+
+function close(state: RoundsState, { anchor, cid, round }: TreeRecord, contributions: Part[], out: RoundCommand[]): void {
+  state.closing = { parent: cid, list: listed(contributions.map(part => part.cid)), since: state.now }
+  out.push({ type: 'close', round: round + 1, parent: cid, parentAnchor: anchor, contributions })
 }

@@ -108,7 +108,8 @@ export interface RoundsState {
   silenceChecked: boolean
   own: Map<string, { round: number; parent: string; told: Fate | null }>
   sync: { since: number; asked: boolean } | null
-  closing: { parent: string; since: number } | null
+  /** The record that is being computed to be shown: on what, and what it lists. */
+  closing: { parent: string; list: string; since: number } | null
   /** How long an anchor takes to compute here, as far as it was seen: whoever is ahead of us needs that long before we can hear of its record. */
   computeMs: number
   closeRetryAt: number
@@ -165,6 +166,11 @@ export function place(places: Places, open: Open, age: 0 | 1): void {
   places.fresh.set(peer, [open])
   // A new author may close too.
   places.order = null
+}
+
+/** A list as one text, to be compared. */
+export function listed(contributions: readonly string[]): string {
+  return contributions.join(' ')
 }
 
 /** Live peers that hold it, ourselves not counted; its author holds it as long as he lives. */

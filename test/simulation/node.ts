@@ -66,6 +66,8 @@ export class SimNode {
   /** When it first adopted a record on each parent. */
   readonly movedOnAt = new Map<string, number>()
   #stoppedAt: number | null = null
+  /** What it decided to close last, and on which head. */
+  #decided: { what: string; head: string } | null = null
   /** Since when it does not know what it missed, on its own clock. */
   #unsureSince: number | null = null
   #held: (() => void)[] = []
@@ -361,8 +363,10 @@ export class SimNode {
     if (!this.enters('closing', command.round)) return
     this.world.checks.closing(this, command)
     if (this.conduct.closes?.(this, command) === false) return
-    const { disk, head } = this
+    const { disk } = this
     const { round, parent } = command
+    const decided = { what: `${parent} ${command.contributions.map(({ cid }) => cid).join(' ')}`, head: this.head }
+    this.#decided = decided
     this.#compute(command.parentAnchor, command.contributions, (anchor, missing) => {
       if (anchor === null) return this.tell({ type: 'closeFailed', round, reason: disk.full ? 'disk_full' : 'close_failed', missing })
       const contributions = command.contributions.map(({ cid }) => cid)
@@ -372,7 +376,8 @@ export class SimNode {
       const stored = { record, ready: true, shown: false }
       disk.records.set(cid, stored)
       if (!this.enters('closed', round)) return
-      const isStale = this.head !== head || this.isUnsure
+      // It may have decided the same anew.
+      const isStale = this.#decided?.what !== decided.what || this.#decided.head !== this.head || this.isUnsure
       this.tell({ type: 'record', cid, record }, { type: 'recordComputed', cid, anchor })
       if (stored.shown) this.world.checks.showed(this, cid, isStale)
     })
