@@ -45,7 +45,7 @@ export const HOLDERS_NEEDED = 2
 /** Holders remembered for one contribution: enough to fetch from several at once, so few that hundreds of members cost nothing. */
 export const MAX_HOLDERS = 16
 
-/** Open contributions of one author for one parent record. Two, so that an author who signs two different ones cannot split the mesh by showing each half one of them. */
+/** Open contributions of one author for one parent record, beside what records list. An honest author that crashed may have signed two; whoever shows each half another one gains nothing by it. */
 export const MAX_PER_AUTHOR_AND_PARENT = 2
 
 /** Open contributions in all: twice what fits into a record, and few enough that looking through them at each event costs nothing. */

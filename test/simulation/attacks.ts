@@ -141,7 +141,7 @@ const twoOfACloser = (closer: string): Invariant => ({
     for (const event of events) {
       if (event.type !== 'record' || event.record.closer !== closer) continue
       const siblings = rounds.tree.byCid.get(event.record.parent)?.children ?? []
-      const count = siblings.filter(sibling => sibling.closer === closer).length
+      const count = siblings.filter(sibling => sibling.closer === closer && !sibling.ready).length
       holds(count <= 2, () => `${index} looks at ${count} records of ${closer} for round ${event.record.round}`)
     }
   }
@@ -260,11 +260,19 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'a record that lists what was refused',
-    begin: seed =>
-      memberSpeaks(seed, (mouth, self) => {
+    // It is the last to give, and shows its record with its work: before any other can have closed.
+    begin: seed => {
+      const world = memberSpeaks(seed, (mouth, self) => {
+        const { disk } = mouth.node
         const accomplice = mouth.contribute(mouth.mint(mouth.open), mouth.open, { body: flawedBody('b', 'non_finite') })
-        onceGiven(mouth, 8, (at, given) => mouth.close(self, at, [...given, accomplice]))
-      }),
+        onceGiven(mouth, 8, (at, given) => {
+          const others = given.filter(cid => disk.contributions.get(cid)!.peer !== self)
+          mouth.close(self, at, [...others, mouth.contribute(self, at, { tokens: 3_200 }), accomplice])
+        })
+      })
+      world.nodes[6]!.conduct = { forges: true, showsContribution: () => () => null, holds: (_node, _honest) => [], closes: () => false }
+      return world
+    },
     liars: [6],
     rounds: 20,
     forks: FORKS
@@ -280,14 +288,18 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     name: 'who goes first lists what cannot be had',
-    begin: forging(
-      (mouth, at, given, self) => mouth.close(self, at, [...given, mouth.contribute(mouth.mint(at), at, {}, { whole: false })]),
-      // It is soon seen that they cannot be had; another turn would be long.
-      { nodes: 4, ...rules({ fetchTimeoutMs: 1_000, graceMs: 15_000 }) }
-    ),
+    begin: seed => {
+      const world = forging(
+        (mouth, at, given, self) => mouth.close(self, at, [...given, mouth.contribute(mouth.mint(at), at, {}, { whole: false })]),
+        // It is soon seen that they cannot be had; another turn would be long.
+        { nodes: 4, ...rules({ fetchTimeoutMs: 1_000, graceMs: 15_000 }) }
+      )(seed)
+      world.nodes[2]!.conduct = together({ forges: true }, notClosing)
+      return world
+    },
     liars: [2],
     lastsMs: 400_000,
-    rounds: 40
+    rounds: 65
   },
   // ---- a member and time
   {
@@ -357,12 +369,14 @@ export const ATTACKS: readonly Attack[] = [
       spokenTo(
         seed,
         (mouth, { network, time }) => {
-          const apart = (index: number): number => Number(index >= 4)
-          time.at(20_000, () => network.part(apart))
-          time.at(70_000, () => network.heal())
+          // At another round for each seed: ranks are the same for all.
+          const partsAt = 15_000 + (seed % 8) * 5_000
+          const healsAt = partsAt + 50_000
+          time.at(partsAt, () => network.part(index => Number(index >= 4)))
+          time.at(healsAt, () => network.heal())
           onEachRecord(mouth.node, () => {
             // Known before they parted, they would be members.
-            if (time.now < 20_000 || time.now > 70_000) return
+            if (time.now < partsAt || time.now > healsAt) return
             for (let each = 0; each < 10; each++) {
               const peer = mouth.mint(each)
               mouth.isHere(peer, { head: mouth.open.parent, round: mouth.open.round - 1, trains: true })
@@ -373,7 +387,8 @@ export const ATTACKS: readonly Attack[] = [
         rules({ maxTokensPerRound: 3_200 })
       ),
     liars: [4, 5, ...SPEAKER],
-    rounds: 15
+    lastsMs: 150_000,
+    rounds: 20
   },
   {
     name: 'a stranger closes with the work of others',
@@ -442,7 +457,7 @@ export const ATTACKS: readonly Attack[] = [
   {
     name: 'a flood of records of one member',
     begin: seed => {
-      const world = eight(seed, [{ forges: true }, {}])
+      const world = eight(seed, [{ forges: true }, {}], { invariants: [twoOfACloser(peerName(6))] })
       const mouth = new Mouth(world.nodes[6]!)
       mouth.node.later(FLOOD_AT_MS, () => {
         const at = mouth.open

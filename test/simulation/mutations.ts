@@ -101,6 +101,8 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'proposing.js',
     from: ' || now - claim.since >= patience)',
     to: ')',
+    // Nor is it looked at then.
+    and: { file: 'proposing.js', from: 'wakeAt(state, claim.since + patience);', to: '' },
     noticedBy: 'members name heads that do not exist'
   },
   {
@@ -148,8 +150,11 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'a record whose parts cannot be had is left out of the choice',
     protects: 'a member that withholds a body stops the run',
     file: 'catching-up.js',
-    from: 'if (now >= until)',
-    to: 'if (false)',
+    from: `if (now >= until)
+            leaveOut(state, next, out);
+        else
+            wakeAt(state, until);`,
+    to: '',
     noticedBy: 'a record that lists what cannot be had'
   },
   {
@@ -158,7 +163,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'rules.js',
     from: '    retryLeftOut(state, out);\n',
     to: '',
-    noticedBy: 'odd storm'
+    noticedBy: 'a line that is too slow for a while'
   },
   {
     defence: 'a node far behind takes an anchor as it is',
@@ -166,7 +171,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'catching-up.js',
     from: 'if (path.length > recomputed(state) + 1 || path[0].computeFailures >= COMPUTE_TRIES) {',
     to: 'if (false) {',
-    noticedBy: 'odd storm'
+    noticedBy: 'a node that is away for long'
   },
   {
     defence: 'the turn of whoever closed with a record that cannot be had is over',
@@ -223,7 +228,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'chain/choice.js',
     from: 'const order = weight - best.weight ||',
     to: 'const order =',
-    noticedBy: 'odd storm'
+    noticedBy: 'strangers train with the smaller side of a split'
   },
   {
     defence: 'of equally heavy records the better-ranked closer is preferred',
@@ -306,14 +311,6 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'if ((state.perAuthor.get(parent)?.get(peer) ?? 0) >= MAX_PER_AUTHOR_AND_PARENT)',
     to: 'if (false)',
     noticedBy: 'a flood of contributions of one member'
-  },
-  {
-    defence: 'an author may have two contributions a round, not one',
-    protects: 'an author that shows each half another one splits the mesh',
-    file: 'constants.js',
-    from: 'MAX_PER_AUTHOR_AND_PARENT = 2;',
-    to: 'MAX_PER_AUTHOR_AND_PARENT = 1;',
-    noticedBy: 'members sign two of everything'
   },
   {
     defence: 'open contributions are bounded',

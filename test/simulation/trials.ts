@@ -18,6 +18,8 @@ export const TRIALS: readonly Trial[] = [
   { name: 'calm', run: calm },
   { name: 'closers of unlike speed', run: unlikeClosers },
   { name: 'disks go bad', run: badDisks },
+  { name: 'a line that is too slow for a while', run: slowFor },
+  { name: 'a node that is away for long', run: awayForLong },
   { name: 'rough storm', run: seed => afterStorm(roughStorm(seed)) },
   { name: 'odd storm', run: seed => afterStorm(oddStorm(seed)) },
   ...ATTACKS.map(attack => ({ name: attack.name, run: (seed: number) => survive(attack, seed) })),
@@ -41,6 +43,26 @@ function badDisks(seed: number): string[] {
   }
   if (world.lowestRound() < BAD_DISK_ROUNDS) world.problem(`round ${world.lowestRound()} with bad disks, not ${BAD_DISK_ROUNDS}`)
   return world.settle(30_000, 60_000)
+}
+
+/** One cannot have what the others' records list, until its line is as fast as theirs: then it comes to where they are. */
+function slowFor(seed: number): string[] {
+  const world = new World({ seed, nodes: 5, stepMs: () => 100, bodyBytes: 10_000, lineOf: () => ({ up: 1_000, down: 1_000 }) })
+  world.run(20_000)
+  const { line } = world.nodes[4]!
+  line.down = 0.1
+  world.run(20_000)
+  line.down = 1_000
+  return world.settle(60_000, 60_000)
+}
+
+/** What the others closed meanwhile nobody keeps any more. */
+function awayForLong(seed: number): string[] {
+  const world = new World({ seed, nodes: 4, stepMs: () => 100, keepRounds: 2 })
+  world.run(20_000)
+  world.nodes[3]!.sleep()
+  world.run(150_000)
+  return world.settle(60_000, 60_000)
 }
 
 /** Nothing happens: no node ever goes back. */
