@@ -29,6 +29,7 @@ import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter } from './node-streams.ts'
@@ -390,6 +391,7 @@ class Node implements ShoalNode {
     libp2p.addEventListener('peer:disconnect', event => this.#disconnected(event.detail.toString()))
     libp2p.addEventListener('connection:open', event => this.#connected(event.detail))
     this.#watchSignatures()
+    openStreamsAtOnce(libp2p.services.gossip)
     this.#discovered.onPeer = peer => void this.#meet(peer)
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
     for (const known of this.#options.remembered ?? []) this.#redialRemembered(known)

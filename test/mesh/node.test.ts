@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
 import { cidOf, DAG_CBOR } from '../../protocols/cids.ts'
+import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
 import { until } from './until.ts'
 
 const RUN = cidOf(new Uint8Array([42]), DAG_CBOR)
@@ -175,6 +176,32 @@ describe('a node', () => {
       assert.deepEqual(warnings, [])
     } finally {
       process.off('warning', onWarning)
+    }
+  })
+
+  it('tells a newcomer at once what it listens to, though others leave its streams without an answer', async () => {
+    const strangers: Stranger[] = []
+    const meet = async (options: Partial<StrangerOptions>): Promise<Stranger> => {
+      const stranger = await openStranger({ network: 'nodes', gossips: true, ...options })
+      strangers.push(stranger)
+      await stranger.dial(node.addresses()[0]!)
+      return stranger
+    }
+    const node = await start()
+    const topic = '/shoal/nodes/presence/1'
+    node.subscribe(topic, () => 'accept')
+    try {
+      for (let n = 0; n < 2; n++) {
+        // The first stream asks who it is.
+        const { peer } = await meet({ answersStreams: 1 })
+        await until(() => node.isConnected(peer))
+      }
+      const newcomer = await meet({})
+      const startedMs = performance.now()
+      await newcomer.hears(topic, node.peer)
+      assert.ok(performance.now() - startedMs < 5_000, `it took ${Math.round(performance.now() - startedMs)} ms`)
+    } finally {
+      await Promise.all(strangers.map(stranger => stranger.stop()))
     }
   })
 

@@ -3,7 +3,7 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
-import type { Connection, PrivateKey, Stream } from '@libp2p/interface'
+import type { Connection, PrivateKey, Stream, StreamMuxerFactory } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -22,6 +22,8 @@ export interface StrangerOptions {
   kad?: string
   /** Whether it speaks gossip. @default false */
   gossips?: boolean
+  /** Streams that the other side may open on one connection; those after them it never answers, and does not close. @default all */
+  answersStreams?: number
 }
 
 export interface Stranger {
@@ -38,14 +40,21 @@ export interface Stranger {
   stop(): Promise<void>
 }
 
-export async function openStranger({ network, speaks = [], answer, kad = '1.0.0', gossips = false }: StrangerOptions): Promise<Stranger> {
+export async function openStranger({
+  network,
+  speaks = [],
+  answer,
+  kad = '1.0.0',
+  gossips = false,
+  answersStreams = Number.POSITIVE_INFINITY
+}: StrangerOptions): Promise<Stranger> {
   const privateKey = await generateKeyPair('Ed25519')
   const node = await createLibp2p({
     privateKey,
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    streamMuxers: [deafAfter(answersStreams)],
     connectionMonitor: { enabled: false },
     // On a busy machine a handshake takes seconds, and this node is not what is tested.
     connectionManager: { reconnectRetries: 0, dialTimeout: 60_000, addressDialTimeout: 60_000 },
@@ -97,5 +106,25 @@ export async function openStranger({ network, speaks = [], answer, kad = '1.0.0'
       ;(gossip as unknown as { sendRpc(peer: string, rpc: object): void }).sendRpc(to, { messages: [forged], subscriptions: [] })
     },
     stop: async () => node.stop()
+  }
+}
+
+/** The multiplexer, whose owner hears of so many streams and no more. */
+function deafAfter(streams: number): () => StreamMuxerFactory {
+  return () => {
+    const factory = yamux()()
+    const createStreamMuxer: StreamMuxerFactory['createStreamMuxer'] = connection => {
+      const muxer = factory.createStreamMuxer(connection)
+      const listen = muxer.addEventListener.bind(muxer)
+      let heard = 0
+      muxer.addEventListener = (type: string, listener: unknown, ...rest: unknown[]) => {
+        const some = (event: unknown) => {
+          if (heard++ < streams) (listener as (event: unknown) => void)(event)
+        }
+        listen(type as 'stream', (type === 'stream' ? some : listener) as () => void, ...(rest as []))
+      }
+      return muxer
+    }
+    return Object.assign(Object.create(factory), { createStreamMuxer })
   }
 }
