@@ -219,7 +219,7 @@ export class BenchPeer {
     this.#advance(state)
   }
 
-  #heardHolding(peer: string, cids: string[]): void {
+  #heardHolding(peer: string, cids: readonly string[]): void {
     const state = this.#round
     if (state === undefined) return
     for (const cid of cids) state.contributions.get(cid)?.holders.add(peer)

@@ -13,6 +13,7 @@ import {
   closerOf,
   createPace,
   createRounds,
+  holdingToTell,
   openContribution,
   openRecord,
   type PaceEvent,
@@ -61,7 +62,7 @@ const TICK_MS = 200
 /** What the member needs of gossip for its run. */
 export interface MemberGossip {
   publishContribution(bytes: Uint8Array): Promise<void>
-  publishHolding(contributions: string[]): Promise<void>
+  publishHolding(contributions: readonly string[]): Promise<void>
   publishRecord(bytes: Uint8Array): Promise<void>
 }
 
@@ -71,7 +72,7 @@ export interface MemberFacts {
   round: number
   state: 'training' | 'waiting' | 'paused' | 'observing' | 'syncing'
   step: number
-  holding: string[]
+  holding(): readonly string[]
 }
 
 export interface MemberComponents {
@@ -142,7 +143,6 @@ export class RunMember {
   #share: RunStatus['share'] = null
   #lastAccepted: RunStatus['lastAccepted'] = null
   readonly #heldUp = new HeldUp()
-  #holding: string[] = []
   #told = ''
   /** Of the head's round: among them a shared corpus is divided. */
   #contributors: string[] = []
@@ -271,7 +271,7 @@ export class RunMember {
     if (isNew && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
   }
 
-  heardHolding(peer: string, contributions: string[]): void {
+  heardHolding(peer: string, contributions: readonly string[]): void {
     this.#dispatch({ type: 'holding', peer, contributions })
     const uploading = this.#uploading
     if (uploading === null || peer === this.#c.self || !contributions.includes(uploading.cid)) return
@@ -356,8 +356,7 @@ export class RunMember {
         this.#background(`${command.body ? 'body' : 'contribution'}/${command.cid}`, () => this.#fetchContribution(command))
         return
       case 'announceHolding':
-        this.#holding = [...command.contributions]
-        this.#background(null, () => this.#c.gossip.publishHolding(this.#holding))
+        this.#background(null, () => this.#c.gossip.publishHolding(command.contributions))
         return
       case 'fetchRecord':
         this.#background(`record/${command.cid}`, () => this.#fetchRecord(command.cid, command.holders))
@@ -1055,12 +1054,12 @@ export class RunMember {
       round: this.#head.round,
       state: this.#state(),
       step: this.#step?.step ?? 0,
-      holding: this.#holding
+      holding: () => holdingToTell(this.#rounds)
     }
-    const told = `${facts.head} ${facts.state} ${facts.holding.join(' ')}`
+    this.#c.announce(facts)
+    const told = `${facts.head} ${facts.state}`
     if (told === this.#told) return
     this.#told = told
-    this.#c.announce(facts)
     this.#dispatch({ type: 'peerLive', peer: this.#c.self, head: facts.head, round: facts.round, trains: trains(facts.state) })
   }
 

@@ -39,10 +39,12 @@ export interface PresenceState {
   /** Sessions that are over, oldest first. */
   retired: Map<string, { sessions: number[]; atMs: number }>
   tickedAtMs: number | null
+  /** Nobody has been silent for long enough before. */
+  silentFromMs: number
 }
 
 export function createPresenceState(): PresenceState {
-  return { live: new Map(), retired: new Map(), tickedAtMs: null }
+  return { live: new Map(), retired: new Map(), tickedAtMs: null, silentFromMs: 0 }
 }
 
 /** @param nowMs monotonic milliseconds */
@@ -101,8 +103,13 @@ function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
   // We were stopped or asleep: what others sent meanwhile is still in our sockets, so their silence is ours.
   if (gapMs > GAP_MS) for (const peer of state.live.values()) peer.heardAtMs += gapMs
   for (const [peer, { atMs }] of state.retired) if (nowMs - atMs > RETIRED_MS) state.retired.delete(peer)
+  if (nowMs < state.silentFromMs) return []
   const silent: string[] = []
-  for (const [peer, { heardAtMs }] of state.live) if (nowMs - heardAtMs >= SILENCE_MS) silent.push(peer)
+  state.silentFromMs = nowMs + SILENCE_MS
+  for (const [peer, { heardAtMs }] of state.live) {
+    if (nowMs - heardAtMs >= SILENCE_MS) silent.push(peer)
+    else state.silentFromMs = Math.min(state.silentFromMs, heardAtMs + SILENCE_MS)
+  }
   return silent.flatMap(peer => drop(state, peer, 'silent'))
 }
 

@@ -29,7 +29,7 @@ export interface PresenceRun {
   /** Such as training, waiting, syncing, observing. */
   state: string
   step: number
-  /** CIDs of contributions held whole. */
+  /** CIDs of contributions that the peer holds whole and that others should know of. */
   holding: string[]
 }
 

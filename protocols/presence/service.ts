@@ -57,13 +57,19 @@ export type PresenceChange =
   | { type: 'updated'; peer: string; present: PresentPeer }
   | { type: 'gone'; peer: string; reason: GoneReason; present: PresentPeer }
 
+/** What we say of a run that we are in. */
+export interface OwnRun extends Omit<PresenceRun, 'holding'> {
+  /** Asked for whenever something is said: what others need to hear of depends on what they said until then. */
+  holding(): readonly string[]
+}
+
 export class PresenceService {
   readonly #node: PresenceComponents['node']
   readonly #topic: string
   readonly #options: PresenceOptions
   readonly #state = createPresenceState()
   readonly #present = new Map<string, PresentPeer & { offsetMs: number }>()
-  readonly #runs = new Map<string, PresenceRun>()
+  readonly #runs = new Map<string, OwnRun>()
   readonly #listeners = new Set<(change: PresenceChange) => void>()
   readonly #session = randomInt(2 ** 47)
   readonly #stopping = new AbortController()
@@ -101,13 +107,12 @@ export class PresenceService {
     this.#node.unsubscribe(this.#topic)
   }
 
-  /** Sets what we say of one run. Others hear at once when more than the step changed, else with the next message. */
-  setRun(run: PresenceRun): void {
+  /** Sets what we say of one run. Others hear at once when its head or state changed, else with the next message. */
+  setRun(run: OwnRun): void {
     const known = this.#runs.get(run.run)
     if (known === undefined && this.#runs.size >= MAX_RUNS) return
-    const copy = { ...run, holding: run.holding.slice(-MAX_HOLDING) }
-    this.#runs.set(run.run, copy)
-    if (known === undefined || JSON.stringify({ ...known, step: 0 }) !== JSON.stringify({ ...copy, step: 0 })) this.#speakIn(0)
+    this.#runs.set(run.run, run)
+    if (known?.head !== run.head || known.round !== run.round || known.state !== run.state) this.#speakIn(0)
   }
 
   removeRun(run: string): void {
@@ -201,8 +206,8 @@ export class PresenceService {
     this.#saidAtMs = performance.now()
     this.#seq += 1
     const { agent = 'shoal', version = '' } = this.#options
-    const holdingMax = Math.floor(MAX_HOLDING_IN_ALL / Math.max(1, this.#runs.size))
-    const runs = [...this.#runs.values()].map(run => ({ ...run, holding: run.holding.slice(-holdingMax) }))
+    const holdingMax = Math.min(MAX_HOLDING, Math.floor(MAX_HOLDING_IN_ALL / Math.max(1, this.#runs.size)))
+    const runs = [...this.#runs.values()].map(run => ({ ...run, holding: run.holding().slice(0, holdingMax) }))
     const presence = { session: this.#session, seq: this.#seq, timeMs: this.#wallClock(), leaving, version, agent, runs }
     try {
       await this.#node.publish(this.#topic, encodePresence(presence))

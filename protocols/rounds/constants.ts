@@ -42,6 +42,9 @@ export const CLOSERS_TRIED = 2
 /** Live holders that a contribution needs before a closer counts it: two copies in all survive any one death. */
 export const HOLDERS_NEEDED = 2
 
+/** Live members that a contribution's holders tell of it, at most: enough to fetch it from several, and that some live on; few enough that what is told of holdings grows with the contributions only, not with the nodes. */
+export const HOLDERS_TOLD = 8
+
 /** Holders remembered for one contribution: enough to fetch from several at once, so few that hundreds of members cost nothing. */
 export const MAX_HOLDERS = 16
 

@@ -75,7 +75,7 @@ export type RoundEvent =
 export type RoundCommand =
   /** Get the envelope if it is unknown (answer: `contribution`); with `body`, get and check the body too (`contributionHeld` or `contributionRefused`). From disk first. */
   | { type: 'fetchContribution'; cid: string; author: string | null; holders: string[]; body: boolean }
-  /** The whole list of what we hold for the open round, to be told to all and repeated with presence. */
+  /** Contributions that we hold, and nobody else as far as we know: to be told to all at once. The rest goes with presence: `holdingToTell`. */
   | { type: 'announceHolding'; contributions: readonly string[] }
   /** Get this record from those who announced it, with the ancestors that were not told yet, oldest first. It is told even if it was told before: the rules may have forgotten it. */
   | { type: 'fetchRecord'; cid: string; holders: string[] }

@@ -6,7 +6,7 @@ import { ProtocolError } from '../errors.ts'
 import { MAX_GOSSIP_BYTES } from '../frame-stream.ts'
 import { MAX_HOLDING_PER_MESSAGE } from './constants.ts'
 
-export type RoundsMessage = { kind: 'contribution' | 'record'; block: Uint8Array } | { kind: 'holding'; contributions: string[] }
+export type RoundsMessage = { kind: 'contribution' | 'record'; block: Uint8Array } | { kind: 'holding'; contributions: readonly string[] }
 
 const CONTRIBUTION = 1
 const RECORD = 2
@@ -54,7 +54,7 @@ function withKind(kind: number, block: Uint8Array): Uint8Array {
   return bytes
 }
 
-function encodeHolding(contributions: string[]): Uint8Array {
+function encodeHolding(contributions: readonly string[]): Uint8Array {
   const bytes = new Uint8Array(1 + contributions.length * CID_BYTES)
   bytes[0] = HOLDING
   contributions.forEach((cid, index) => {

@@ -218,6 +218,7 @@ export function remember(state: RoundsState, cid: string, contribution: Contribu
     refused: null,
     seenAt: state.now,
     holders: new Set(),
+    told: false,
     asked: false,
     retryAt: 0,
     failures: 0
@@ -238,7 +239,6 @@ export function remember(state: RoundsState, cid: string, contribution: Contribu
 export function drop(state: RoundsState, open: Open): void {
   state.contributions.delete(open.cid)
   state.placed = null
-  state.holding = null
   state.toFetch.delete(open.cid)
   const siblings = state.byParent.get(open.contribution.parent)
   siblings?.delete(open.cid)
@@ -255,22 +255,10 @@ function takeHeld(state: RoundsState, cid: string): void {
   const open = state.contributions.get(cid)
   if (open === undefined || open.held || open.refused !== null) return
   open.held = true
-  state.holdingChanged = true
-  if (state.holding !== null && ageAfter(state.head, open.contribution) !== null) state.holding = withCid(state.holding, cid)
+  state.newlyHeld.push(cid)
   open.heldAt = state.now
   open.asked = false
   state.toFetch.delete(cid)
-}
-
-/** The list with one more, in order. */
-function withCid(list: readonly string[], cid: string): readonly string[] {
-  let low = 0
-  for (let high = list.length; low < high; ) {
-    const middle = (low + high) >> 1
-    if (list[middle]! < cid) low = middle + 1
-    else high = middle
-  }
-  return list.toSpliced(low, 0, cid)
 }
 
 /** Its body was whole here and is no more: it is no longer announced nor counted, and is fetched like any other. */
@@ -279,9 +267,8 @@ function takeLost(state: RoundsState, cid: string): void {
   if (open?.held !== true) return
   open.held = false
   open.heldAt = null
+  open.told = false
   open.retryAt = state.now
-  state.holding = null
-  state.holdingChanged = true
   state.toFetch.add(cid)
 }
 
@@ -320,8 +307,6 @@ function refuseForGood(state: RoundsState, cid: string, reason: ReasonCode, out:
     open.asked = false
     open.held = false
     state.placed = null
-    state.holding = null
-    state.holdingChanged = true
     for (const record of state.tree.byCid.values()) {
       if (!record.ready && record.parts.some(part => part.cid === cid)) invalidate(state, record, 'bad_contribution', out)
     }

@@ -31,6 +31,7 @@ import { drop, examine, fetchAhead, markReady, remember, take } from './intake.t
 import type { Contribution, RoundRecord } from './messages.ts'
 import { closeIfDue, missedBy, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
 import { liveHolders, placedIn, type RoundsState, wakeAt } from './state.ts'
+import { announceFirst } from './telling.ts'
 
 /** What a node has on disk when it starts. */
 export interface RoundsStart {
@@ -126,9 +127,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     closableSince: null,
     awaited: null,
     membersInSince: null,
-    holdingChanged: true,
-    holding: null,
-    announced: [],
+    newlyHeld: [],
     waitingReported: false,
     changed: true,
     nextAt: start.now
@@ -243,7 +242,7 @@ function settle(state: RoundsState, out: RoundCommand[]): void {
   fetchBodies(state, out)
   closeIfDue(state, out)
   rivalIfDue(state, out)
-  announce(state, out)
+  announceFirst(state, out)
 }
 
 /** Heads are asked for once; if the answer never comes, the node goes on with what it has. */
@@ -269,8 +268,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   head.endedRoundAt ??= head.seenAt
   state.missed = missedBy(state, head)
   state.placed = null
-  state.holding = null
-  state.holdingChanged = true
+  state.newlyHeld = placedIn(state).flatMap(({ open }) => (open.held ? [open.cid] : []))
   state.closableSince = null
   state.awaited = null
   state.membersInSince = null
@@ -343,19 +341,6 @@ function forget(state: RoundsState): void {
   for (const [cid, own] of state.own) if (own.round < head.round - FATE_ROUNDS) state.own.delete(cid)
   for (const [cid, askedAt] of state.recordsAsked) if (state.now - askedAt > 4 * state.rules.fetchTimeoutMs) state.recordsAsked.delete(cid)
   for (const cid of state.toFetch) if (!state.contributions.has(cid)) state.toFetch.delete(cid)
-}
-
-function announce(state: RoundsState, out: RoundCommand[]): void {
-  if (!state.holdingChanged) return
-  state.holdingChanged = false
-  state.holding ??= placedIn(state)
-    .filter(({ open }) => open.held)
-    .map(({ open }) => open.cid)
-    .sort()
-  const contributions = state.holding
-  if (contributions.length === state.announced.length && contributions.every((cid, i) => cid === state.announced[i])) return
-  state.announced = contributions
-  out.push({ type: 'announceHolding', contributions })
 }
 
 function hasAnchor(record: TreeRecord): boolean {

@@ -19,7 +19,7 @@ export interface RoundsGossipOptions {
 export interface RoundsGossipListener {
   onContribution(cid: string, bytes: Uint8Array, contribution: Contribution, from: string): void
   onRecord(cid: string, bytes: Uint8Array, record: RoundRecord, from: string): void
-  onHolding(peer: string, contributions: string[]): void
+  onHolding(peer: string, contributions: readonly string[]): void
 }
 
 export class RoundsGossip {
@@ -51,7 +51,7 @@ export class RoundsGossip {
     await this.#node.publish(this.#topic, encodeRoundsMessage({ kind: 'record', block }))
   }
 
-  async publishHolding(contributions: string[]): Promise<void> {
+  async publishHolding(contributions: readonly string[]): Promise<void> {
     for (let start = 0; start < contributions.length; start += MAX_HOLDING_PER_MESSAGE) {
       const part = contributions.slice(start, start + MAX_HOLDING_PER_MESSAGE)
       await this.#node.publish(this.#topic, encodeRoundsMessage({ kind: 'holding', contributions: part }))

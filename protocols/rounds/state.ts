@@ -1,6 +1,6 @@
 // What a node knows about a run's rounds, and the plain questions that all rules ask of it.
 
-import { fell, type RecordTree, subtree, type TreeRecord } from './chain/record-tree.ts'
+import { fell, membersAfter, type RecordTree, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter } from './chain/validity.ts'
 import { HOLDERS_NEEDED, MAX_HOLDERS } from './constants.ts'
 import type { Fate, Part, RunRules } from './events.ts'
@@ -16,6 +16,8 @@ export interface Open {
   refused: ReasonCode | null
   seenAt: number
   holders: Set<string>
+  /** Others were told that it is held here. */
+  told: boolean
   asked: boolean
   retryAt: number
   failures: number
@@ -119,10 +121,8 @@ export interface RoundsState {
   awaited: string | null
   /** ms; since when nothing is lacking of the live trainers who were accepted in recent rounds. */
   membersInSince: number | null
-  holdingChanged: boolean
-  /** What of the open round is held, in order; replaced when it changes. Null: to be looked up anew. */
-  holding: readonly string[] | null
-  announced: readonly string[]
+  /** Contributions of the open round that came to be held, or were when it opened: looked at once for whether others must hear of them at once. */
+  newlyHeld: string[]
   waitingReported: boolean
   /** Something happened since the questions were last asked. Otherwise they are asked again at `nextAt`: most of what arrives is a repetition. */
   changed: boolean
@@ -181,6 +181,12 @@ export function liveHolders(state: RoundsState, open: Open): string[] {
   return live
 }
 
+/** Whether further copies of it change nothing here. */
+export function isCountedHere(state: RoundsState, cid: string): boolean {
+  const open = state.contributions.get(cid)
+  return open !== undefined && isCounted(state, open, HOLDERS_NEEDED)
+}
+
 /** Held here and by as many live nodes as it takes, ourselves and its author counted. */
 export function isCounted(state: RoundsState, open: Open, needed: number): boolean {
   if (!open.held) return false
@@ -213,12 +219,20 @@ export function peersAt(state: RoundsState, head: string): string[] {
 }
 
 export function addHolder(state: RoundsState, open: Open, peer: string): void {
-  if (open.holders.size >= MAX_HOLDERS || open.holders.has(peer)) return
+  if (open.holders.has(peer) || (open.holders.size >= MAX_HOLDERS && !makeWay(state, open, peer))) return
   // Further copies change nothing: two are enough to count.
   if (!isCounted(state, open, HOLDERS_NEEDED)) state.changed = true
   open.holders.add(peer)
   // Somebody new has it: no need to wait out the delay after a failure.
   if (!open.held && !open.asked && open.failures > 0) open.retryAt = Math.min(open.retryAt, state.now)
+}
+
+/** A member takes the place of somebody who is none: identities cost nothing, and may all say that they hold it. */
+function makeWay(state: RoundsState, { holders }: Open, peer: string): boolean {
+  const members = membersAfter(state.head)
+  if (!members.has(peer)) return false
+  for (const holder of holders) if (!members.has(holder)) return holders.delete(holder)
+  return false
 }
 
 /** Forgets a record with all that grew on it. */

@@ -56,7 +56,7 @@ describe('presence over real nodes', () => {
     const b = await member({ bootstrap: [a.node.addresses()[0]!] })
     await Promise.all([sees(a, b), sees(b, a)])
     const startedMs = performance.now()
-    a.presence.setRun({ run: RUN, head: null, round: 3, state: 'training', step: 5, holding: [] })
+    a.presence.setRun({ run: RUN, head: null, round: 3, state: 'training', step: 5, holding: () => [] })
     await until(() => b.presence.membersOf(RUN)[0]?.run.round === 3)
     assert.ok(performance.now() - startedMs < 1000, 'a change is told at once')
   })

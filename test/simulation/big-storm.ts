@@ -149,7 +149,6 @@ function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: s
     nodes,
     conducts,
     observers: Array.from({ length: nodes - trainers }, (_, index) => trainers + index),
-    holdingBatchMs: 1_000,
     inboxMs: 100,
     loss: random.pick([0, 0.01, 0.05]),
     duplicates: random.pick([0, 0.05]),

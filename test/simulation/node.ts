@@ -59,7 +59,6 @@ export class SimNode {
   #voice!: Voice
   #training!: Training
   #fetching!: Fetching
-  holding: readonly string[] = []
   forks = 0
   /** The highest round that it ever adopted. */
   furthest = 0
@@ -129,7 +128,6 @@ export class SimNode {
     this.startedAt = this.world.time.now
     this.#unsureSince = this.now
     this.life++
-    this.holding = []
     this.#inbox = []
     this.#wakeAt = Number.POSITIVE_INFINITY
     this.rounds = createRounds(this.world.rules, this.peer, { ...this.disk.past(this.peer, this.now), trains: this.trains })
@@ -326,8 +324,7 @@ export class SimNode {
         this.#fetching.contribution(command)
         return
       case 'announceHolding':
-        this.holding = command.contributions
-        this.#voice.sayHolding()
+        this.#voice.sayHolding(command.contributions)
         return
       case 'fetchRecord':
         this.#fetching.record(command)

@@ -1,6 +1,8 @@
 // Who is here, as a node says and hears it: every two seconds and when its head changes, with what it holds.
 import { TICK_MS } from '../../protocols/presence/constants.ts'
 import { advancePresence, createPresenceState, type PresenceEvent } from '../../protocols/presence/liveness.ts'
+import { holdingToTell } from '../../protocols/rounds/index.ts'
+import { isCountedHere } from '../../protocols/rounds/state.ts'
 import type { Told } from './conduct.ts'
 import type { SimNode } from './node.ts'
 
@@ -24,7 +26,6 @@ export interface Holding {
 
 export interface Presence {
   hear(saying: Saying): void
-  hearHolding(from: SimNode, holding: Holding): void
   /**
    * A message that says nothing new to this node need not wait for its time: true when it was taken already.
    * The node counts its sender as heard a little earlier than the message would have come.
@@ -60,25 +61,36 @@ export class RuledPresence implements Presence {
       this.#told[index] = told
       node.hears({ type: 'peerLive', peer, ...told })
     }
-    if (holding !== null) this.hearHolding(from, holding)
+    if (holding !== null) this.#hearHolding(from, holding)
   }
 
-  hearHolding(from: SimNode, { version, all, added }: Holding): void {
+  #hearHolding(from: SimNode, holding: Holding): void {
     const node = this.#node
-    const { index, peer } = from
+    const contributions = node.rounds.unknown.size > 0 ? holding.all : this.#newIn(holding, from.index)
+    if (contributions.length === 0) return
+    this.#holding[from.index] = holding.version
+    node.hears({ type: 'holding', peer: from.peer, contributions })
+  }
+
+  #newIn({ version, all, added }: Holding, index: number): readonly string[] {
     const known = this.#holding[index] ?? 0
-    if (known >= version && node.rounds.unknown.size === 0) return
-    this.#holding[index] = Math.max(known, version)
-    const contributions = known === version - 1 ? added : all
-    if (contributions.length > 0) node.hears({ type: 'holding', peer, contributions: contributions })
+    if (known >= version) return []
+    return known === version - 1 ? added : all
   }
 
   hearsAtOnce({ from, session, seq, honest, holding }: Saying): boolean {
     const { index, peer, conduct } = from
-    if (this.#node.stopped || this.#told[index] !== honest || conduct.tells !== undefined) return false
-    if (holding !== null && (this.#holding[index] ?? 0) < holding.version) return false
-    if (this.#node.rounds.unknown.size > 0 || this.#state.live.get(peer)?.session !== session) return false
-    advancePresence(this.#state, { type: 'heard', peer, session, seq, leaving: false }, this.#node.now)
+    const node = this.#node
+    if (node.stopped || this.#told[index] !== honest || conduct.tells !== undefined) return false
+    if (node.rounds.unknown.size > 0 || this.#state.live.get(peer)?.session !== session) return false
+    const news = holding === null ? [] : this.#newIn(holding, index)
+    // One more copy of what counts already.
+    if (!news.every(cid => isCountedHere(node.rounds, cid))) return false
+    advancePresence(this.#state, { type: 'heard', peer, session, seq, leaving: false }, node.now)
+    if (news.length > 0) {
+      this.#holding[index] = holding!.version
+      node.tell({ type: 'holding', peer, contributions: news })
+    }
     return true
   }
 
@@ -128,12 +140,12 @@ export class BriefPresence implements Presence {
     this.#node = node
   }
 
-  hear({ from, holding }: { from: SimNode; holding: unknown }): void {
+  hear({ from, holding }: Pick<Saying, 'from' | 'holding'>): void {
     if (!from.up) return
     const node = this.#node
     this.#seen.set(from.peer, node.now)
     node.tell({ type: 'peerLive', peer: from.peer, ...(from.conduct.tells?.(from, node, from.told()) ?? from.told()) })
-    if (holding !== null) node.tell({ type: 'holding', peer: from.peer, contributions: from.holding })
+    if (holding !== null) node.tell({ type: 'holding', peer: from.peer, contributions: holding.all })
   }
 
   look(): void {
@@ -146,11 +158,7 @@ export class BriefPresence implements Presence {
   }
 
   answered(other: SimNode): void {
-    this.hear({ from: other, holding: other.holding })
-  }
-
-  hearHolding(from: SimNode, { all }: Holding): void {
-    this.#node.tell({ type: 'holding', peer: from.peer, contributions: all })
+    this.hear({ from: other, holding: null })
   }
 
   hearsAtOnce(): boolean {
@@ -166,9 +174,7 @@ export class Voice {
   readonly #session: number
   #seq = 0
   #honest: Told
-  #held: readonly string[] = []
   #holding: Holding = { version: 0, all: [], added: [] }
-  #toTell = false
 
   constructor(node: SimNode) {
     this.#node = node
@@ -195,24 +201,20 @@ export class Voice {
     )
   }
 
-  /** At once, but what changes within a moment goes out as one message. */
-  sayHolding(): void {
-    if (this.#toTell) return
-    this.#toTell = true
+  /** At once, beside what is said again and again. */
+  sayHolding(contributions: readonly string[]): void {
     const node = this.#node
-    node.later(node.world.options.holdingBatchMs ?? 100, () => {
-      this.#toTell = false
-      const holding = this.#nowHeld()
-      node.world.network.gossip(node, to => to.presence.hearHolding(node, holding))
-    })
+    const { peer } = node
+    const told = node.conduct.holds?.(node, contributions) ?? contributions
+    if (told.length > 0) node.world.network.gossip(node, to => to.hears({ type: 'holding', peer, contributions: told }))
   }
 
   #nowHeld(): Holding {
     const node = this.#node
-    const all = node.conduct.holds?.(node, node.holding) ?? node.holding
-    if (all === this.#held) return this.#holding
-    const before = new Set(this.#held)
-    this.#held = all
+    const held = holdingToTell(node.rounds)
+    const all = node.conduct.holds?.(node, held) ?? held
+    if (all.length === this.#holding.all.length && all.every((cid, at) => cid === this.#holding.all[at])) return this.#holding
+    const before = new Set(this.#holding.all)
     this.#holding = { version: this.#holding.version + 1, all, added: all.filter(cid => !before.has(cid)) }
     return this.#holding
   }

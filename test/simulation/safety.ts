@@ -202,19 +202,16 @@ export const SAFETY: readonly Invariant[] = [
     told({ index, rounds }, events, holds) {
       const beyond = beyondBounds(rounds)
       holds(beyond === null, () => `${index} ${beyond}`)
-      const parents = new Set<string>()
-      for (const event of events) if (event.type === 'contribution') parents.add(event.contribution.parent)
-      for (const parent of parents) {
-        const ofAuthor = new Map<string, number>()
-        for (const cid of rounds.byParent.get(parent) ?? []) {
-          const { contribution, holders } = rounds.contributions.get(cid)!
-          ofAuthor.set(contribution.peer, (ofAuthor.get(contribution.peer) ?? 0) + 1)
-          if (holders.size > MAX_HOLDERS) holds(false, () => `${index} remembers ${holders.size} holders of ${cid}`)
-        }
+      for (const event of events) {
+        if (event.type !== 'contribution' || !rounds.contributions.has(event.cid)) continue
+        const { peer, parent } = event.contribution
+        const { holders } = rounds.contributions.get(event.cid)!
+        if (holders.size > MAX_HOLDERS) holds(false, () => `${index} remembers ${holders.size} holders of ${event.cid}`)
+        let count = 0
+        for (const cid of rounds.byParent.get(parent) ?? []) if (rounds.contributions.get(cid)!.contribution.peer === peer) count++
         // Those that records list come in whatever their number; a record lists one.
         const most = MAX_PER_AUTHOR_AND_PARENT + (rounds.tree.byCid.get(parent)?.children.length ?? 0)
-        for (const [peer, count] of ofAuthor)
-          if (count > most) holds(false, () => `${index} keeps ${count} contributions of ${peer} to ${parent}`)
+        if (count > most) holds(false, () => `${index} keeps ${count} contributions of ${peer} to ${parent}`)
       }
     }
   },

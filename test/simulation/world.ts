@@ -25,8 +25,6 @@ export interface WorldOptions extends NetworkOptions {
   /** A node's line where it is not perfect. */
   lineOf?: (index: number) => Partial<Line>
   keepRounds?: number
-  /** What a node comes to hold within these ms it tells in one message. Default 100; in a big mesh these messages are most of all. */
-  holdingBatchMs?: number
   /** What reaches a node within these ms its rules are told at once. Default: each thing alone. */
   inboxMs?: number
   /** Indexes of nodes that hold and compute but do not train. */

@@ -5,6 +5,7 @@ import {
   type Contribution,
   closerOf,
   createRounds,
+  holdingToTell,
   type RoundCommand,
   type RoundEvent,
   type RoundRecord,
@@ -291,7 +292,7 @@ describe('closing a round', () => {
       of(failed, 'fetchContribution').map(({ cid, body }) => [cid, body]),
       [[lost, true]]
     )
-    assert.ok(!of(failed, 'announceHolding').at(-1)!.contributions.includes(lost))
+    assert.ok(!holdingToTell(node.state).includes(lost))
     assert.deepEqual(of(node.at(19_999), 'close'), [], 'its author trains and may still be asked')
     const [close] = of(node.at(20_000), 'close')
     assert.deepEqual(
@@ -692,7 +693,7 @@ describe('createRounds()', () => {
     )
     const { commands } = advance(state, { type: 'tick' }, 5)
     assert.equal(of(commands, 'syncHeads').length, 1)
-    assert.deepEqual(of(commands, 'announceHolding')[0]!.contributions, ['A3'])
+    assert.deepEqual(holdingToTell(state), ['A3'])
     assert.deepEqual(
       of(commands, 'fetchContribution').map(({ cid, body }) => [cid, body]),
       [['B3', true]]
@@ -866,9 +867,52 @@ describe('a flood', () => {
 })
 
 describe('announcements', () => {
-  it('tell all that is held for the open round, and ask for what others hold and we do not know', () => {
+  it('tell at once what nobody but its author is known to hold', () => {
     const node = new Node('A')
-    assert.deepEqual(of(node.held(['B']), 'announceHolding').at(-1)!.contributions, ['B1'])
+    node.live(['B', 'C', 'D'])
+    assert.deepEqual(of(node.held(['A']), 'announceHolding'), [], 'its author has just shown it to all')
+    assert.deepEqual(of(node.held(['B']), 'announceHolding'), [{ type: 'announceHolding', contributions: ['B1'] }])
+    node.seen('C')
+    node.holding('D', 'C1')
+    assert.deepEqual(of(node.held(['C']), 'announceHolding'), [], 'D has said so')
+  })
+
+  it('tell with presence what too few members are known to hold, and go on telling it', () => {
+    const names = Array.from({ length: 30 }, (_, n) => `n${n}`)
+    const node = new Node('A', { genesisPeers: ['A', 'B', ...names] })
+    node.live(['B', ...names])
+    node.seen('B')
+    for (const name of names.slice(0, 6)) node.holding(name, 'B1')
+    node.held(['B'])
+    assert.deepEqual(holdingToTell(node.state), ['B1'], 'seven members hold it')
+    for (const name of names) node.holding(name, 'B1')
+    assert.deepEqual(holdingToTell(node.state), ['B1'], 'who relied on it would miss it')
+    const late = new Node('A', { genesisPeers: ['A', 'B', ...names] })
+    late.live(['B', ...names])
+    late.seen('B')
+    for (const name of names.slice(0, 7)) late.holding(name, 'B1')
+    late.held(['B'])
+    assert.deepEqual(holdingToTell(late.state), [], 'eight members hold it')
+    late.tell({ type: 'peerGone', peer: names[0]! })
+    assert.deepEqual(holdingToTell(late.state), ['B1'], 'one of them is gone')
+  })
+
+  it('count members only, who take the place of strangers among those that are remembered', () => {
+    const strangers = Array.from({ length: 30 }, (_, n) => `s${n}`)
+    const node = new Node('A')
+    node.live(['B', 'C', ...strangers])
+    node.seen('B')
+    for (const stranger of strangers) node.holding(stranger, 'B1')
+    node.held(['B'])
+    assert.deepEqual(holdingToTell(node.state), ['B1'])
+    node.holding('C', 'B1')
+    const { holders } = node.state.contributions.get('B1')!
+    assert.ok(holders.has('C'))
+    assert.equal(holders.size, 16)
+  })
+
+  it('ask for what others hold and we do not know', () => {
+    const node = new Node('A')
     const [asked] = of(node.holding('B', 'C1'), 'fetchContribution')
     assert.deepEqual(asked, { type: 'fetchContribution', cid: 'C1', author: null, holders: ['B'], body: false })
     assert.deepEqual(node.holding('C', 'C1'), [], 'asked for once')
