@@ -19,7 +19,7 @@ import { addHolder, isMissingParts, liveHolders, missingParts, peersAt, type Rou
 export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand[]): void {
   const { now, rules } = state
   const path = pathToReady(target)
-  if (path.length === 0) return
+  if (path.length === 0 || isStillLearning(state)) return
   const busy = path.findLast(record => record.asked === 'anchor')
   if (path.length > recomputed(state) + 1 || path[0]!.computeFailures >= COMPUTE_TRIES) {
     // The anchors and bodies of long ago are nowhere any more; or our own copy of the parent's anchor is gone.
@@ -94,6 +94,19 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
     state.treeChanged = true
   }
   if (state.treeChanged) settleAgain(state, out)
+}
+
+/** A long chain is coming in, record by record: what is on the way now is of long ago. Until nothing was added to it for a grace. */
+function isStillLearning(state: RoundsState): boolean {
+  const { completedAt, now, rules, target } = state
+  if (now >= completedAt + rules.graceMs) return false
+  const far = target.round + recomputed(state)
+  for (const record of state.incomplete) {
+    if (record.round <= far || record.status !== 'incomplete' || ancestorAt(record, target.round) !== target) continue
+    wakeAt(state, completedAt + rules.graceMs)
+    return true
+  }
+  return false
 }
 
 /** Records that a node which is far behind computes itself: their anchors and bodies must still be kept by others. */
@@ -233,8 +246,16 @@ export function askHeads(state: RoundsState, out: RoundCommand[]): void {
 }
 
 export function fetchBodies(state: RoundsState, out: RoundCommand[]): void {
+  if (state.toFetch.size === 0 || isStillLearning(state)) return
+  const { head, target } = state
+  // Far behind, an anchor is taken over: what went into those before it is kept nowhere, and asking for it would only keep others from answering.
+  const from = target.round - head.round > recomputed(state) + 1 ? target.round - recomputed(state) : 0
   for (const cid of state.toFetch) {
     const open = state.contributions.get(cid)!
+    if (open.contribution.round < from) {
+      state.toFetch.delete(cid)
+      continue
+    }
     if (open.asked && open.retryAt > state.now) continue
     if (open.retryAt > state.now) {
       wakeAt(state, open.retryAt)

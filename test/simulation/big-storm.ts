@@ -149,7 +149,7 @@ function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: s
     nodes,
     conducts,
     observers: Array.from({ length: nodes - trainers }, (_, index) => trainers + index),
-    inboxMs: 100,
+    inboxMs: 250,
     loss: random.pick([0, 0.01, 0.05]),
     duplicates: random.pick([0, 0.05]),
     delayMs: random.pick([

@@ -5,7 +5,7 @@ import { flawOf } from './names.ts'
 import type { SimNode } from './node.ts'
 
 /** ms between two looks at a chain that parted too long ago. */
-const START_OVER_MS = 60_000
+export const START_OVER_MS = 60_000
 /** Fetch timeouts that one body may take: the rules ask again after as many. */
 const FETCH_PATIENCE = 4
 /** ms that a holder may say nothing before the next one is asked. */

@@ -154,11 +154,11 @@ export const INVARIANTS: readonly Invariant[] = [
       const nodes = node.world.nodes.length
       const { index } = node
       holds(contributions.size <= 8 * nodes + 16, () => `${index} keeps ${contributions.size} contributions`)
-      // Not so many records in all: two halves that were apart for hundreds of rounds both remember both branches until one is forgotten.
-      // What is promised is that no branch goes back further than the window, and that there are few: those that somebody was on, and what lost in the last rounds.
+      // Not so many records in all: two halves that were apart for hundreds of rounds both remember both branches until one is forgotten, and a lighter one may be the longer:
+      // how many there are in all is looked at whenever something happens. What is promised here is that no branch parts from ours before the window, and that there are few.
       const leaves = [...tree.byCid.values()].filter(({ children }) => children.length === 0)
-      const longest = Math.max(...leaves.map(({ round }) => round - tree.root.round))
-      holds(longest <= 256 + 64, () => `${index} keeps a branch of ${longest} records`)
+      const behind = node.rounds.head.round - tree.root.round
+      holds(behind <= 256 + 64, () => `${index} remembers ${behind} rounds behind its head`)
       holds(leaves.length <= 2 * nodes + 16, () => `${index} keeps ${leaves.length} branches`)
       holds(
         orphans.size + unknown.size + lacking.size <= 2 * nodes + 8,

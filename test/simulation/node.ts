@@ -255,10 +255,19 @@ export class SimNode {
     this.#inbox.push(...events)
   }
 
+  /** What will change nothing that could be looked at. */
+  overhears(event: RoundEvent): void {
+    this.#obeyAll(advance(this.rounds, event, this.now).commands)
+  }
+
   #advance(events: RoundEvent | readonly RoundEvent[]): void {
-    const { life } = this
     const { commands } = advance(this.rounds, events, this.now)
     this.world.checks.told(this, 'type' in events ? [events] : events)
+    this.#obeyAll(commands)
+  }
+
+  #obeyAll(commands: readonly RoundCommand[]): void {
+    const { life } = this
     for (const command of commands) {
       if (life !== this.life) return
       this.#obey(command)

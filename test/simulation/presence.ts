@@ -66,30 +66,35 @@ export class RuledPresence implements Presence {
 
   #hearHolding(from: SimNode, holding: Holding): void {
     const node = this.#node
-    const contributions = node.rounds.unknown.size > 0 ? holding.all : this.#newIn(holding, from.index)
+    const contributions = this.#newIn(holding, from)
     if (contributions.length === 0) return
     this.#holding[from.index] = holding.version
     node.hears({ type: 'holding', peer: from.peer, contributions })
   }
 
-  #newIn({ version, all, added }: Holding, index: number): readonly string[] {
+  /** What this node was not told by that one yet, or was and could not get. */
+  #newIn({ version, all, added }: Holding, { index, peer }: SimNode): readonly string[] {
     const known = this.#holding[index] ?? 0
-    if (known >= version) return []
-    return known === version - 1 ? added : all
+    const { unknown } = this.#node.rounds
+    if (known < version - 1) return all
+    const news = known < version ? added : []
+    if (unknown.size === 0) return news
+    const lacking = all.filter(cid => unknown.get(cid)?.holders.has(peer) === false)
+    return lacking.length === 0 ? news : [...new Set([...news, ...lacking])]
   }
 
   hearsAtOnce({ from, session, seq, honest, holding }: Saying): boolean {
     const { index, peer, conduct } = from
     const node = this.#node
     if (node.stopped || this.#told[index] !== honest || conduct.tells !== undefined) return false
-    if (node.rounds.unknown.size > 0 || this.#state.live.get(peer)?.session !== session) return false
-    const news = holding === null ? [] : this.#newIn(holding, index)
+    if (this.#state.live.get(peer)?.session !== session) return false
+    const news = holding === null ? [] : this.#newIn(holding, from)
     // One more copy of what counts already.
     if (!news.every(cid => isCountedHere(node.rounds, cid))) return false
     advancePresence(this.#state, { type: 'heard', peer, session, seq, leaving: false }, node.now)
     if (news.length > 0) {
       this.#holding[index] = holding!.version
-      node.tell({ type: 'holding', peer, contributions: news })
+      node.overhears({ type: 'holding', peer, contributions: news })
     }
     return true
   }

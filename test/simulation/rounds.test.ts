@@ -26,6 +26,7 @@ const KEPT_ODD: { [seed: number]: string } = {
   38: 'a heavier branch was forgotten because it was shorter',
   94: 'two nodes stayed behind a short retention',
   2028: 'nobody followed a branch whose first record beyond theirs could not be had',
+  2083: 'a branch that parted too long ago was looked at too early, and not again for a minute',
   2045: 'two long branches that were remembered in full were taken for a leak',
   2070: 'nobody followed a branch of two records whose first could not be had',
   3072: 'a node that was behind asked for the envelopes of one record after the other',

@@ -5,6 +5,7 @@ import {
   FATE_ROUNDS,
   FORK_WINDOW_ROUNDS,
   HOLDERS_NEEDED,
+  KEEP_ROUNDS,
   MAX_HOLDERS,
   MAX_OPEN_CONTRIBUTIONS,
   MAX_ORPHAN_RECORDS,
@@ -271,7 +272,7 @@ export const SAFETY: readonly Invariant[] = [
         holds(disk.bodies.has(cid) || disk.lost.has(cid), () => `${node.index} closes round ${round} with ${cid}, which it does not hold`)
         holds(flawOf(contribution) === null, () => `${node.index} closes round ${round} with ${cid}, which is ${flawOf(contribution)}`)
         let copies = 1
-        for (const other of world.nodes) if (other !== node && mayHaveHad(other, cid)) copies++
+        for (const other of world.nodes) if (other !== node && mayHaveHad(other, cid, contribution.round)) copies++
         // Its author speaks through somebody's disk, or is gone.
         if (!world.nodes.some(({ peer }) => peer === contribution.peer)) copies++
         holds(copies >= needed, () => `${node.index} closes round ${round} with ${cid}, which nobody else ever had`)
@@ -280,9 +281,10 @@ export const SAFETY: readonly Invariant[] = [
   }
 ]
 
-/** It has it, or had it and lost it, or says so. */
-function mayHaveHad({ conduct, disk, startedAt, up, world }: SimNode, cid: string): boolean {
-  return disk.bodies.has(cid) || disk.lost.has(cid) || !up || startedAt > world.madeAt.get(cid)! || conduct.holds !== undefined
+/** It has it, or had it and lost or forgot it, or says so. */
+function mayHaveHad({ conduct, disk, furthest, startedAt, up, world }: SimNode, cid: string, round: number): boolean {
+  if (disk.bodies.has(cid) || disk.lost.has(cid) || !up || conduct.holds !== undefined) return true
+  return startedAt > world.madeAt.get(cid)! || round < furthest - (world.options.keepRounds ?? KEEP_ROUNDS)
 }
 
 /** Of two records of one round and of equal weight: whose closer is ranked, and before the other's; else the lower name. */

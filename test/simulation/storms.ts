@@ -1,5 +1,6 @@
 // What a seed does to a world. Changing the order of draws changes what every kept seed means: add new storms rather than alter these.
 import { type Conduct, together } from './conduct.ts'
+import { START_OVER_MS } from './fetching.ts'
 import { equivocating } from './liars/equivocating.ts'
 import { withholding } from './liars/withholding.ts'
 import { Random } from './random.ts'
@@ -108,7 +109,11 @@ export function oddStorm(seed: number): World {
 export function afterStorm(world: World): string[] {
   const { deadlineMs, fetchTimeoutMs, graceMs } = world.rules
   const round = deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs
-  return world.settle(3 * round, 2 * round)
+  world.mend()
+  world.run(round)
+  // Who found a branch too old just before may have looked at it too early, and looks again after this time.
+  const again = world.reports.has('fork_too_old') ? START_OVER_MS : 0
+  return world.settle(2 * round + again, 2 * round)
 }
 
 export function restartAll(world: World): void {

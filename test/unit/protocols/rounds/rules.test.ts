@@ -470,6 +470,38 @@ describe("somebody else's record", () => {
     )
     assert.equal(of(taken, 'report')[0]!.code, 'joined_by_anchor')
   })
+
+  it('as the tip of a chain that comes in record by record, is waited for: nothing of long ago is asked for on the way', () => {
+    const node = new Node('X', { deadlineMs: 60_000 })
+    node.live(['A', 'B'])
+    const parentOf = (round: number): string => (round === 1 ? 'run' : `r${round - 1}`)
+    for (let round = 1; round <= 20; round++)
+      node.record(`r${round}`, recordOf('A', [nameOf('A', round), nameOf('B', round)], round, parentOf(round)))
+    const commands: RoundCommand[] = []
+    for (let round = 1; round <= 20; round++) {
+      node.now += 200
+      for (const peer of ['A', 'B']) commands.push(...node.seen(peer, round, parentOf(round)))
+    }
+    assert.deepEqual(
+      of(commands, 'fetchAnchor').map(({ round }) => round),
+      [14]
+    )
+    const bodies = of(commands, 'fetchContribution').filter(({ body }) => body)
+    assert.ok(bodies.every(({ cid }) => Number(cid.slice(1)) >= 14))
+  })
+
+  it('is not waited for when a grace has passed since the last record whose parts are known', () => {
+    const node = new Node('X', { deadlineMs: 60_000 })
+    node.live(['A', 'B'])
+    for (let round = 1; round <= 20; round++)
+      node.record(`r${round}`, recordOf('A', [nameOf('A', round), nameOf('B', round)], round, round === 1 ? 'run' : `r${round - 1}`))
+    for (const peer of ['A', 'B']) node.seen(peer)
+    assert.deepEqual(
+      of(node.at(2_999), 'fetchContribution').filter(({ body }) => body),
+      []
+    )
+    assert.equal(of(node.at(3_000), 'fetchContribution').filter(({ body }) => body).length, 2)
+  })
 })
 
 describe('two records for one parent', () => {
