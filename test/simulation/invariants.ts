@@ -126,7 +126,7 @@ export const INVARIANTS: readonly Invariant[] = [
         if (contribution.round > round - 1 || author?.conduct !== HONEST || author.left || !author.disk.contributions.has(cid)) continue
         const { fates, setAside } = author.disk
         holds(
-          accepted.has(cid) || fates.get(cid) === 'lost' || setAside.some(after => contribution.round > after),
+          accepted.has(cid) || fates.get(cid) === 'lost' || setAside.some(after => contribution.round >= after),
           () =>
             `${author.index} was told ${fates.get(cid) ?? 'nothing'} of ${cid} (round ${contribution.round}), which ${holder.index} holds and no record has`
         )
