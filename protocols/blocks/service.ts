@@ -54,7 +54,8 @@ export class BlockExchange {
   readonly #idle = new Map<string, IdleStream[]>()
   /** Streams to each peer, idle ones and those being opened too. */
   readonly #streams = new Map<string, number>()
-  readonly #fetches = new Set<Fetch>()
+  /** Fetches that wait for a stream to a peer, in the order in which they came. */
+  readonly #waiting = new Map<string, Set<Fetch>>()
   readonly #standings = new Standings()
   readonly #stopping = new AbortController()
   #sent = 0
@@ -111,10 +112,10 @@ export class BlockExchange {
     if (wanted.length === 0) return { missing: [] }
     const timeout = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)]
     const progress = { blocks: 0, blocksWanted: wanted.length, bytes: 0 }
-    const fetch = new Fetch(
+    const fetch: Fetch = new Fetch(
       {
         open: (peer, opening) => this.#open(peer, opening),
-        busy: peer => this.#busy(peer),
+        busy: peer => this.#busy(peer, fetch),
         release: (peer, stream) => this.#release(peer, stream),
         drop: (peer, stream, error) => this.#drop(peer, stream, error),
         put: (cid, bytes) => this.#components.store.put(cid, bytes),
@@ -133,8 +134,7 @@ export class BlockExchange {
       },
       wanted
     )
-    this.#fetches.add(fetch)
-    const missing = await fetch.run(from).finally(() => this.#fetches.delete(fetch))
+    const missing = await fetch.run(from).finally(() => this.#waitsNoMore(fetch))
     signal?.throwIfAborted()
     this.#stopping.signal.throwIfAborted()
     return { missing }
@@ -162,8 +162,11 @@ export class BlockExchange {
   }
 
   /** True when a fetch must wait for a stream to this peer: its node refuses more than so many, and so would ours. */
-  #busy(peer: string): boolean {
-    return (this.#idle.get(peer)?.length ?? 0) === 0 && (this.#streams.get(peer) ?? 0) >= MAX_STREAMS_PER_PEER
+  #busy(peer: string, fetch: Fetch): boolean {
+    if ((this.#idle.get(peer)?.length ?? 0) > 0 || (this.#streams.get(peer) ?? 0) < MAX_STREAMS_PER_PEER) return false
+    const waiting = this.#waiting.get(peer) ?? new Set()
+    this.#waiting.set(peer, waiting.add(fetch))
+    return true
   }
 
   #drop(peer: string, stream: HolderStream, error: Error): void {
@@ -181,11 +184,23 @@ export class BlockExchange {
     const left = (this.#streams.get(peer) ?? 1) - 1
     if (left > 0) this.#streams.set(peer, left)
     else this.#streams.delete(peer)
-    if (left === MAX_STREAMS_PER_PEER - 1) this.#wakeFetches()
+    this.#wakeNext(peer)
   }
 
-  #wakeFetches(): void {
-    for (const fetch of this.#fetches) fetch.wake()
+  /** One for one stream: to wake all of a thousand each time would cost a million looks. */
+  #wakeNext(peer: string): void {
+    const waiting = this.#waiting.get(peer)
+    const next = waiting?.values().next().value
+    if (waiting === undefined || next === undefined) return
+    waiting.delete(next)
+    if (waiting.size === 0) this.#waiting.delete(peer)
+    next.wake()
+  }
+
+  #waitsNoMore(fetch: Fetch): void {
+    for (const [peer, waiting] of this.#waiting) {
+      if (waiting.delete(fetch) && waiting.size === 0) this.#waiting.delete(peer)
+    }
   }
 
   /** Keeps the stream for the next fetch from this peer: a body takes three in a row. */
@@ -204,7 +219,7 @@ export class BlockExchange {
     }, IDLE_STREAM_MS)
     streams.push({ stream, timer })
     this.#idle.set(peer, streams)
-    if (this.#streams.get(peer) === MAX_STREAMS_PER_PEER) this.#wakeFetches()
+    this.#wakeNext(peer)
   }
 }
 

@@ -96,6 +96,19 @@ describe('a fetch from a crowd', () => {
     assert.deepEqual(failures, [])
   })
 
+  it('wakes one of those that wait for a stream, not all', async () => {
+    const peers = [await member(), await member()].map(({ peer }) => peer)
+    const asker = await member()
+    let looks = 0
+    const from = () => {
+      looks += 1
+      return peers
+    }
+    const cids = [...madeBlocks(Array.from({ length: 400 }, () => 10)).keys()]
+    await Promise.all(cids.map(cid => asker.exchange.fetch([cid], from, { timeoutMs: 8_000 })))
+    assert.ok(looks < 20 * cids.length, `${looks} looks for ${cids.length} fetches`)
+  })
+
   it('gets on where all of more holders than there are places are slow', async () => {
     const blocks = madeBlocks(Array.from({ length: 12 }, () => 60_000))
     const slow = await Promise.all(Array.from({ length: 10 }, () => trickling({ frameBytes: 15_000, everyMs: 400, blocks })))
