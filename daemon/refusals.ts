@@ -1,5 +1,6 @@
 // What is told of refusals that cost their sender nothing, however many there are: they must not fill the event log, and whoever asks `why` must still find most codes.
 // The rule is pure: (state, refusal, now) -> whether to tell it, and of how many that were not.
+import { REASONS, type ReasonCode } from '../protocols/rounds/reasons.ts'
 
 /** Milliseconds between two events of one code about one peer; what comes between is counted. */
 export const SAME_REFUSAL_MS = 60_000
@@ -15,16 +16,18 @@ export interface Refusals {
 }
 
 /**
- * Whether there may be any number of these: identities cost nothing until a run accepts them, whether what they send is a lie or only late. What an
- * accepted member did is told each time, for whoever asks why.
+ * Whether there may be any number of these: identities cost nothing until a run accepts them, whether what they send is a lie or only late, and a name
+ * of something that nobody has costs nothing either. What an accepted member did is told each time, for whoever asks why.
  */
 export function isCheap(
-  { peer, code }: { peer?: string; code: string },
+  { peer, code }: { peer?: string; code: ReasonCode },
   { self, isAccepted }: { self: string; isAccepted(peer: string): boolean }
 ): boolean {
   // A record's closer need not be who showed it.
   if (code === 'too_many_records') return true
-  return peer !== undefined && peer !== self && !isAccepted(peer)
+  // Nobody is named for what was only heard of: that it could not be had, or was not what it should be.
+  if (peer === undefined) return code === 'fetch_timeout' || REASONS[code].content
+  return peer !== self && !isAccepted(peer)
 }
 
 export function createRefusals(): Refusals {

@@ -359,7 +359,7 @@ export class RunMember {
         this.#background(null, () => this.#c.gossip.publishHolding(command.contributions))
         return
       case 'fetchRecord':
-        this.#background(`record/${command.cid}`, () => this.#fetchRecord(command.cid, command.holders))
+        this.#background(`record/${command.cid}`, () => this.#fetchNamed(command.cid, command.holders))
         return
       case 'fetchAnchor':
         this.#background(`anchor/${command.cid}`, () => this.#fetchAnchor(command))
@@ -477,6 +477,17 @@ export class RunMember {
     while (!limit.aborted && !this.#stopping.signal.aborted && !(await this.#c.blocks.has(anchor))) {
       // The tick is for an anchor that comes by another way than the rules', such as a fetch.
       await Promise.race([this.#computed.promise, delay(TICK_MS, undefined, { ref: false })])
+    }
+  }
+
+  /** A record that somebody named: that nobody has it is told of as what costs nothing, since naming one does not. */
+  async #fetchNamed(cid: string, holders: string[]): Promise<void> {
+    try {
+      await this.#fetchRecord(cid, holders)
+    } catch (error) {
+      if (!isCodedError(error) || this.#stopping.signal.aborted) throw error
+      const message = `record ${cid} was named and could not be taken: ${reasonOf(error)}`
+      this.#c.refusedStranger({ type: 'refused', run: this.#c.run, code: error.code, message, data: { subject: cid } })
     }
   }
 

@@ -14,12 +14,13 @@ describe('what is told of refusals', () => {
 
   it('is a sample of what strangers do, late or wrong, and all that members do', () => {
     const facts = { self: 'we', isAccepted: (peer: string) => peer === 'member' }
-    for (const code of ['late', 'too_far_ahead', 'not_admitted', 'tokens_mismatch']) {
+    for (const code of ['late', 'too_far_ahead', 'not_admitted', 'tokens_mismatch'] as const) {
       assert.equal(isCheap({ peer: 'stranger', code }, facts), true, code)
       assert.equal(isCheap({ peer: 'member', code }, facts), false, code)
       assert.equal(isCheap({ peer: 'we', code }, facts), false, code)
     }
     assert.equal(isCheap({ code: 'waiting_for_quorum' }, facts), false)
+    for (const code of ['fetch_timeout', 'bad_signature', 'body_too_large'] as const) assert.equal(isCheap({ code }, facts), true, code)
     assert.equal(isCheap({ peer: 'member', code: 'too_many_records' }, facts), true)
   })
 
