@@ -65,8 +65,9 @@ export function advancePresence(state: PresenceState, event: PresenceEvent, nowM
 
 function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent, nowMs: number): PresenceCommand[] {
   const known = state.live.get(peer)
-  if (state.retired.get(peer)?.sessions.includes(session)) return []
-  if (known !== undefined && known.session === session && seq <= known.seq) return []
+  if (known?.session === session) {
+    if (seq <= known.seq) return []
+  } else if (state.retired.get(peer)?.sessions.includes(session)) return []
   if (leaving) {
     retire(state, peer, session, nowMs)
     return known === undefined ? [] : drop(state, peer, 'left')

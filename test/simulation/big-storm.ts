@@ -135,7 +135,7 @@ function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: s
   // Most have 20 to 200 Mb/s, one in ten 2 to 8.
   const speeds = Array.from({ length: 2 * nodes }, () => (random.chance(0.1) ? random.between(250, 1_000) : random.between(2_500, 25_000)))
   // The others hold and compute, and do not train.
-  const trainers = Math.min(nodes, random.pick([8, 16, 24, 32, nodes]))
+  const trainers = Math.min(nodes, random.pick([8, 8, 16, 16, 24, 32, 64]))
   const conducts = new Map<number, Conduct>()
   for (let left = random.below(Math.floor(trainers / LIAR_AMONG) + 1); left > 0; left--) {
     const { name, conduct } = random.pick(LIARS)

@@ -66,7 +66,8 @@ export class Fetching {
         if (node.conduct === HONEST) world.acknowledges(node, cid)
       }
       const found: RoundEvent = flaw === null ? { type: 'contributionHeld', cid } : { type: 'contributionRefused', cid, reason: flaw }
-      node.hears({ type: 'contribution', cid, contribution }, found)
+      if (known === undefined) node.hears({ type: 'contribution', cid, contribution }, found)
+      else node.hears(found)
     })
   }
 
