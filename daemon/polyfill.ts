@@ -23,3 +23,36 @@ AbortSignal.timeout = function timeout(milliseconds: number): AbortSignal {
   signal.addEventListener('abort', () => timeouts.delete(signal), { once: true })
   return signal
 }
+
+// A signal remembers for ever what AbortSignal.any() made of it, long after that is gone (nodejs/node#54614): a daemon that joins each request's time limit
+// with its stop signal grows with every request. What is gone is looked for when the garbage collector has found some of it.
+const probe = new AbortController().signal
+AbortSignal.any([probe])
+const dependants = Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'kDependantSignals')
+if (dependants !== undefined) {
+  const makeAny = AbortSignal.any.bind(AbortSignal)
+  const unswept = new Set<AbortSignal>()
+  const sweep = (): void => {
+    for (const signal of unswept) {
+      const made = (signal as unknown as { [key: symbol]: Set<WeakRef<AbortSignal>> | undefined })[dependants]
+      for (const each of made ?? []) if (each.deref() === undefined) made!.delete(each)
+    }
+    unswept.clear()
+  }
+  const registry = new FinalizationRegistry<WeakRef<AbortSignal>[]>(sources => {
+    if (unswept.size === 0) setImmediate(sweep)
+    for (const source of sources) {
+      const signal = source.deref()
+      if (signal !== undefined) unswept.add(signal)
+    }
+  })
+  AbortSignal.any = function any(signals: Iterable<AbortSignal>): AbortSignal {
+    const sources = [...signals]
+    const signal = makeAny(sources)
+    registry.register(
+      signal,
+      sources.map(source => new WeakRef(source))
+    )
+    return signal
+  }
+}

@@ -4,6 +4,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
+import '../../../daemon/polyfill.ts'
+
 describe('The polyfill', () => {
   it('lets a time limit that was combined with a stop signal come although the garbage was collected meanwhile', async () => {
     setFlagsFromString('--expose-gc')
@@ -16,5 +18,20 @@ describe('The polyfill', () => {
     }
     await aborted
     assert.equal((signal.reason as Error).name, 'TimeoutError')
+  })
+
+  it('has a signal forget what was joined with it and is gone', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const stop = new AbortController().signal
+    const kept = AbortSignal.any([stop, new AbortController().signal])
+    for (let times = 0; times < 1_000; times++) AbortSignal.any([stop, new AbortController().signal])
+    const remembered = Object.getOwnPropertySymbols(stop).find(({ description }) => description === 'kDependantSignals')!
+    const made = (stop as unknown as { [key: symbol]: Set<unknown> })[remembered]!
+    while (made.size > 1) {
+      collect()
+      await turn()
+    }
+    assert.equal(kept.aborted, false)
   })
 })
