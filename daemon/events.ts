@@ -135,10 +135,14 @@ export class EventLog {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Every kept event about a peer, run, round (`7` or `RUN/7`), CID, engine or reason code, oldest first; a prefix of 8 characters is enough for ids. */
+  /**
+   * Every kept event about a peer, run, round (`7` or `RUN/7`), CID, engine or reason code, oldest first; a prefix of 8 characters is enough for ids, or `..`
+   * and the end of one. Phases are left out: they say that something was begun, and nothing of what came of it.
+   */
   async why(subject: string): Promise<NodeEvent[]> {
     await this.flush()
-    const about = matcher(subject)
+    const isAbout = matcher(subject)
+    const about = (event: NodeEvent): boolean => event.type !== 'phase' && isAbout(event)
     const found = new Map<number, NodeEvent>()
     for (const { table } of this.#tables) for await (const [, event] of table.entries()) if (about(event)) found.set(event.id, event)
     for (const event of this.#unwritten) if (about(event)) found.set(event.id, event)
@@ -222,5 +226,7 @@ function mentions(value: unknown, subject: string, depth = 0): boolean {
 }
 
 function named(id: string | undefined, subject: string): boolean {
-  return id !== undefined && (id === subject || (subject.length >= MIN_PREFIX && id.startsWith(subject)))
+  if (id === undefined || id === subject) return id !== undefined
+  if (subject.length < MIN_PREFIX) return false
+  return subject.startsWith('..') ? id.endsWith(subject.slice(2)) : id.startsWith(subject)
 }

@@ -1,7 +1,7 @@
 // `shoal why PEER|RUN|ROUND|CID|ENGINE|CODE`: the chain of events that refused, delayed or dropped it.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
-import { thePeer } from '../peer-argument.ts'
+import { peersEndingIn } from '../peer-argument.ts'
 import { standingText } from '../status-text.ts'
 import { eventLine } from './events.ts'
 
@@ -13,8 +13,8 @@ export function registerWhy(program: Command): void {
     .action(
       action(async ({ output, control, signal }, _options, subject) => {
         const client = await control()
-        // Tables show the end of a peer's id after two dots.
-        const asked = subject!.includes('..') ? await thePeer(client, subject!, signal) : subject!
+        // Tables show the end of a peer's id after two dots. One that is not here any more is found by what was told of it.
+        const asked = subject!.startsWith('..') ? ((await peersEndingIn(client, subject!.slice(2), signal))[0] ?? subject!) : subject!
         const answer = await client.why(asked, { signal })
         const meaning = answer.meaning === null ? [] : [`${subject}: ${answer.meaning}`]
         const { standing } = answer

@@ -59,11 +59,14 @@ describe('EventLog', () => {
       data: { record: 'record-cid', contributors: [{ peer: 'peer-two', tokens: 1 }] }
     })
     log.emit({ type: 'round', run: 'run-two-id', round: 7, message: 'closed' })
+    // That something was begun answers no why.
+    log.emit({ type: 'phase', run: 'run-two-id', round: 7, message: 'closing' })
     assert.deepEqual(ids(await log.why('7')), [1, 2])
     assert.deepEqual(ids(await log.why('run-one-id/7')), [1])
     assert.deepEqual(ids(await log.why('run-one-')), [1])
     assert.deepEqual(ids(await log.why('record-cid')), [1])
     assert.deepEqual(ids(await log.why('peer-two')), [1])
+    assert.deepEqual(ids(await log.why('..er-two')), [1], 'the end of an id, as tables show it')
     assert.deepEqual(ids(await log.why('peer')), [])
   })
 
