@@ -382,13 +382,13 @@ export class RunMember {
       case 'report':
         if (command.round !== undefined) this.#heldUp.note(command.round, command.code, command.peer)
         this.#report(command, {
-          type: REASONS[command.code].content || command.peer !== undefined ? 'refused' : 'run',
+          type: REASONS[command.code].content || (command.peer !== undefined && !REFUSES_NOBODY.has(command.code)) ? 'refused' : 'run',
           run: this.#c.run,
           ...(command.round === undefined ? {} : { round: command.round }),
           ...(command.peer === undefined ? {} : { peer: command.peer }),
           code: command.code,
-          message: command.detail ?? REASONS[command.code].sentence,
-          data: { subject: command.subject }
+          message: saidWith(REASONS[command.code].sentence, command.detail),
+          data: { subject: command.subject, ...(command.detail === undefined ? {} : { detail: command.detail }) }
         })
         if (command.code === 'fork_too_old') this.#background('start over', () => this.#startOver(command.subject, command.peer))
         return
@@ -669,6 +669,7 @@ export class RunMember {
   async #adopt({ cid, round, anchor, fork, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
     await this.#enter('storing', round)
     const head = { record: cid, round, anchor }
+    const before = fork ? await this.#c.ledger.chain(ancestor.round + 1, this.#head.round - ancestor.round) : []
     const rounds = await this.#untilDone(`adopting round ${round}`, async () => {
       const since = await this.#roundsSince(ancestor.cid, cid)
       // Gossip brought them: a head on disk whose records are not would be no history.
@@ -682,8 +683,11 @@ export class RunMember {
     this.#adoptedAtMs = performance.now()
     for (const kept of rounds) {
       const { contributors, closer } = kept
-      const message = `round ${kept.round} adopted: ${contributors.length} contributions, closed by ${closer}`
-      this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data: { ...kept } })
+      const instead = before[kept.round - ancestor.round - 1]
+      const again = instead === undefined ? 'adopted' : 'adopted anew, on another branch than ours was'
+      const message = `round ${kept.round} ${again}: ${contributors.length} contributions, closed by ${closer}`
+      const data = { ...kept, ...(instead === undefined ? {} : { instead }) }
+      this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data })
       this.#tellSlow(kept)
     }
     for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate, fork))
@@ -1085,6 +1089,15 @@ export class RunMember {
   #bodyBytesMax(): number {
     return this.#c.anchorBytes * 2
   }
+}
+
+/** What is told with the peer that it is about, and refuses nothing of it. */
+const REFUSES_NOBODY: ReadonlySet<ReasonCode> = new Set(['fork_switched', 'left_out', 'peer_silent', 'rival_proposed', 'superseded'])
+/** Characters of a detail that still belong into a sentence: lists of CIDs do not. */
+const MAX_DETAIL_LENGTH = 200
+
+function saidWith(sentence: string, detail: string | undefined): string {
+  return detail === undefined || detail.length > MAX_DETAIL_LENGTH ? sentence : `${sentence} (${detail})`
 }
 
 /** What became of a contribution of our own, as it is told. */

@@ -79,7 +79,7 @@ function takeChange(state: RoundsState, event: Exclude<RoundEvent, { type: 'tick
       state.closing = null
       for (const cid of event.missing ?? []) takeLost(state, cid)
       state.closeRetryAt = state.now + Math.max(state.rules.graceMs, 1)
-      out.push({ type: 'report', code: event.reason, subject: state.rules.run, round: event.round, detail: 'close' })
+      out.push({ type: 'report', code: event.reason, subject: state.rules.run, round: event.round })
       return
     default:
       event satisfies never
