@@ -1,7 +1,10 @@
 // Big storms: a few small ones, always the same. `npm run simulate` lives through as many, and as big ones, as one likes.
 import assert from 'node:assert/strict'
 import { bigStorm, type StormReport } from './big-storm.ts'
+import { copying } from './liars/copying.ts'
+import { Progress } from './progress.ts'
 import { noTotals, withStorm } from './storm-totals.ts'
+import { World } from './world.ts'
 
 /** By count and not by the clock, so that everybody sees the same ones. */
 const STORMS = 6
@@ -20,6 +23,43 @@ describe('a big storm', function () {
       assert.deepEqual(problems, [], `npm run simulate -- --from ${seed} --count 1 --nodes 16 --rounds 8   lives through it again`)
       assert.ok(Object.keys(faults).length >= 3, `seed ${seed} saw only ${Object.keys(faults).join(', ')}`)
     }
+  })
+})
+
+describe('progress', () => {
+  const BOUND_MS = 60_000
+  const stalled = (nodes: number): World => {
+    const world = new World({ seed: 1, nodes, stepMs: () => 100 })
+    world.training = false
+    return world
+  }
+
+  it('is a problem as soon as a quorum was connected for too long without a record', () => {
+    const world = stalled(3)
+    const progress = new Progress(world, BOUND_MS)
+    world.run(BOUND_MS)
+    progress.look()
+    assert.deepEqual(world.problems, [])
+    world.run(1_000)
+    progress.look()
+    assert.match(world.problems[0]!, /no round was closed in 61000 ms, the bound is 60000/)
+  })
+
+  it('is not asked of a mesh that has no quorum, nor of one whose quorum lies', () => {
+    const world = stalled(3)
+    world.nodes[0]!.conduct = copying
+    world.nodes[1]!.kill()
+    const progress = new Progress(world, BOUND_MS)
+    for (let look = 0; look < 10; look++) {
+      progress.look()
+      world.run(BOUND_MS / 2)
+    }
+    assert.deepEqual([progress.longestMs, world.problems], [0, []])
+    world.nodes[1]!.start()
+    progress.look()
+    world.run(BOUND_MS / 2)
+    progress.look()
+    assert.equal(progress.longestMs, BOUND_MS / 2)
   })
 })
 

@@ -1,9 +1,11 @@
 // A big mesh that is never left in peace until its rounds are closed, then mended, and must agree in time. What happens is drawn from the seed alone.
 import type { RunRules } from '../../protocols/rounds/index.ts'
-import { type Conduct, HONEST } from './conduct.ts'
+import type { Conduct } from './conduct.ts'
 import { FAULTS } from './faults/index.ts'
 import { LIARS } from './liars/index.ts'
+import { Progress } from './progress.ts'
 import { Random } from './random.ts'
+import { TOKENS_A_STEP } from './training.ts'
 import { World } from './world.ts'
 
 export interface BigStormOptions {
@@ -90,47 +92,6 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
   }
 }
 
-/** How long the mesh went without a new record; too long is a problem as soon as it is seen. */
-class Progress {
-  readonly #world: World
-  readonly #boundMs: number
-  /** Of the furthest node. */
-  round = 0
-  longestMs = 0
-  #sinceMs = 0
-  #hadQuorum = true
-
-  constructor(world: World, boundMs: number) {
-    this.#world = world
-    this.#boundMs = boundMs
-    world.onAdopt = (_node, round) => {
-      if (round <= this.round) return
-      this.look()
-      this.round = round
-      this.#sinceMs = world.time.now
-    }
-  }
-
-  /** Called when anything changed: time without a quorum does not count. */
-  look(): void {
-    const { time } = this.#world
-    const ms = time.now - this.#sinceMs
-    if (this.#hadQuorum && ms > this.longestMs) {
-      this.longestMs = ms
-      if (ms > this.#boundMs) this.#world.problem(`no round was closed in ${Math.round(ms)} ms, the bound is ${this.#boundMs}`)
-    }
-    this.#hadQuorum = this.#hasQuorum()
-    if (!this.#hadQuorum) this.#sinceMs = time.now
-  }
-
-  /** Of those who do what a daemon does: what liars hold up does not count as connected. */
-  #hasQuorum(): boolean {
-    const { network, nodes, rules } = this.#world
-    const trainers = nodes.filter(node => node.up && !node.stopped && node.trains && node.conduct === HONEST)
-    return trainers.some(node => trainers.filter(other => other === node || network.connects(node, other)).length >= rules.quorum)
-  }
-}
-
 function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: string]: number }): World {
   // Most have 20 to 200 Mb/s, one in ten 2 to 8.
   const speeds = Array.from({ length: 2 * nodes }, () => (random.chance(0.1) ? random.between(250, 1_000) : random.between(2_500, 25_000)))
@@ -163,6 +124,12 @@ function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: s
     bodyBytes: Math.ceil(random.pick(ROUND_BYTES) / trainers),
     lineOf: index => ({ up: speeds[index] ?? 2_500, down: speeds[index] ?? 2_500 }),
     keepRounds: random.pick([4, 8]),
-    rules: { deadlineMs: random.pick([10_000, 20_000]), graceMs: random.pick([1_000, 3_000]), fetchTimeoutMs: 5_000 }
+    rules: {
+      deadlineMs: random.pick([10_000, 20_000]),
+      graceMs: random.pick([1_000, 3_000]),
+      fetchTimeoutMs: 5_000,
+      // Where a run says how many tokens a step has, whoever claims others is refused.
+      ...(random.chance(0.5) ? { tokensPerStep: TOKENS_A_STEP } : {})
+    }
   })
 }

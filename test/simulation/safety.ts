@@ -97,13 +97,14 @@ function judgeRecord(node: SimNode, parent: Judged, cid: string, record: RoundRe
   for (const name of record.contributions) {
     const contribution = node.disk.contributions.get(name)
     if (contribution === undefined) return null
-    const { peer, round, tokens } = contribution
+    const { peer, round, steps, tokens } = contribution
     const age = record.round - round
     const place = `${peer}/${round}`
     const isFresh = age === 0 && contribution.parent === record.parent
     const isLate = age === 1 && parent.parent !== null && contribution.parent === parent.parent.cid
     if (!isFresh && !isLate) wrong.push(`lists ${name} of round ${round}`)
     if (contribution.run !== rules.run || !admitted(peer)) wrong.push(`lists ${name} of ${peer}, who is not admitted`)
+    if (rules.tokensPerStep !== undefined && tokens !== steps * rules.tokensPerStep) wrong.push(`lists ${name} of ${tokens} tokens`)
     const flaw = flawOf(contribution)
     if (flaw !== null) wrong.push(`lists ${name}, which is ${flaw}`)
     // Rounds of one chain have as many digits, or nearly: two contributions of one author are neighbours.

@@ -14,7 +14,7 @@ import type { SimNode } from './node.ts'
 export const STEPS_MS = 500
 /** ms from a snapshot to a signed contribution. */
 const ENCODE_MS = 200
-const TOKENS_A_STEP = 64
+export const TOKENS_A_STEP = 64
 /** ms before another try at a contribution for which there was no room. */
 const RETRY_MS = 2_000
 
