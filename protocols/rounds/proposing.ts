@@ -25,7 +25,7 @@ export function closeIfDue(state: RoundsState, out: RoundCommand[]): void {
     state.closableSince = null
     return
   }
-  if (now >= deadlineAt) noteSilence(state, placedIn(state), out)
+  if (now >= deadlineAt) noteSilence(state, [], out)
   reportWaiting(state, out)
   if (self === null || !isAdmitted(rules, self) || state.closing !== null) return
   if (!isClosable(state)) {
@@ -187,11 +187,12 @@ function isHeldUp(state: RoundsState): boolean {
   return false
 }
 
-/** At the deadline, once: who trains and gave nothing is not waited for again until it gives. */
-function noteSilence(state: RoundsState, placed: readonly Placed[], out: RoundCommand[]): void {
+/** At the deadline, once: who trains and gave nothing, nor is in the record that closes the round, is not waited for again until it gives. */
+export function noteSilence(state: RoundsState, closedWith: readonly Part[], out: RoundCommand[]): void {
   if (state.silenceChecked) return
   state.silenceChecked = true
-  const gave = new Set(placed.map(({ open }) => open.contribution.peer))
+  const gave = new Set(closedWith.map(({ peer }) => peer))
+  for (const { open } of placedIn(state)) gave.add(open.contribution.peer)
   for (const [peer, { trains }] of state.peers) {
     if (!trains || gave.has(peer) || state.silent.has(peer)) continue
     state.silent.add(peer)

@@ -29,7 +29,7 @@ import type { Fate, RoundCommand, RoundEvent, RunRules } from './events.ts'
 import { chooseTarget, mayBeHead, reconsider } from './following.ts'
 import { drop, examine, fetchAhead, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
-import { closeIfDue, missedBy, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
+import { closeIfDue, missedBy, noteSilence, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
 import { liveHolders, placedIn, type RoundsState, wakeAt } from './state.ts'
 import { announceFirst } from './telling.ts'
 
@@ -259,10 +259,12 @@ function syncing(state: RoundsState, out: RoundCommand[]): void {
 }
 
 function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void {
-  const { self, now } = state
+  const { self, now, rules } = state
   const previous = state.head
   const ancestor = commonAncestor(previous, head)
   const fork = ancestor !== previous
+  // Others' deadlines come a little before ours; and what closed early is followed at ours.
+  if (head.parent === previous && now >= state.adoptedAt + rules.deadlineMs - rules.graceMs) noteSilence(state, head.parts, out)
   state.head = head
   state.adoptedAt = now
   head.adoptedAt = now

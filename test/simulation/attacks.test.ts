@@ -11,7 +11,7 @@ describe('the round rules under attack', function () {
 
   for (const attack of ATTACKS) {
     it(`${attack.name}: the others go on`, () => {
-      for (let seed = 0; seed < SEEDS; seed++) {
+      for (const seed of new Set([...Array(SEEDS).keys(), ...(attack.kept ?? [])])) {
         const problems = survive(attack, seed)
         assert.deepEqual(problems, [], `seed ${seed}: ${problems[0]}`)
       }

@@ -14,6 +14,7 @@ import { servingWrongBytes } from './liars/serving-wrong-bytes.ts'
 import { withholding } from './liars/withholding.ts'
 import { flawedBody, peerName } from './names.ts'
 import type { SimNode } from './node.ts'
+import { TOKENS_A_STEP } from './training.ts'
 import { World, type WorldOptions } from './world.ts'
 
 export interface Attack {
@@ -27,6 +28,8 @@ export interface Attack {
   rounds: number
   /** Part of its finished rounds in which an honest node's work is: 1 unless it costs something to be attacked. */
   share?: number
+  /** Seeds that once failed, beside those that are lived through always. */
+  kept?: readonly number[]
   /** How often an honest node goes back to another branch. A race between two closers is nobody's fault. */
   forks?: number
 }
@@ -176,7 +179,14 @@ const times = (count: number, act: (turn: number) => void): void => {
 export const ATTACKS: readonly Attack[] = [
   // ---- members
   { name: 'members name heads that do not exist', begin: seed => eight(seed, [namingOneHead, namingNewHeads]), liars: LIARS, rounds: 12 },
-  { name: 'a member gives nothing any more', begin: seed => eight(seed, [givingNothingFrom(6), {}]), liars: LIARS, rounds: 20 },
+  {
+    name: 'a member gives nothing any more',
+    begin: seed => eight(seed, [givingNothingFrom(6), {}]),
+    liars: LIARS,
+    rounds: 20,
+    // Some followed others' records before their own deadline, never saw who was silent, and waited in each round.
+    kept: [7]
+  },
   {
     name: 'a member gives what is refused',
     begin: seed => eight(seed, [givingRubbishFrom(6), givingRubbishFrom(1)]),
@@ -184,6 +194,12 @@ export const ATTACKS: readonly Attack[] = [
     rounds: 22
   },
   { name: 'members claim any number of tokens', begin: seed => eight(seed, [claimingTokens, claimingTokens]), liars: LIARS, rounds: 22 },
+  {
+    name: 'members claim tokens that their steps do not have',
+    begin: seed => eight(seed, [claimingTokens, claimingTokens], rules({ tokensPerStep: TOKENS_A_STEP })),
+    liars: LIARS,
+    rounds: 20
+  },
   { name: 'members serve wrong bytes and nothing', begin: seed => eight(seed, [servingWrongBytes, withholding]), liars: LIARS, rounds: 20 },
   { name: 'members pretend to hold what they do not', begin: seed => eight(seed, [pretending, pretending]), liars: LIARS, rounds: 19 },
   {
@@ -328,7 +344,9 @@ export const ATTACKS: readonly Attack[] = [
     begin: seed => hidingAtDeadline(seed, () => []),
     liars: LIARS,
     rounds: 6,
-    forks: 10
+    forks: 10,
+    // What was decided on the record before was shown as if it were the rival.
+    kept: [3]
   },
   {
     name: 'a member hides the work of one, and lists what came late for the round before',
@@ -479,16 +497,21 @@ export const ATTACKS: readonly Attack[] = [
       })
       const { network, nodes } = world
       const mouth = nodes[6]!
-      world.onPhase = (_node, phase, round) => {
+      world.onPhase = (node, phase) => {
         if (phase !== 'published') return
+        const { parent } = node.disk.records.get(node.head)!.record
         for (const [cid, contribution] of mouth.disk.contributions)
-          if (contribution.peer === mouth.peer && contribution.round === round)
+          if (contribution.peer === mouth.peer && contribution.parent === parent)
             network.gossip(mouth, to => to.receiveContribution(cid, contribution))
       }
       return world
     },
     liars: [6],
-    rounds: 6
+    rounds: 6,
+    // Its own rules propose it a rival each time, which reaches some of them while two closers may be equally fast.
+    forks: FORKS,
+    // Where half of them have followed it, the others wait a deadline for those.
+    share: 0.6
   },
   {
     name: 'machines sleep past deadlines',

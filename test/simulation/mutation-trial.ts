@@ -1,4 +1,4 @@
-// One copy of the rules put through the trials, in a process of its own: `node mutation-trial.js SEEDS [FIRST]`. Each trial in turn lives through one seed, then all through the next; the one called FIRST goes through all of its seeds before.
+// One copy of the rules put through the trials, in a process of its own: `node mutation-trial.js SEEDS [FIRST]`. Each trial in turn lives through one seed, then all through the next; the one called FIRST goes through all of its seeds before, those first that once failed.
 // Says before each what it begins, so that one that never ends can be named; ends with the first that is broken.
 import { TRIALS, type Trial } from './trials.ts'
 
@@ -14,7 +14,8 @@ for (const { name, run, seed } of turns()) {
 }
 
 function* turns(): Generator<Trial & { seed: number }> {
-  for (const trial of TRIALS) if (trial.name === first) for (let seed = 0; seed < seeds; seed++) yield { ...trial, seed }
+  for (const trial of TRIALS)
+    if (trial.name === first) for (const seed of new Set([...(trial.kept ?? []), ...Array(seeds).keys()])) yield { ...trial, seed }
   for (let seed = 0; seed < seeds; seed++) for (const trial of TRIALS) if (trial.name !== first) yield { ...trial, seed }
 }
 

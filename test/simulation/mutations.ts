@@ -80,6 +80,14 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: 'a member gives nothing any more'
   },
   {
+    defence: 'who follows a record before its own deadline sees who is silent, too',
+    protects: 'a node whose clock is slow waits for one that never gives in each round',
+    file: 'rules.js',
+    from: 'noteSilence(state, head.parts, out);',
+    to: ';',
+    noticedBy: 'a member gives nothing any more'
+  },
+  {
     defence: 'strangers are waited for a grace only',
     protects: 'identities that cost nothing stretch each round to its deadline',
     file: 'proposing.js',
@@ -213,6 +221,14 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'Math.min(contribution.tokens, rules.maxTokensPerRound)',
     to: 'contribution.tokens',
     noticedBy: 'members claim any number of tokens'
+  },
+  {
+    defence: 'who claims tokens says as many as its steps have',
+    protects: 'a claim of work that nobody did weighs as much as work',
+    file: 'chain/validity.js',
+    from: 'if (tokensPerStep !== undefined && tokens !== steps * tokensPerStep)',
+    to: 'if (false)',
+    noticedBy: 'members claim tokens that their steps do not have'
   },
   {
     defence: 'the heavier branch is chosen, not the first that came',
