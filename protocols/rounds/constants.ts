@@ -90,6 +90,9 @@ export const MAX_RECORDS_ASKED = MAX_PEERS + MAX_ORPHAN_RECORDS
 /** Our own contributions are watched this many rounds for a change of fate by a fork. */
 export const FATE_ROUNDS = 8
 
+/** Our own contributions that are watched: a fork has us make another for the same round, and forks may be many. */
+export const MAX_WATCHED = 32
+
 /** Rounds whose ranks are remembered: the open one and the one before it, in a few runs. */
 export const REMEMBERED_RANK_ROUNDS = 8
 /** Ranks remembered of one round. */

@@ -15,6 +15,7 @@ import {
   MAX_RECORDS_PER_CLOSER,
   MAX_ROUNDS_AHEAD,
   MAX_STRAY_CONTRIBUTIONS,
+  MAX_WATCHED,
   RECENT_ROUNDS
 } from './constants.ts'
 import type { RoundCommand, RoundEvent } from './events.ts'
@@ -232,8 +233,13 @@ export function remember(state: RoundsState, cid: string, contribution: Contribu
   const siblings = state.byParent.get(contribution.parent)
   if (siblings === undefined) state.byParent.set(contribution.parent, new Set([cid]))
   else siblings.add(cid)
-  if (contribution.peer === state.self) state.own.set(cid, { round: contribution.round, parent: contribution.parent, told: null })
+  if (contribution.peer === state.self) watch(state, cid, contribution)
   return open
+}
+
+function watch({ own }: RoundsState, cid: string, { round, parent }: Contribution): void {
+  own.set(cid, { round, parent, told: null })
+  if (own.size > MAX_WATCHED) own.delete(own.keys().next().value!)
 }
 
 export function drop(state: RoundsState, open: Open): void {

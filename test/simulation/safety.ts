@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto'
 import {
   BRANCH_KEEP_ROUNDS,
-  FATE_ROUNDS,
   FORK_WINDOW_ROUNDS,
   HOLDERS_NEEDED,
   KEEP_ROUNDS,
@@ -17,6 +16,7 @@ import {
   MAX_REMEMBERED_REFUSALS,
   MAX_STRAY_CONTRIBUTIONS,
   MAX_UNKNOWN_CONTRIBUTIONS,
+  MAX_WATCHED,
   RECENT_ROUNDS
 } from '../../protocols/rounds/constants.ts'
 import type { Part, RoundRecord, RoundsState } from '../../protocols/rounds/index.ts'
@@ -179,7 +179,7 @@ const BOUNDS: readonly [what: string, size: (state: RoundsState) => number, most
   ['peers', state => state.peers.size, () => MAX_PEERS],
   ['claims', state => state.claims.size, state => state.peers.size],
   ['silent peers', state => state.silent.size, () => MAX_PEERS],
-  ['contributions of its own', state => state.own.size, () => 4 * FATE_ROUNDS],
+  ['contributions of its own', state => state.own.size, () => MAX_WATCHED],
   ['records left out', state => state.leftOut.size, state => state.tree.byCid.size],
   ['incomplete records', state => state.incomplete.size, state => state.tree.byCid.size]
 ]

@@ -108,7 +108,8 @@ export function oddStorm(seed: number): World {
 /** Mends everything and waits, long enough for the settings, until all must agree. */
 export function afterStorm(world: World): string[] {
   const { deadlineMs, fetchTimeoutMs, graceMs } = world.rules
-  const round = deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs
+  const [, computeMs] = world.options.computeMs!
+  const round = deadlineMs + 2 * fetchTimeoutMs + 3 * (graceMs + computeMs)
   world.mend()
   world.run(round)
   // Who found a branch too old just before may have looked at it too early, and looks again after this time.
