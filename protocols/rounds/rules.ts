@@ -344,6 +344,7 @@ function forget(state: RoundsState): void {
   for (const [cid, own] of state.own) if (own.round < head.round - FATE_ROUNDS) state.own.delete(cid)
   for (const [cid, askedAt] of state.recordsAsked) if (state.now - askedAt > 4 * state.rules.fetchTimeoutMs) state.recordsAsked.delete(cid)
   for (const cid of state.toFetch) if (!state.contributions.has(cid)) state.toFetch.delete(cid)
+  for (const record of state.incomplete) if (tree.byCid.get(record.cid) !== record) state.incomplete.delete(record)
 }
 
 function hasAnchor(record: TreeRecord): boolean {

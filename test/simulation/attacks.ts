@@ -509,9 +509,7 @@ export const ATTACKS: readonly Attack[] = [
     liars: [6],
     rounds: 6,
     // Its own rules propose it a rival each time, which reaches some of them while two closers may be equally fast.
-    forks: FORKS,
-    // Where half of them have followed it, the others wait a deadline for those.
-    share: 0.6
+    forks: FORKS
   },
   {
     name: 'machines sleep past deadlines',
