@@ -58,3 +58,5 @@ process.on('message', (range: Range) => {
     }
   )
 })
+// Whoever asks was killed.
+process.on('disconnect', () => process.exit())
