@@ -6,6 +6,8 @@ import { flawedBody } from '../names.ts'
 const FLAWS: readonly ReasonCode[] = ['non_finite', 'shape_mismatch', 'norm_too_large', 'norm_mismatch', 'bad_body', 'wrong_codec']
 
 export const givingRubbishFrom = (round: number): Conduct => ({
+  // Cut off from all others, it closes with its own.
+  forges: true,
   contribution: (_node, honest) =>
     honest.round < round ? honest : { ...honest, body: flawedBody(honest.body, FLAWS[honest.round % FLAWS.length]!) }
 })
