@@ -18,6 +18,9 @@ export interface FetchOptions {
 }
 
 /** Fetches blocks and bodies into this node's store. */
+/** Time limits for one list of blocks: a peer that gives one block in each holds nobody up for ever. */
+const MAX_TURNS = 20
+
 export class Fetcher {
   readonly #exchange: Exchange
   readonly #blocks: BlockStore
@@ -38,9 +41,16 @@ export class Fetcher {
     return bytes
   }
 
-  /** Makes as many of these blocks be here as anybody has; which are missing is seen where they are opened. */
+  /**
+   * Makes as many of these blocks be here as anybody has; which are missing is seen where they are opened.
+   * Goes on as long as each time limit brings some: hundreds of envelopes from a busy peer take many, and one by one they would take more.
+   */
   async blocks(cids: string[], { from, signal, timeoutMs }: FetchOptions): Promise<void> {
-    await this.#exchange.fetch(cids, from, { signal, timeoutMs })
+    for (let wanted = cids, turn = 0; turn < MAX_TURNS; turn++) {
+      const { missing } = await this.#exchange.fetch(wanted, from, { signal, timeoutMs })
+      if (missing.length === 0 || missing.length === wanted.length) return
+      wanted = missing
+    }
   }
 
   /** Makes every block of a body be here. @throws DaemonError `block_unavailable`; ProtocolError for an index that is not one */

@@ -3,6 +3,9 @@
 /** Protocol id; meshes of different names do not exchange blocks. */
 export const blocksProtocol = (network: string): string => `/shoal/${network}/blocks/1`
 
+/** Milliseconds that an answer waits for others to fill its frame: well within IMPATIENCE_MS. */
+export const FLUSH_MS = 100
+
 /** Bytes of the largest block. */
 export const MAX_BLOCK_BYTES = 1024 * 1024
 /** Bytes of the frames that answers are cut into: below 256 KiB the encryption layer's cost per write shows (0.7 of the rate at 64 KiB). */

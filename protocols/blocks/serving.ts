@@ -1,7 +1,7 @@
 // The answering side of the block exchange: one stream's wants in, its answers out, never more than the asker has given credit for.
 import { ProtocolError } from '../errors.ts'
 import type { FrameStream } from '../frame-stream.ts'
-import { FRAME_BYTES, MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
+import { FLUSH_MS, FRAME_BYTES, MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
 import { AnswerEncoder, decodeRequest } from './messages.ts'
 import { Patience } from './patience.ts'
 
@@ -56,13 +56,19 @@ async function writeAnswers(stream: FrameStream, store: ServingComponents['store
   const encoder = new AnswerEncoder(serving.pace?.frameBytes(FRAME_BYTES))
   // The next block is read from disk while the last one is on its way.
   let next = readNext(store, serving)
+  let sentAtMs = performance.now()
   for (;;) {
-    const wanted = serving.queued === 0 && next === null ? await waitForWant(stream, encoder, serving) : true
-    if (!wanted) return
+    if (serving.queued === 0 && next === null) {
+      if (!(await waitForWant(stream, encoder, serving))) return
+      sentAtMs = performance.now()
+    }
     next ??= readNext(store, serving)
     const block = await next!
     next = readNext(store, serving)
     const frames = encoder.add(block)
+    // Hundreds of small blocks fit into one frame, and a slow disk takes long for them: the asker would take that for silence.
+    if (frames.length === 0 && performance.now() - sentAtMs >= FLUSH_MS) frames.push(...encoder.flush())
+    if (frames.length > 0) sentAtMs = performance.now()
     await send(stream, frames, serving)
     if (block !== undefined) onSent(block.length)
   }

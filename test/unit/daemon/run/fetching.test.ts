@@ -2,14 +2,23 @@
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
 import type { HolderFailure } from '../../../../protocols/blocks/fetch.ts'
 import { BlockExchange } from '../../../../protocols/blocks/index.ts'
 import { encodeBody } from '../../../../protocols/bodies/index.ts'
 import { openStore } from '../../../../storage/index.ts'
-import { MemoryStore } from '../../../contracts/block-exchange.ts'
+import { MemoryStore, madeBlocks } from '../../../contracts/block-exchange.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
+
+/** Takes 100 ms for each block. */
+class SlowStore extends MemoryStore {
+  override async get(cid: string) {
+    await delay(100)
+    return super.get(cid)
+  }
+}
 
 describe('Fetcher', () => {
   const home = temporaryHome()
@@ -55,6 +64,17 @@ describe('Fetcher', () => {
     const { store, fetcher } = await asker()
     await fetcher.body(root, options('honest'))
     for (const { cid, bytes } of blocks) assert.deepEqual(await store.blocks.get(cid), new Uint8Array(bytes))
+  })
+
+  it('goes on with a list of blocks as long as some of them come', async () => {
+    const store = new SlowStore()
+    for (const [cid, bytes] of madeBlocks(Array.from({ length: 12 }, () => 1_000))) store.blocks.set(cid, bytes)
+    const exchange = new BlockExchange({ node: network.node('busy'), store }, { network: 'test' })
+    await exchange.start()
+    stops.push(() => exchange.stop())
+    const asking = await asker()
+    await asking.fetcher.blocks([...store.blocks.keys()], { ...options('busy'), timeoutMs: 700 })
+    for (const cid of store.blocks.keys()) assert.ok(await asking.store.blocks.has(cid))
   })
 
   it('takes wrong bytes for a CID from nobody, names the peer and asks another', async () => {
