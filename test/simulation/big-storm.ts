@@ -77,7 +77,8 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
   const agreementMs = world.time.now - mendedAt
   if (!agreed) world.checks.allEnded()
   progress.look()
-  world.settle(0, round)
+  // The open round is closed at its deadline, and a heavier record that came too late to be followed at once is followed a deadline later.
+  world.settle(0, 2 * round)
   return {
     seed,
     problems: world.problems,
