@@ -98,12 +98,12 @@ export function retryLeftOut(state: RoundsState, out: RoundCommand[]): void {
 
 /** A long chain is coming in, record by record: what is on the way now is of long ago. Until nothing was added to it for a grace. */
 function isStillLearning(state: RoundsState): boolean {
-  const { completedAt, now, rules, target } = state
-  if (now >= completedAt + rules.graceMs) return false
+  const { now, rules, target, targetGrewAt } = state
+  if (now >= targetGrewAt + rules.graceMs) return false
   const far = target.round + recomputed(state)
   for (const record of state.incomplete) {
     if (record.round <= far || record.status !== 'incomplete' || ancestorAt(record, target.round) !== target) continue
-    wakeAt(state, completedAt + rules.graceMs)
+    wakeAt(state, targetGrewAt + rules.graceMs)
     return true
   }
   return false

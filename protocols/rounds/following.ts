@@ -15,6 +15,12 @@ export function mayBeHead(record: TreeRecord): boolean {
 
 /** Sets the record that should become the head: the one that the choice prefers among branches that may take us back, or its last ancestor before an early one. */
 export function chooseTarget(state: RoundsState, out: RoundCommand[]): void {
+  const before = state.target
+  choose(state, out)
+  if (state.target.round > before.round && ancestorAt(state.target, before.round) === before) state.targetGrewAt = state.now
+}
+
+function choose(state: RoundsState, out: RoundCommand[]): void {
   const { head, tree } = state
   const { early, late } = state
   state.early = null

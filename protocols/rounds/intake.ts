@@ -536,7 +536,6 @@ export function examine(state: RoundsState, entry: TreeRecord, out: RoundCommand
   }
   entry.status = 'valid'
   entry.parts = check.parts
-  state.completedAt = state.now
   const authors = [...new Set(check.parts.map(part => part.peer))]
   entry.recent = [authors, ...parent.recent].slice(0, state.rules.recentRounds ?? RECENT_ROUNDS)
   state.treeChanged = true

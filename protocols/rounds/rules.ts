@@ -96,7 +96,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     incomplete: new Set(),
     listedOffChain: 0,
     target: tree.root,
-    completedAt: start.now,
+    targetGrewAt: start.now,
     early: null,
     late: null,
     orphans: new Map(),

@@ -72,8 +72,8 @@ export interface RoundsState {
   /** CIDs that records listed which came since the last adoption, and those off our chain before it. */
   listedOffChain: number
   target: TreeRecord
-  /** ms; when the contributions of a record were last all known. */
-  completedAt: number
+  /** ms; when a record further on became the target. */
+  targetGrewAt: number
   /** The child of the target that the choice prefers and that closed its round too early to be followed yet. */
   early: TreeRecord | null
   /** The first record of a branch that the choice prefers, and that came too late to take us back to it yet. */

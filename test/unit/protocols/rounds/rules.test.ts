@@ -490,6 +490,24 @@ describe("somebody else's record", () => {
     assert.ok(bodies.every(({ cid }) => Number(cid.slice(1)) >= 14))
   })
 
+  it('is not waited for on account of records elsewhere, whoever makes them one after the other', () => {
+    const { node } = full(THIRD)
+    const next = recordOf(FIRST, ALL)
+    for (let round = 2; round <= 8; round++)
+      node.record(`f${round}`, recordOf('X', [`x${round}`, `y${round}`], round, round === 2 ? 'r1' : `f${round - 1}`))
+    node.record('r1', next)
+    const commands: RoundCommand[] = []
+    for (let n = 0; n < 4; n++) {
+      commands.push(...node.at(1_000 * (n + 1), ...['X', 'Y'].map(peer => contributionOf(peer, n))))
+      commands.push(...node.record(`side${n}`, recordOf('X', [`X${n}`, `Y${n}`], n + 1, n === 0 ? 'run' : `side${n - 1}`)))
+    }
+    assert.equal(of(commands, 'compute').filter(({ cid }) => cid === 'r1').length, 1)
+    function contributionOf(peer: string, n: number): RoundEvent {
+      const parent = n === 0 ? 'run' : `side${n - 1}`
+      return { type: 'contribution', cid: `${peer}${n}`, contribution: made(peer, n + 1, parent) }
+    }
+  })
+
   it('is not waited for when a grace has passed since the last record whose parts are known', () => {
     const node = new Node('X', { deadlineMs: 60_000 })
     node.live(['A', 'B'])
