@@ -27,9 +27,11 @@ AbortSignal.timeout = function timeout(milliseconds: number): AbortSignal {
 // A signal remembers for ever what AbortSignal.any() made of it, long after that is gone (nodejs/node#54614): a daemon that joins each request's time limit
 // with its stop signal grows with every request. What is gone is looked for when the garbage collector has found some of it.
 const probe = new AbortController().signal
-AbortSignal.any([probe])
-const dependants = Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'kDependantSignals')
-if (dependants !== undefined) {
+const symbolOf = (signal: AbortSignal, name: string): symbol | undefined =>
+  Object.getOwnPropertySymbols(signal).find(({ description }) => description === name)
+const sourcesOf = symbolOf(AbortSignal.any([probe]), 'kSourceSignals')
+const dependants = symbolOf(probe, 'kDependantSignals')
+if (sourcesOf !== undefined && dependants !== undefined) {
   const makeAny = AbortSignal.any.bind(AbortSignal)
   const unswept = new Set<AbortSignal>()
   const sweep = (): void => {
@@ -47,12 +49,10 @@ if (dependants !== undefined) {
     }
   })
   AbortSignal.any = function any(signals: Iterable<AbortSignal>): AbortSignal {
-    const sources = [...signals]
-    const signal = makeAny(sources)
-    registry.register(
-      signal,
-      sources.map(source => new WeakRef(source))
-    )
+    const signal = makeAny([...signals])
+    // Of what was joined before, Node remembers the signals that it was joined of.
+    const sources = (signal as unknown as { [key: symbol]: Set<WeakRef<AbortSignal>> | undefined })[sourcesOf]
+    registry.register(signal, [...(sources ?? [])])
     return signal
   }
 }

@@ -1,7 +1,7 @@
 // `shoal why PEER|RUN|ROUND|CID|ENGINE|CODE`: the chain of events that refused, delayed or dropped it.
 import type { Command } from 'commander'
 import { action } from '../action.ts'
-import { peersEndingIn } from '../peer-argument.ts'
+import { peersEndingIn, thePeer } from '../peer-argument.ts'
 import { standingText } from '../status-text.ts'
 import { eventLine } from './events.ts'
 
@@ -14,7 +14,8 @@ export function registerWhy(program: Command): void {
       action(async ({ output, control, signal }, _options, subject) => {
         const client = await control()
         // Tables show the end of a peer's id after two dots. One that is not here any more is found by what was told of it.
-        const asked = subject!.startsWith('..') ? ((await peersEndingIn(client, subject!.slice(2), signal))[0] ?? subject!) : subject!
+        const found = subject!.startsWith('..') ? await peersEndingIn(client, subject!.slice(2), signal) : []
+        const asked = found.length > 1 ? await thePeer(client, subject!, signal) : (found[0] ?? subject!)
         const answer = await client.why(asked, { signal })
         const meaning = answer.meaning === null ? [] : [`${subject}: ${answer.meaning}`]
         const { standing } = answer

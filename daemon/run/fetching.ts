@@ -17,10 +17,10 @@ export interface FetchOptions {
   totalBytesMax?: number
 }
 
-/** Fetches blocks and bodies into this node's store. */
 /** Time limits for one list of blocks: a peer that gives one block in each holds nobody up for ever. */
 const MAX_TURNS = 20
 
+/** Fetches blocks and bodies into this node's store. */
 export class Fetcher {
   readonly #exchange: Exchange
   readonly #blocks: BlockStore
@@ -46,7 +46,8 @@ export class Fetcher {
    * Goes on as long as each time limit brings some: hundreds of envelopes from a busy peer take many, and one by one they would take more.
    */
   async blocks(cids: string[], { from, signal, timeoutMs }: FetchOptions): Promise<void> {
-    for (let wanted = cids, turn = 0; turn < MAX_TURNS; turn++) {
+    const absent = await Promise.all(cids.map(async cid => ((await this.#blocks.has(cid)) ? [] : [cid])))
+    for (let wanted = absent.flat(), turn = 0; turn < MAX_TURNS && wanted.length > 0; turn++) {
       const { missing } = await this.#exchange.fetch(wanted, from, { signal, timeoutMs })
       if (missing.length === 0 || missing.length === wanted.length) return
       wanted = missing

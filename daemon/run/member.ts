@@ -365,7 +365,8 @@ export class RunMember {
         this.#background(`anchor/${command.cid}`, () => this.#fetchAnchor(command))
         return
       case 'close':
-        this.#background(`close/${command.round}`, () => this.#close(command))
+        // By what is closed: another list is decided anew while the first is still being computed, and its result is waited for.
+        this.#background(`close/${command.parent}/${command.contributions.map(({ cid }) => cid).join('/')}`, () => this.#close(command))
         return
       case 'compute':
         this.#background(`compute/${command.cid}`, () => this.#compute(command))

@@ -252,10 +252,8 @@ export function fetchBodies(state: RoundsState, out: RoundCommand[]): void {
   const from = target.round - head.round > recomputed(state) + 1 ? target.round - recomputed(state) : 0
   for (const cid of state.toFetch) {
     const open = state.contributions.get(cid)!
-    if (open.contribution.round < from) {
-      state.toFetch.delete(cid)
-      continue
-    }
+    // It is not forgotten: the way ahead may turn out to be none.
+    if (open.contribution.round < from) continue
     if (open.asked && open.retryAt > state.now) continue
     if (open.retryAt > state.now) {
       wakeAt(state, open.retryAt)

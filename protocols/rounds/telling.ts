@@ -5,7 +5,7 @@ import { HOLDERS_NEEDED, HOLDERS_TOLD } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { liveHolders, type Open, placedIn, type RoundsState } from './state.ts'
 
-/** At once: what nobody but its author is known to hold. All others learn by it that there are two copies. */
+/** At once: what no member but its author is known to hold. All others learn by it that there are two copies. */
 export function announceFirst(state: RoundsState, out: RoundCommand[]): void {
   if (state.newlyHeld.length === 0) return
   const contributions: string[] = []
@@ -13,7 +13,7 @@ export function announceFirst(state: RoundsState, out: RoundCommand[]): void {
     const open = state.contributions.get(cid)
     if (open === undefined || !open.held || open.told || ageAfter(state.head, open.contribution) === null) continue
     const { peer } = open.contribution
-    if (peer === state.self || liveHolders(state, open).some(holder => holder !== peer)) continue
+    if (peer === state.self || holdersAmongMembers(state, open).some(holder => holder !== peer)) continue
     open.told = true
     contributions.push(cid)
   }
@@ -21,27 +21,29 @@ export function announceFirst(state: RoundsState, out: RoundCommand[]): void {
 }
 
 /**
- * What this node tells with its presence, in order: what it told before, and what too few live members are known to hold. Asked for whenever it speaks:
+ * What this node tells with its presence: what it told before, and what too few live members are known to hold. Asked for whenever it speaks:
  * as nodes speak at different moments, the first few are heard before the others would tell the same.
+ * In order, members' work first: who reads it may take only the beginning.
  */
 export function holdingToTell(state: RoundsState): string[] {
   const members = membersAfter(state.head)
   // More than half of them: one is honest, if fewer than half lie.
-  const enough = Math.max(HOLDERS_NEEDED, Math.min(HOLDERS_TOLD, Math.floor(members.size / 2) + 1))
-  const holding: string[] = []
+  const most = Math.max(HOLDERS_NEEDED, Math.floor(members.size / 2) + 1)
+  const few = Math.min(HOLDERS_TOLD, most)
+  const ofMembers: string[] = []
+  const ofOthers: string[] = []
   for (const { open } of placedIn(state)) {
     if (!open.held) continue
-    open.told ||= membersHolding(state, open) < enough
-    if (open.told) holding.push(open.cid)
+    const { peer } = open.contribution
+    // A few may all be liars; then it is still its author's to give.
+    open.told ||= holdersAmongMembers(state, open).length < (state.peers.has(peer) ? few : most)
+    if (open.told) (members.has(peer) ? ofMembers : ofOthers).push(open.cid)
   }
-  return holding.sort()
+  return [...ofMembers.sort(), ...ofOthers.sort()]
 }
 
-/** Live members, ourselves not counted, that are known to hold it; its author does as long as he lives. */
-function membersHolding(state: RoundsState, { contribution, holders }: Open): number {
+/** Live members, ourselves not among them, that are known to hold it; its author does as long as he lives. */
+function holdersAmongMembers(state: RoundsState, open: Open): string[] {
   const members = membersAfter(state.head)
-  const counts = (peer: string): boolean => peer !== state.self && members.has(peer) && state.peers.has(peer)
-  let count = counts(contribution.peer) ? 1 : 0
-  for (const holder of holders) if (holder !== contribution.peer && counts(holder)) count++
-  return count
+  return liveHolders(state, open).filter(peer => peer !== state.self && members.has(peer))
 }

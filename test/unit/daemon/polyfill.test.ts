@@ -25,7 +25,10 @@ describe('The polyfill', () => {
     const collect = runInNewContext('gc') as () => void
     const stop = new AbortController().signal
     const kept = AbortSignal.any([stop, new AbortController().signal])
-    for (let times = 0; times < 1_000; times++) AbortSignal.any([stop, new AbortController().signal])
+    for (let times = 0; times < 1_000; times++) {
+      AbortSignal.any([stop, new AbortController().signal])
+      AbortSignal.any([kept, new AbortController().signal])
+    }
     const remembered = Object.getOwnPropertySymbols(stop).find(({ description }) => description === 'kDependantSignals')!
     const made = (stop as unknown as { [key: symbol]: Set<unknown> })[remembered]!
     while (made.size > 1) {

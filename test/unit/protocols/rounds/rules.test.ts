@@ -508,6 +508,29 @@ describe("somebody else's record", () => {
     }
   })
 
+  it('that turns out to be out of reach leaves the bodies of the open round wanted', () => {
+    const node = new Node('A')
+    node.live(['B'])
+    node.held(['A'])
+    node.seen('B')
+    const parentOf = (round: number): string => (round === 1 ? 'run' : `y${round - 1}`)
+    for (let round = 1; round <= 6; round++) {
+      for (const peer of ['Y', 'Z']) node.seen(peer, round, parentOf(round))
+      node.record(`y${round}`, recordOf('Y', [nameOf('Y', round), nameOf('Z', round)], round, parentOf(round)))
+    }
+    const asked: number[] = []
+    for (let now = 1_000; now < 120_000; now += 1_000) {
+      const commands = node.at(now)
+      for (const { cid } of of(commands, 'fetchAnchor')) commands.push(...node.at(now, { type: 'recordUnavailable', cid }))
+      if (now === 28_000) commands.push(...node.at(now, { type: 'contributionRefused', cid: 'B1', reason: 'fetch_timeout' }))
+      if (of(commands, 'fetchContribution').some(({ body, cid }) => body && cid === 'B1')) asked.push(now)
+    }
+    assert.ok(
+      asked.some(at => at > 28_000),
+      `asked at ${asked}`
+    )
+  })
+
   it('is not waited for when a grace has passed since the last record whose parts are known', () => {
     const node = new Node('X', { deadlineMs: 60_000 })
     node.live(['A', 'B'])
@@ -923,8 +946,8 @@ describe('announcements', () => {
     assert.deepEqual(of(node.held(['A']), 'announceHolding'), [], 'its author has just shown it to all')
     assert.deepEqual(of(node.held(['B']), 'announceHolding'), [{ type: 'announceHolding', contributions: ['B1'] }])
     node.seen('C')
-    node.holding('D', 'C1')
-    assert.deepEqual(of(node.held(['C']), 'announceHolding'), [], 'D has said so')
+    node.holding('B', 'C1')
+    assert.deepEqual(of(node.held(['C']), 'announceHolding'), [], 'B has said so')
   })
 
   it('tell with presence what too few members are known to hold, and go on telling it', () => {
@@ -959,6 +982,34 @@ describe('announcements', () => {
     const { holders } = node.state.contributions.get('B1')!
     assert.ok(holders.has('C'))
     assert.equal(holders.size, 16)
+  })
+
+  it('tell at once what only strangers say that they hold', () => {
+    const node = new Node('A')
+    node.live(['B', 'C', 'stranger'])
+    node.seen('B')
+    node.holding('stranger', 'B1')
+    assert.deepEqual(of(node.held(['B']), 'announceHolding'), [{ type: 'announceHolding', contributions: ['B1'] }])
+  })
+
+  it('tell it although eight of 25 members say that they hold it, when its author is gone', () => {
+    const members = Array.from({ length: 25 }, (_, n) => `M${n + 10}`)
+    const node = new Node('M34', { genesisPeers: members })
+    node.live(members.slice(0, 24))
+    node.seen('M30')
+    for (const liar of members.slice(0, 8)) node.holding(liar, 'M301')
+    node.held(['M30'])
+    assert.deepEqual(holdingToTell(node.state), [])
+    node.tell({ type: 'peerGone', peer: 'M30' })
+    assert.deepEqual(holdingToTell(node.state), ['M301'])
+  })
+
+  it("tell members' work before strangers', who may give any number of names", () => {
+    const node = new Node('A')
+    node.live(['B', 'C'])
+    node.held([...Array.from({ length: 200 }, (_, n) => `0${n}`), 'B'])
+    assert.equal(holdingToTell(node.state)[0], 'B1')
+    assert.equal(holdingToTell(node.state).length, 201)
   })
 
   it('ask for what others hold and we do not know', () => {
