@@ -24,6 +24,13 @@ describe('decodeCbor()', () => {
     assert.ok(performance.now() - startedMs < 1_000)
   })
 
+  it('refuses a minus zero, which would be written as another value', () => {
+    const minusZero = Uint8Array.from([0x81, 0xfb, 0x80, 0, 0, 0, 0, 0, 0, 0])
+    assert.throws(() => decodeCbor('it', minusZero), { code: 'bad_message', message: /minus zero/ })
+    assert.deepEqual(decodeCbor('it', dagCbor.encode([-0])), [0])
+    assert.deepEqual(decodeCbor('it', dagCbor.encode([-2])), [-2])
+  })
+
   it('refuses what is not dag-cbor', () => {
     for (const bytes of [[], [0x82, 0x01], [0x9f, 0xff], [0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], [0x01, 0x01]])
       assert.throws(() => decodeCbor('it', Uint8Array.from(bytes)), { code: 'bad_message' })
