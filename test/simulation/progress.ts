@@ -10,15 +10,19 @@ export class Progress {
   round = 0
   longestMs = 0
   #sinceMs = 0
+  /** Records on which a round was closed. By rounds alone, a few who were apart and closed more of them would hide for long that all others go on. */
+  readonly #closed = new Set<string>()
   #hadQuorum = true
 
   constructor(world: World, boundMs: number) {
     this.#world = world
     this.#boundMs = boundMs
-    world.onAdopt = (_node, round) => {
-      if (round <= this.round) return
+    world.onAdopt = ({ disk, head }, round) => {
+      this.round = Math.max(this.round, round)
+      const parent = disk.records.get(head)?.record.parent
+      if (parent === undefined || this.#closed.has(parent)) return
+      this.#closed.add(parent)
       this.look()
-      this.round = round
       this.#sinceMs = world.time.now
     }
   }
