@@ -59,11 +59,12 @@ export function issueSentence(issue: Issue, whole: string): string {
 export function shown(value: unknown): string {
   let text: string | undefined
   try {
-    text = typeof value === 'number' || typeof value === 'bigint' ? String(value) : JSON.stringify(value)
+    text = typeof value === 'number' ? String(value) : JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? String(part) : part))
   } catch {
-    text = undefined
+    text = 'what has no text'
   }
-  text ??= String(value)
+  // An object of a peer's may have a toString of its own: it is not asked.
+  text ??= typeof value
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 

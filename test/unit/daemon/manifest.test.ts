@@ -304,6 +304,15 @@ describe('resolveManifest()', () => {
 describe('decodeManifest()', () => {
   const manifest = resolveManifest(parseRunSpec(DEMO_SPEC), RESOLUTION)
 
+  it('names a value that has a text of its own', () => {
+    const large = 2n ** 63n
+    for (const name of [{ toString: large, valueOf: 1 }, large, [large]])
+      assert.throws(() => decodeManifest(encodeManifest({ ...manifest, name } as unknown as typeof manifest)), {
+        code: 'manifest_value',
+        message: /name in .*9223372036854775808/
+      })
+  })
+
   it('refuses a weight or a codec that would fail in every node at the first round', () => {
     const withStrategy = (change: object) =>
       encodeManifest({ ...manifest, strategy: { ...manifest.strategy, ...change } } as typeof manifest)
