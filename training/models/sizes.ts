@@ -36,6 +36,7 @@ export function parameterCount(config: ModelConfig): number {
     const block = 12 * width * width + 4 * width + (config.biases ? 9 * width : 0)
     return ends + context * width + layers * block + 2 * width
   }
-  const attention = 2 * width * width * (1 + config.keyValueHeads / config.heads)
+  const shared = (width / config.heads) * config.keyValueHeads
+  const attention = 2 * width * (width + shared)
   return ends + layers * (attention + 3 * width * config.hidden + 2 * width) + width
 }
