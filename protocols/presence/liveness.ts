@@ -26,7 +26,7 @@ export type PresenceCommand =
   /** See whether the peer still answers, and say 'unreachable' if not. */
   | { type: 'check'; peer: string }
 
-interface LivePeer {
+export interface LivePeer {
   session: number
   seq: number
   heardAtMs: number
@@ -74,14 +74,19 @@ function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent
   }
   if (known === undefined && state.live.size >= MAX_PEERS) return []
   if (known?.session === session) {
-    known.seq = seq
-    known.heardAtMs = nowMs
-    known.disconnectedAtMs = null
+    hearAgain(known, seq, nowMs)
     return [{ type: 'take', peer, joined: false }]
   }
   if (known !== undefined) retire(state, peer, known.session, nowMs)
   state.live.set(peer, { session, seq, heardAtMs: nowMs, disconnectedAtMs: null })
   return [{ type: 'take', peer, joined: known === undefined }]
+}
+
+/** One more message, newer than those before, of the session that counts already. */
+export function hearAgain(live: LivePeer, seq: number, nowMs: number): void {
+  live.seq = seq
+  live.heardAtMs = nowMs
+  live.disconnectedAtMs = null
 }
 
 /** The process may be gone, or only the connection: worth asking at once. */

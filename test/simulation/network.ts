@@ -63,7 +63,7 @@ export class Network {
   /** Whether anything gets from one to the other now. */
   passes(from: SimNode, to: SimNode): boolean {
     if (!from.up || !to.up || from.asleep || to.asleep) return false
-    for (const cut of this.cuts) if (cut(from.index, to.index)) return false
+    if (this.cuts.size > 0) for (const cut of this.cuts) if (cut(from.index, to.index)) return false
     return true
   }
 
@@ -91,20 +91,19 @@ export class Network {
    */
   gossip(from: SimNode, deliver: (to: SimNode) => void, takes?: (to: SimNode) => boolean): void {
     const arrivals: Arrival[] = []
+    const { now } = this.#time
+    const duplicates = this.#options.duplicates ?? 0
+    const own = this.loss + from.line.loss
     for (const to of this.#nodes) {
       if (to === from || !this.passes(from, to)) continue
-      if (this.#random.chance(this.lossOn(from, to))) continue
+      if (this.#random.chance(own + to.line.loss + (this.lossBetween?.(from.index, to.index) ?? 0))) continue
       if (takes?.(to)) continue
-      const copies = this.#random.chance(this.#options.duplicates ?? 0) ? 2 : 1
-      for (let copy = 0; copy < copies; copy++) arrivals.push({ at: this.#time.now + this.delay(from, to) * (copy + 1), to, life: to.life })
+      const copies = this.#random.chance(duplicates) ? 2 : 1
+      for (let copy = 0; copy < copies; copy++) arrivals.push({ at: now + this.delay(from, to) * (copy + 1), to, life: to.life })
     }
     if (arrivals.length === 0) return
     arrivals.sort((a, b) => a.at - b.at)
     this.#time.recur(arrivals[0]!.at, new Message(arrivals, deliver))
-  }
-
-  lossOn(from: SimNode, to: SimNode): number {
-    return this.loss + from.line.loss + to.line.loss + (this.lossBetween?.(from.index, to.index) ?? 0)
   }
 
   /** ms until `bytes` would have come from the giver: behind what is under way on both lines already. */

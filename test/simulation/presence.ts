@@ -1,6 +1,6 @@
 // Who is here, as a node says and hears it: every two seconds and when its head changes, with what it holds.
 import { TICK_MS } from '../../protocols/presence/constants.ts'
-import { advancePresence, createPresenceState, type PresenceEvent } from '../../protocols/presence/liveness.ts'
+import { advancePresence, createPresenceState, hearAgain, type LivePeer, type PresenceEvent } from '../../protocols/presence/liveness.ts'
 import { holdingToTell } from '../../protocols/rounds/index.ts'
 import { isCountedHere } from '../../protocols/rounds/state.ts'
 import type { Told } from './conduct.ts'
@@ -39,12 +39,16 @@ export interface Presence {
   forgetHoldings(): void
 }
 
+const NOTHING: readonly string[] = []
+
 /** By the rule of liveness that daemons go by. */
 export class RuledPresence implements Presence {
   readonly #node: SimNode
   readonly #state = createPresenceState()
   /** What was taken from each node last, by index: what is told again changes nothing, and is not told to the rules again. */
   readonly #told: (Told | undefined)[] = []
+  /** Of those: what liveness knows of them. */
+  readonly #live: (LivePeer | undefined)[] = []
   readonly #holding: number[] = []
 
   constructor(node: SimNode) {
@@ -59,6 +63,7 @@ export class RuledPresence implements Presence {
     const told = conduct.tells?.(from, node, honest) ?? honest
     if (this.#told[index] !== told) {
       this.#told[index] = told
+      this.#live[index] = this.#state.live.get(peer)
       node.hears({ type: 'peerLive', peer, ...told })
     }
     if (holding !== null) this.#hearHolding(from, holding)
@@ -77,21 +82,21 @@ export class RuledPresence implements Presence {
     const known = this.#holding[index] ?? 0
     const { unknown } = this.#node.rounds
     if (known < version - 1) return all
-    const news = known < version ? added : []
+    const news = known < version ? added : NOTHING
     if (unknown.size === 0) return news
     const lacking = all.filter(cid => unknown.get(cid)?.holders.has(peer) === false)
     return lacking.length === 0 ? news : [...new Set([...news, ...lacking])]
   }
 
-  hearsAtOnce({ from, session, seq, honest, holding }: Saying): boolean {
+  hearsAtOnce({ from, seq, honest, holding }: Saying): boolean {
     const { index, peer, conduct } = from
     const node = this.#node
-    if (node.stopped || this.#told[index] !== honest || conduct.tells !== undefined) return false
-    if (this.#state.live.get(peer)?.session !== session) return false
-    const news = holding === null ? [] : this.#newIn(holding, from)
+    // Another session would tell it anew.
+    if (this.#told[index] !== honest || node.stopped || conduct.tells !== undefined) return false
+    const news = holding === null ? NOTHING : this.#newIn(holding, from)
     // One more copy of what counts already.
-    if (!news.every(cid => isCountedHere(node.rounds, cid))) return false
-    advancePresence(this.#state, { type: 'heard', peer, session, seq, leaving: false }, node.now)
+    for (const cid of news) if (!isCountedHere(node.rounds, cid)) return false
+    hearAgain(this.#live[index]!, seq, node.now)
     if (news.length > 0) {
       this.#holding[index] = holding!.version
       node.overhears({ type: 'holding', peer, contributions: news })
