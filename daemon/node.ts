@@ -664,6 +664,8 @@ class Node implements ShoalNode {
       this.#timers.add(timer)
       return
     }
+    // Gone before what it said was read: nothing would ever say so again.
+    if (connection.status !== 'open' && this.#libp2p.getConnections(peerId).length === 0) return
     this.#strangers.delete(peer)
     this.#forgotten.delete(peer)
     this.#retryAtMs.delete(peer)

@@ -53,6 +53,8 @@ export interface NodeState {
   explained: Set<number>
   /** Something was done to it that can cost it time. */
   isTouched: boolean
+  /** Its daemon has said so, and keeps it over its death. */
+  hasJoined: boolean
   /** Another came instead of it: it never starts again. */
   isReplaced: boolean
 }
@@ -351,7 +353,8 @@ export class MeshRunner {
       }
     })
     void this.#watch(state, node, signal).catch(error => this.#fail(error))
-    if (!again) void this.#join(state, node, signal).catch(error => this.#fail(error))
+    // It may have died before it was a member.
+    if (!state.hasJoined) void this.#join(state, node, signal).catch(error => this.#fail(error))
     this.#condition.changed()
     return state
   }
@@ -385,11 +388,15 @@ export class MeshRunner {
     for (;;) {
       try {
         await node.control.joinRun(run, request, { signal })
+        state.hasJoined = true
         return
       } catch (error) {
         if (signal.aborted || state.node !== node || state.life !== 'alive') return
         const code = (error as { code?: string }).code
-        if (code === 'already_joined') return
+        if (code === 'already_joined') {
+          state.hasJoined = true
+          return
+        }
         if (code !== 'unknown_run' && code !== 'no_peers' && code !== 'request_timeout' && code !== 'timeout') throw error
         await delay(RETRY_MS, undefined, { signal })
       }
@@ -832,6 +839,7 @@ function newState(index: number): NodeState {
     announced: new Set(),
     explained: new Set(),
     isTouched: false,
+    hasJoined: false,
     isReplaced: false
   }
 }
