@@ -48,7 +48,7 @@ const LOOKUP_TIMEOUT_MS = 15_000
 /** Milliseconds between announcements of what we provide; new nodes near a key learn of it only thus. */
 const REPROVIDE_INTERVAL_MS = 5 * 60_000
 /** Milliseconds after which a provider record that nobody renewed is forgotten: three announcements missed. */
-const PROVIDER_VALIDITY_MS = 3 * REPROVIDE_INTERVAL_MS
+export const PROVIDER_VALIDITY_MS = 3 * REPROVIDE_INTERVAL_MS
 /** Milliseconds one announcement may take. */
 const PROVIDE_TIMEOUT_MS = 30_000
 /** Milliseconds between measurements of a peer's round trip. */

@@ -7,7 +7,8 @@ export {
   CALL_TIMEOUT_MS,
   LOOK_INTERVAL_MS,
   MAX_CALLS,
-  RECENT_RECORDS
+  RECENT_RECORDS,
+  STALE_NAME_MS
 } from './constants.ts'
 export {
   absentPeers,

@@ -2,7 +2,7 @@
 //
 // One member that is gone is a death, which presence tells. Several that vanish at once, or half of all, are as likely the other side of a cut: machines
 // die one by one, cables and routers take whole groups. So those are named, with what is known of each, until they are back, said goodbye, or an hour is over.
-import { AT_ONCE_MS, FORGET_MS, GAP_MS, MAX_FOLLOWED, MAX_NAMED, MISSING_MS, OTHER_BRANCH_MS } from './constants.ts'
+import { AT_ONCE_MS, FORGET_MS, GAP_MS, MAX_FOLLOWED, MAX_NAMED, MISSING_MS, OTHER_BRANCH_MS, STALE_NAME_MS } from './constants.ts'
 
 /** What one node sees of one run at one time. */
 export interface SplitView {
@@ -148,8 +148,11 @@ function missingAtOnce(state: SplitState, view: SplitView, nowMs: number): Missi
   const together = largestAtOnce(members)
   const vanished = isHalf ? members : members.filter(([peer]) => together.includes(peer) || state.alarm?.has(peer))
   const counts = vanished.length >= 2 || (isHalf && vanished.length > 0)
-  // Of those we never met, a call that fails says that they are there for others and not for us; one alone may have died while it joined.
-  const strangers = absent.filter(([peer, { isMember }]) => !isMember && view.announced.has(peer) && view.unreachable.has(peer))
+  // Of those we never met, a call that fails says that they are there for others and not for us, if the name is not one that outlives its peer; one alone may have died while it joined.
+  const strangers = absent.filter(
+    ([peer, { hereAtMs, isMember }]) =>
+      !isMember && nowMs - hereAtMs >= STALE_NAME_MS && view.announced.has(peer) && view.unreachable.has(peer)
+  )
   const named = [...(counts ? vanished : []), ...(strangers.length >= 2 ? strangers : [])]
   return named
     .map(([peer, { round }]) => ({ peer, lastRound: round, announced: view.announced.has(peer), unreachable: view.unreachable.has(peer) }))
