@@ -34,6 +34,8 @@ export interface StormReport {
   forks: number
 }
 
+/** How many of a storm's nodes train, one of these as likely as another. */
+const TRAINERS = [8, 8, 8, 8, 8, 8, 8, 12, 12, 12, 16, 16, 16, 24, 32, 64]
 /** One of so many trainers lies, at most. */
 const LIAR_AMONG = 8
 /** Virtual ms between two faults. */
@@ -96,8 +98,8 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
 function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: string]: number }): World {
   // Most have 20 to 200 Mb/s, one in ten 2 to 8.
   const speeds = Array.from({ length: 2 * nodes }, () => (random.chance(0.1) ? random.between(250, 1_000) : random.between(2_500, 25_000)))
-  // The others hold and compute, and do not train.
-  const trainers = Math.min(nodes, random.pick([8, 8, 16, 16, 24, 32, 64]))
+  // The others hold and compute, and do not train: what a storm costs grows with those who do.
+  const trainers = Math.min(nodes, random.pick(TRAINERS))
   const conducts = new Map<number, Conduct>()
   for (let left = random.below(Math.floor(trainers / LIAR_AMONG) + 1); left > 0; left--) {
     const { name, conduct } = random.pick(LIARS)
