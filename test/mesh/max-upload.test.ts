@@ -64,7 +64,7 @@ describe('--max-upload', function () {
     assert.ok(rate < RATE * 1.05, said)
     // On a busy machine turns are missed for longer than a burst makes good.
     assert.ok(rate > RATE * 0.8, said)
-    assert.ok(silentMs < 3_000, `presence was ${silentMs} ms old`)
+    assert.ok(silentMs < 6_000, `presence was ${silentMs} ms old`)
     assert.equal(fetched, false, 'it was measured while blocks were asked for')
     assert.match(statusText(await giver.control.status()), /sends at most 500 kB\/s/)
     assert.match(await giver.control.metrics(), /^shoal_max_upload_bytes_per_second 500000$/m)

@@ -21,7 +21,7 @@ describe('decodeCbor()', () => {
     // A list of 130 deep ones: encoding it again took seconds.
     const deep = Buffer.concat([Uint8Array.from([0x98, 130]), ...new Array<Uint8Array>(130).fill(nested(2_000))])
     assert.throws(() => decodeCbor('it', deep), { code: 'bad_message' })
-    assert.ok(performance.now() - startedMs < 1_000)
+    assert.ok(performance.now() - startedMs < 3_000)
   })
 
   it('refuses a minus zero, which would be written as another value', () => {

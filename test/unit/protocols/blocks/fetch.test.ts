@@ -65,7 +65,7 @@ describe('a fetch from a crowd', () => {
     for (const [cid, bytes] of next) honest.store.blocks.set(cid, bytes)
     const againMs = performance.now()
     assert.deepEqual(await asker.exchange.fetch([...next.keys()], from), { missing: [] })
-    assert.ok(performance.now() - againMs < 900, `took ${performance.now() - againMs} ms although it is known who is slow`)
+    assert.ok(performance.now() - againMs < 2_000, `took ${performance.now() - againMs} ms although it is known who is slow`)
   })
 
   it('tells of a holder that is silent for as long as a fetch lasts, and asks the honest one meanwhile', async () => {

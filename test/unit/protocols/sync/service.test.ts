@@ -46,7 +46,7 @@ describe('sync', () => {
     })
     const startedMs = performance.now()
     assert.deepEqual(await ours.heads(RUN, ['b', 'silent', 'nobody']), [{ peer: 'b', head: records[4], round: 5 }])
-    assert.ok(performance.now() - startedMs < 1500)
+    assert.ok(performance.now() - startedMs < 4_000)
   })
 
   it('says who stalled, who cannot be reached, who talks nonsense', async () => {
