@@ -48,6 +48,11 @@ export function roundMs({ deadlineMs, fetchTimeoutMs, graceMs }: RunRules): numb
   return deadlineMs + 2 * fetchTimeoutMs + 3 * graceMs
 }
 
+/** The time until whoever is last in rank has had its turn. */
+function lastTurnMs({ nodes, options: { computeMs: [, mostMs] = [0, 0] }, rules: { graceMs } }: World): number {
+  return nodes.filter(({ trains }) => trains).length * (graceMs + mostMs)
+}
+
 /** Stated bounds, in times of a round: without a new record while a quorum is connected; and from the last fault until all agree. */
 export const PROGRESS_ROUNDS = 3
 export const AGREEMENT_ROUNDS = 3
@@ -80,7 +85,11 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
   if (!agreed) world.checks.allEnded()
   progress.look()
   // The open round is closed at its deadline, and a heavier record that came too late to be followed at once is followed a deadline later.
-  world.settle(0, 2 * round)
+  world.training = false
+  world.run(2 * round)
+  // Where nobody trains no next round comes before the last in rank may have proposed a rival to the last record.
+  world.until(lastTurnMs(world) + round, () => world.heads().length === 1)
+  world.settle(0, 0)
   return {
     seed,
     problems: world.problems,
