@@ -49,6 +49,8 @@ const LOOKUP_TIMEOUT_MS = 15_000
 const REPROVIDE_INTERVAL_MS = 5 * 60_000
 /** Milliseconds after which a provider record that nobody renewed is forgotten: three announcements missed. */
 export const PROVIDER_VALIDITY_MS = 3 * REPROVIDE_INTERVAL_MS
+/** Milliseconds between two removals of such records: until then they are still told. */
+export const PROVIDER_SWEEP_MS = 60_000
 /** Milliseconds one announcement may take. */
 const PROVIDE_TIMEOUT_MS = 30_000
 /** Milliseconds between measurements of a peer's round trip. */
@@ -291,7 +293,7 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire, clos
           peerInfoMapper: passthroughMapper,
           validators: {},
           selectors: {},
-          reprovide: { validity: PROVIDER_VALIDITY_MS, interval: 60_000, threshold: REPROVIDE_INTERVAL_MS }
+          reprovide: { validity: PROVIDER_VALIDITY_MS, interval: PROVIDER_SWEEP_MS, threshold: REPROVIDE_INTERVAL_MS }
         })
       )
     }

@@ -18,8 +18,8 @@ export const MAX_CALLS = 8
 export const RECENT_RECORDS = 8
 /** Milliseconds of absence before a member counts as missing: half as much again as presence takes to see that one is gone. */
 export const MISSING_MS = 15_000
-/** Milliseconds for which the DHT may name somebody who is gone: as long as a node's provider records live, and a question or two more. */
-export const STALE_NAME_MS = 16 * 60_000
+/** Milliseconds for which the DHT may name somebody who is gone: as long as a provider record lives, until the next sweep of those that ended, a question more, and a minute. */
+export const STALE_NAME_MS = 18 * 60_000
 /** Milliseconds within which members vanish who vanish for one reason: presence notices each within ten seconds of it. */
 export const AT_ONCE_MS = 15_000
 /** Milliseconds for which a live peer may stand on a record that is not in our chain: longer than any choice between two records takes. */

@@ -46,6 +46,8 @@ interface Followed {
   round: number | null
   /** When it was here last; where it never was, when it was first heard of. */
   hereAtMs: number
+  /** Whether it ever was. */
+  wasHere: boolean
   isMember: boolean
 }
 
@@ -111,13 +113,15 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
     if (peer === view.self) return null
     if (followed.size >= MAX_FOLLOWED && !isOnlyAnnounced) makeRoom()
     if (followed.size >= MAX_FOLLOWED) return null
-    const seen = { round: null, hereAtMs: nowMs, isMember: false }
+    const seen = { round: null, hereAtMs: nowMs, wasHere: false, isMember: false }
     followed.set(peer, seen)
     return seen
   }
   for (const { peer } of view.live) {
     const seen = see(peer)
-    if (seen !== null) seen.hereAtMs = nowMs
+    if (seen === null) continue
+    seen.hereAtMs = nowMs
+    seen.wasHere = true
   }
   for (const { peer, round } of view.authors) {
     const seen = see(peer)
@@ -127,7 +131,8 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
   }
   for (const peer of view.announced) see(peer, true)
   for (const peer of view.left) followed.delete(peer)
-  for (const [peer, { hereAtMs }] of followed) if (nowMs - hereAtMs > FORGET_MS) followed.delete(peer)
+  // Whom the DHT goes on naming lives somewhere.
+  for (const [peer, { hereAtMs }] of followed) if (nowMs - hereAtMs > FORGET_MS && !view.announced.has(peer)) followed.delete(peer)
   // A member that is here and whose work no recent record has is one no longer: its going would split nothing.
   const authors = new Set(view.authors.map(({ peer }) => peer))
   for (const peer of live) {
@@ -159,12 +164,22 @@ function missingAtOnce(state: SplitState, view: SplitView, nowMs: number): Missi
     .sort((a, b) => (a.peer < b.peer ? -1 : 1))
 }
 
-/** The most members whose last signs of life lie within AT_ONCE_MS. */
+/**
+ * The most members whose last signs of life lie within AT_ONCE_MS. Of those that were gone before this node came, history tells when: who went in one
+ * round, or was late for the last one, went at once.
+ */
 function largestAtOnce(members: readonly (readonly [string, Followed])[]): string[] {
-  const ordered = [...members].sort(([, a], [, b]) => a.hereAtMs - b.hereAtMs)
+  const met = members.filter(([, { wasHere }]) => wasHere)
+  const before = members.filter(([, { wasHere }]) => !wasHere)
+  return [...largestWithin(met, AT_ONCE_MS, seen => seen.hereAtMs), ...largestWithin(before, 1, ({ round }) => round ?? 0)]
+}
+
+/** None where no two are within `width`. */
+function largestWithin(members: readonly (readonly [string, Followed])[], width: number, at: (seen: Followed) => number): string[] {
+  const ordered = [...members].sort(([, a], [, b]) => at(a) - at(b))
   let most: string[] = []
-  for (const [index, [, { hereAtMs }]] of ordered.entries()) {
-    const group = ordered.slice(index).filter(([, other]) => other.hereAtMs - hereAtMs <= AT_ONCE_MS)
+  for (const [index, [, first]] of ordered.entries()) {
+    const group = ordered.slice(index).filter(([, other]) => at(other) - at(first) <= width)
     if (group.length > most.length) most = group.map(([peer]) => peer)
   }
   return most.length >= 2 ? most : []

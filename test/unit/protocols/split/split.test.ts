@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { PROVIDER_VALIDITY_MS } from '../../../../daemon/node.ts'
+import { PROVIDER_SWEEP_MS, PROVIDER_VALIDITY_MS } from '../../../../daemon/node.ts'
 import {
+  ASK_INTERVAL_MS,
+  ASK_TIMEOUT_MS,
   advanceSplit,
   createSplit,
   findingSentence,
@@ -19,6 +21,8 @@ class Mesh {
   here: Set<string>
   authors: Set<string>
   heads = new Map<string, { head: string; round: number }>()
+  /** The newest round that took somebody's work, where it is not the newest of all. */
+  rounds = new Map<string, number>()
   announced = new Set<string>()
   unreachable = new Set<string>()
 
@@ -36,7 +40,7 @@ class Mesh {
       self: self!,
       live: live.map(peer => ({ peer, ...(this.heads.get(peer) ?? { head: 'r9', round: 9 }) })),
       left,
-      authors: [...this.authors].map(peer => ({ peer, round: 9 })),
+      authors: [...this.authors].map(peer => ({ peer, round: this.rounds.get(peer) ?? 9 })),
       announced: this.announced,
       unreachable: this.unreachable,
       records: new Map([
@@ -138,22 +142,47 @@ describe('the rule of a split mesh', () => {
   })
 
   it('takes no name in the DHT that may outlive its peer for somebody who is cut off', () => {
-    assert.ok(STALE_NAME_MS > PROVIDER_VALIDITY_MS)
+    const staleMs = PROVIDER_VALIDITY_MS + PROVIDER_SWEEP_MS + ASK_INTERVAL_MS + ASK_TIMEOUT_MS
+    assert.ok(STALE_NAME_MS > staleMs)
     const mesh = new Mesh('a', 'b')
     mesh.announced = new Set(['x', 'y', 'z'])
     mesh.unreachable = mesh.announced
-    assert.equal(mesh.after(PROVIDER_VALIDITY_MS / 1_000), undefined)
+    assert.equal(mesh.after(staleMs / 1_000), undefined)
     mesh.announced = new Set(['z'])
     assert.equal(mesh.after(1_200), undefined)
+  })
+
+  it('misses those who were never met for as long as they are announced', () => {
+    const mesh = new Mesh('a', 'b')
+    mesh.announced = new Set(['x', 'y'])
+    mesh.unreachable = mesh.announced
+    assert.equal(mesh.after(1_200)?.type, 'split')
+    for (let looks = 0; looks < 3_000; looks++) assert.equal(mesh.look()[0]?.type, 'split', `after ${looks} looks`)
+    mesh.announced = new Set()
+    assert.equal(mesh.look()[0]?.type, 'healed')
+  })
+
+  it('takes members that had died one by one before this node came for no cut, and those that went in one round for one', () => {
+    const come = (lastRounds: { [peer: string]: number }): Mesh => {
+      const mesh = new Mesh('new', 'a', 'b', 'c')
+      for (const [peer, round] of Object.entries(lastRounds)) {
+        mesh.authors.add(peer)
+        mesh.rounds.set(peer, round)
+      }
+      return mesh
+    }
+    assert.equal(come({ d: 3, e: 6 }).after(120), undefined)
+    const cut = come({ d: 6, e: 5, f: 2 }).after(120)
+    assert.deepEqual(cut?.type === 'split' && cut.finding.missing.map(({ peer }) => peer), ['d', 'e'])
   })
 
   it('names peers that go on being announced, were never met and cannot be called, when there are two', () => {
     const mesh = new Mesh('a', 'b')
     mesh.announced = new Set(['x'])
     mesh.unreachable = new Set(['x', 'y'])
-    assert.equal(mesh.after(1_000), undefined)
+    assert.equal(mesh.after(1_200), undefined)
     mesh.announced = new Set(['x', 'y'])
-    const said = mesh.after(1_000)
+    const said = mesh.after(1_200)
     assert.ok(said?.type === 'split')
     assert.match(findingSentence(said.finding), /^this node sees a, b; x, y announce the run and could never be reached$/)
     mesh.unreachable = new Set()
@@ -185,7 +214,7 @@ describe('the rule of a split mesh', () => {
     assert.deepEqual(mesh.after(3_700), { type: 'healed', back: [], given: 'forgotten' })
     mesh.announced = new Set(Array.from({ length: 5_000 }, (_, n) => `peer ${n}`))
     mesh.unreachable = mesh.announced
-    const said = mesh.after(1_000)
+    const said = mesh.after(1_200)
     assert.equal(mesh.state.followed.size, 1_024)
     assert.ok(said?.type === 'split' && findingSentence(said.finding).length < 2_000)
   })
