@@ -220,6 +220,8 @@ function settle(row: Judged, code: string, now: number, out: TrustCommand[], opi
 function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opinion' }>, now: number, out: TrustCommand[]): boolean {
   const { author, about, code, run, round, accepted, aboutAccepted, electorate } = event
   if (!accepted || author === about || author === state.self || standingOf(state, author) !== 'good') return false
+  // Anybody may make a run and be its authors: they judge nobody who was never of it.
+  if (!aboutAccepted && about !== state.self) return false
   forgetOld(state, now)
   if (about === state.self) {
     if (!isNewOfUs(state, author, code, now)) return false
@@ -238,7 +240,8 @@ function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opin
   accusers ??= new Map()
   state.accused.set(about, accusers)
   accusers.set(author, { author, run, round, code, at: now })
-  if (!isEnough(accusers.size, electorate)) return true
+  const ofRun = [...accusers.values()].filter(accusation => accusation.run === run).length
+  if (!isEnough(ofRun, electorate)) return true
   const row = rowOf(state, { peer: about, accepted: aboutAccepted }, now, out)
   settle(row, code, now, out, 'opinions')
   out.push({ type: 'keep', row })

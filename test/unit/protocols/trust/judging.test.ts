@@ -43,6 +43,16 @@ describe('judge()', () => {
       ...more
     })
 
+  it("lets the authors of one run judge nobody who was never of it, and adds up no two runs' authors", () => {
+    for (const author of ['A', 'B', 'C']) opinion(author, 'X', { run: 'their own', aboutAccepted: false, electorate: 3 })
+    assert.equal(standingOf(state, 'X'), 'good')
+    for (const author of ['A', 'B', 'C']) opinion(author, 'Y', { run: 'large', electorate: 12 })
+    opinion('D', 'Y', { run: 'small', electorate: 3 })
+    assert.equal(standingOf(state, 'Y'), 'good')
+    opinion('E', 'Y', { run: 'small', electorate: 3 })
+    assert.equal(standingOf(state, 'Y'), 'probation')
+  })
+
   it('puts a peer on probation for one lie, bans it for four, and forgives in time', () => {
     assert.deepEqual(standings(offend('X', 'norm_mismatch')), ['probation'])
     assert.deepEqual(standings(offend('X', 'bad_body')), [])
