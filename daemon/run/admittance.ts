@@ -125,7 +125,7 @@ export class Admittance {
     const left = this.#grant === null ? 0 : this.#grant.untilRound - round
     const isDue = left < RENEW_AT * this.#grantRounds || this.grantFor(round + 1) === undefined
     if (!isDue || this.#renewing !== null || performance.now() - this.#failedAtMs < RENEW_RETRY_MS || this.#stopping.signal.aborted) return
-    this.#renewing = this.#renew().finally(() => {
+    this.#renewing = this.#renew(round).finally(() => {
       this.#renewing = null
     })
   }
@@ -135,10 +135,10 @@ export class Admittance {
     await this.#renewing
   }
 
-  async #renew(): Promise<void> {
+  async #renew(round: number): Promise<void> {
     const { events, run } = this.#c
     try {
-      await this.#obtain(this.#stopping.signal)
+      await this.#obtain(this.#stopping.signal, round)
       this.#trouble = null
       events.emit({
         type: 'admission',
@@ -157,8 +157,12 @@ export class Admittance {
     }
   }
 
-  /** Asks the inviters one after the other until one grants; what it says is on disk before it is used. */
-  async #obtain(signal: AbortSignal): Promise<void> {
+  /**
+   * Asks the inviters one after the other until one grants; what it says is on disk before it is used.
+   *
+   * @param round of our head, where a grant is to be renewed: an inviter that is behind signs for less than what is held
+   */
+  async #obtain(signal: AbortSignal, round?: number): Promise<void> {
     const { invitation } = this.#row
     if (invitation !== null && !this.#c.isConnected(invitation.inviter)) await this.#callInviter(invitation.addresses, signal)
     // An invitation is good with its inviter only; without one, those who are here are asked first.
@@ -178,10 +182,9 @@ export class Admittance {
           { signal }
         )
         if (answer.is === 'granted') {
-          await this.#take(answer.grant)
-          return
-        }
-        if (answer.is === 'pending') waiting.push(inviter)
+          if (await this.#take(answer.grant, round)) return
+          unreachable.push(inviter)
+        } else if (answer.is === 'pending') waiting.push(inviter)
         else refusal ??= this.#refusalOf(inviter, answer.is === 'refused' ? answer.code : 'not_an_inviter')
       } catch (error) {
         signal.throwIfAborted()
@@ -209,15 +212,19 @@ export class Admittance {
     return run === this.#c.run && peer === this.#c.self && this.#inviters.includes(inviter)
   }
 
-  async #take(bytes: Uint8Array): Promise<void> {
+  /** @returns false where what is held is good for the next round, too, and ends no sooner */
+  async #take(bytes: Uint8Array, round: number | undefined): Promise<boolean> {
     const grant = await openGrant(bytes)
     const { run, store } = this.#c
     if (!this.#isOurs(grant))
       throw new DaemonError('not_an_inviter', `the grant of ${grant.inviter} is not for this node or not by an inviter of the run`)
+    const held = round === undefined ? undefined : this.grantFor(round + 1)
+    if (held !== undefined && held.untilRound >= grant.untilRound) return false
     const row: GrantRow = { grant: Buffer.from(bytes).toString('base64'), invitation: null, name: this.#row.name }
     await store.records.table<GrantRow>('grants').put(run, row, { sync: true })
     this.#row = row
     this.#grant = grant
+    return true
   }
 
   /** The addresses may be of an earlier life of the inviter's: then it is found by its id, or not. */

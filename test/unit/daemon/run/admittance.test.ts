@@ -54,4 +54,40 @@ describe('Admittance', () => {
       await admittance.stop()
     }
   })
+
+  it('keeps the grant that it holds where an inviter is behind, and asks the next', async () => {
+    const [own, behind, ahead] = await Promise.all([0, 1, 2].map(() => generateKeyPair('Ed25519')))
+    const [self, first, second] = [peerOf(own!), peerOf(behind!), peerOf(ahead!)]
+    const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+    const manifest = { admission: { invitation: { inviters: [first, second], grantRounds: 256 } } } as unknown as Manifest // all that is read of it
+    const sign = (inviter: string, untilRound: number) =>
+      signGrant({ run: RUN, peer: self, inviter, untilRound }, inviter === first ? behind! : ahead!)
+    const row: GrantRow = { grant: Buffer.from((await sign(first, 300)).bytes).toString('base64'), invitation: null, name: null }
+    await store.records.table<GrantRow>('grants').put(RUN, row, { sync: true })
+    const asked: string[] = []
+    const grants = new Map([
+      [first, (await sign(first, 192)).bytes],
+      [second, (await sign(second, 392)).bytes]
+    ])
+    const admittance = await Admittance.open(
+      {
+        ...{ run: RUN, self, manifest, store, events },
+        ask: async inviter => {
+          asked.push(inviter)
+          return { is: 'granted', grant: grants.get(inviter)! }
+        },
+        connect: async address => address,
+        isConnected: () => true
+      },
+      new AbortController().signal
+    )
+    const renewed = new Promise<void>(resolve => {
+      admittance.onRenewed = resolve
+    })
+    admittance.headMoved(200)
+    await renewed
+    assert.deepEqual(asked, [first, second])
+    assert.equal(admittance.grantFor(201)?.untilRound, 392)
+    await admittance.stop()
+  })
 })
