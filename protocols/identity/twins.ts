@@ -58,7 +58,8 @@ export function advanceTwins(state: TwinsState, event: TwinsEvent, nowMs: number
 }
 
 function note(state: TwinsState, twin: Twin, nowMs: number): void {
-  if (state.found.size >= MAX_IDENTITIES && !state.found.has(twin.peer)) return
+  // There is always room for our own: identities cost nothing, and one process can answer as two.
+  if (state.found.size >= MAX_IDENTITIES && !state.found.has(twin.peer) && twin.peer !== state.self) return
   state.found.set(twin.peer, { ...twin, whos: twin.whos.slice(0, MAX_TWINS), atMs: nowMs })
 }
 

@@ -28,6 +28,14 @@ describe('the rule of identities that live twice', () => {
     assert.equal(state.found.size, 0)
   })
 
+  it('learns that it lives twice itself however many others do', () => {
+    const state = createTwins('me', who(1))
+    for (let n = 0; n < 1_000; n++) advanceTwins(state, { type: 'answers', peer: `peer ${n}`, whos: [who(5), who(6)] }, 0)
+    advanceTwins(state, { type: 'told', by: 'anna', whos: [who(1), who(9)] }, 0)
+    assert.equal(state.found.get('me')?.by, 'anna')
+    assert.ok(state.found.size <= 65)
+  })
+
   it('believes that it lives twice only where its own process is one of them, and for a while', () => {
     const state = createTwins('me', who(1))
     advanceTwins(state, { type: 'told', by: 'anna', whos: [] }, 0)
