@@ -110,7 +110,8 @@ async function readBackup(file: string) {
     throw new DaemonError('backup_unreadable', `cannot read ${file}: ${reasonOf(cause)}`, { cause })
   }
   if (text === undefined) throw new DaemonError('backup_unreadable', `cannot read ${file}: there is no such file`)
-  const [first = '', ...lines] = text.slice(0, MAX_BACKUP_BYTES).split('\n')
+  // A mail or an editor may have given its lines other ends.
+  const [first = '', ...lines] = text.slice(0, MAX_BACKUP_BYTES).split(/\r?\n/)
   if (!first.startsWith('shoal identity ')) {
     throw new DaemonError('backup_foreign', `${file} is not a backup of an identity: it does not begin with "${FIRST_LINE}"`, {
       hint: 'backups are made by: shoal identity backup FILE'

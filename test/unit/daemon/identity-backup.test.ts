@@ -59,6 +59,13 @@ describe('identity backup and restore', () => {
     assert.equal(peerOf(await loadIdentity(join(root, 'again'))), before)
   })
 
+  it('reads a backup whose lines end as Windows ends them', async () => {
+    const { peer } = await backUpIdentity(home, file)
+    await writeFile(file, (await readFile(file, 'utf8')).replaceAll('\n', '\r\n'))
+    const restored = await restoreIdentity(join(root, 'elsewhere'), file, { force: false })
+    assert.deepEqual([restored.peer, restored.restored], [peer, true])
+  })
+
   it('refuses what is no backup, what is damaged, and a home in use', async () => {
     await backUpIdentity(home, file)
     const whole = await readFile(file, 'utf8')
