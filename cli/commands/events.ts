@@ -40,18 +40,20 @@ export function registerEvents(program: Command): void {
           const { output, signal } = session
           const control = await session.control()
           const wanted = (event: NodeEvent): boolean => type === undefined || event.type === type
-          const past = await control.eventList(
-            { ...(since === undefined ? {} : { since }), limit: limit ?? (since === undefined ? 100 : MAX_LIMIT) },
-            { signal }
-          )
-          const events = past.events.filter(wanted)
+          const most = limit ?? (since === undefined ? 100 : MAX_LIMIT)
+          // So many of the wanted ones: others between them take no place.
+          const asked = type === undefined ? most : MAX_LIMIT
+          const past = await control.eventList({ ...(since === undefined ? {} : { since }), limit: asked }, { signal })
+          const found = past.events.filter(wanted)
+          const events = since === undefined ? found.slice(-most) : found.slice(0, most)
           if (follow !== true) {
             output.answer({ ...past, events }, () => events.map(eventLine).join('\n') || 'no events')
             return
           }
           for (const event of events) output.streamLine(event, () => eventLine(event))
           try {
-            for await (const event of control.events({ since: past.events.at(-1)?.id ?? past.last }, { signal })) {
+            const last = events.length < found.length && since !== undefined ? events.at(-1) : past.events.at(-1)
+            for await (const event of control.events({ since: last?.id ?? past.last }, { signal })) {
               if (wanted(event)) output.streamLine(event, () => eventLine(event))
             }
           } catch (error) {

@@ -109,7 +109,9 @@ describe('commands', function () {
       'GET /v1/why': { schema: 1, subject: '3', meaning: null, events: [EVENT] },
       'GET /v1/events': (response: ServerResponse) => {
         if (response.req.headers.accept !== 'text/event-stream') {
-          response.end(JSON.stringify({ schema: 1, events: [EVENT], last: 7 }))
+          const limit = Number(new URL(response.req.url!, 'http://localhost').searchParams.get('limit'))
+          const older = limit > 100 ? [{ ...EVENT, id: 1, type: 'trust' }] : []
+          response.end(JSON.stringify({ schema: 1, events: [...older, EVENT], last: 7 }))
           return
         }
         response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -193,6 +195,14 @@ describe('commands', function () {
   it('why and events print one line an event', async () => {
     assert.match((await shoal(['why', '3'])).stdout, /refused +round 3 {2}norm_too_large: too large/)
     assert.equal(JSON.parse((await shoal(['events', '--json'])).stdout).events.length, 1)
+  })
+
+  it('events --type finds what it wants behind more of what it does not than it shows', async () => {
+    const { events } = JSON.parse((await shoal(['events', '--type', 'trust', '-n', '1', '--json'])).stdout)
+    assert.deepEqual(
+      events.map(({ id }: { id: number }) => id),
+      [1]
+    )
   })
 
   it('events -f --json streams one document a line and ends with 0 at Ctrl-C', async () => {
