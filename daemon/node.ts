@@ -667,7 +667,7 @@ class Node implements ShoalNode {
       return
     }
     // Gone before what it said was read: nothing would ever say so again.
-    if (connection.status !== 'open' && this.#libp2p.getConnections(peerId).length === 0) return
+    if (this.#libp2p.getConnections(peerId).length === 0) return
     this.#strangers.delete(peer)
     this.#forgotten.delete(peer)
     this.#retryAtMs.delete(peer)
