@@ -34,8 +34,15 @@ export interface StormReport {
   forks: number
 }
 
-/** How many of a storm's nodes train, one of these as likely as another. */
-const TRAINERS = [8, 8, 8, 8, 8, 8, 8, 12, 12, 12, 16, 16, 16, 24, 32, 64]
+/** How many of a storm's nodes train, and how many storms in 64 have so many: twice the trainers cost three times as much. */
+const TRAINERS = [
+  [8, 36],
+  [12, 14],
+  [16, 9],
+  [24, 3],
+  [32, 1],
+  [64, 1]
+] as const
 /** One of so many trainers lies, at most. */
 const LIAR_AMONG = 8
 /** Virtual ms between two faults. */
@@ -108,7 +115,7 @@ function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: s
   // Most have 20 to 200 Mb/s, one in ten 2 to 8.
   const speeds = Array.from({ length: 2 * nodes }, () => (random.chance(0.1) ? random.between(250, 1_000) : random.between(2_500, 25_000)))
   // The others hold and compute, and do not train: what a storm costs grows with those who do.
-  const trainers = Math.min(nodes, random.pick(TRAINERS))
+  const trainers = Math.min(nodes, random.pick(TRAINERS.flatMap(([trainers, storms]) => Array<number>(storms).fill(trainers))))
   const conducts = new Map<number, Conduct>()
   for (let left = random.below(Math.floor(trainers / LIAR_AMONG) + 1); left > 0; left--) {
     const { name, conduct } = random.pick(LIARS)
