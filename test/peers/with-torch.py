@@ -5,8 +5,10 @@ the median milliseconds of a step of both, the median of the turns' ratios with 
 and the greatest difference of any loss. PyTorch's model is the plain one, with its own fused operations where it has them (layer_norm, rms_norm, gelu,
 silu); attention is written out as in textbooks unless --attention sdpa asks for its fused one.
 
+On a GPU: `--engine webgpu --device cuda --threads 1` has PyTorch compute there too, in f32 as we do.
+
 Use, from the repository's root after `npm run build`:
-    /tmp/peers/bin/python test/peers/with-torch.py [--workloads small,big,llama-25m] [--threads 2,1] [--turns 15] [--engine traced]
+    /tmp/peers/bin/python test/peers/with-torch.py [--workloads small,big,llama-25m] [--threads 2,1] [--turns 15] [--engine traced] [--device cpu]
 Exit status 1 when a loss differs by more than 1e-4 in the first 15 steps.
 """
 
@@ -25,25 +27,26 @@ LOSSES_WITHIN = 1e-4
 LOSSES_COMPARED = 15
 
 
-def train(folder, name, threads, attention):
+def train(folder, name, threads, attention, device):
     """PyTorch's side; speaks as steps.mjs does."""
     import numpy
     import torch
     import torch.nn.functional as F
 
     torch.set_num_threads(threads)
+    torch.set_default_device(device)
     workload = json.loads((folder / f"{name}.json").read_text())
     model, batch, adamw = workload["config"]["model"], workload["config"]["batch"], workload["adamw"]
     flat = numpy.fromfile(folder / f"{name}.params.bin", dtype=numpy.float32)
     w, at = {}, 0
     for key, shape in workload["specs"]:
         size = int(numpy.prod(shape))
-        w[key] = torch.nn.Parameter(torch.from_numpy(flat[at : at + size].reshape(shape).copy()))
+        w[key] = torch.nn.Parameter(torch.from_numpy(flat[at : at + size].reshape(shape).copy()).to(device))
         at += size
     length, width, heads = model["context"], model["width"], model["heads"]
     inputs, targets = torch.from_numpy(
         numpy.fromfile(folder / f"{name}.batch.bin", dtype=numpy.int32).reshape(2, batch, length).astype(numpy.int64)
-    )
+    ).to(device)
     ahead = torch.ones(length, length, dtype=torch.bool).triu(1)
 
     def attend(q, k, v):
@@ -145,7 +148,7 @@ class Side:
 
 def compare(folder, name, threads, given):
     """Whether losses agree; prints the figures."""
-    theirs = Side(sys.executable, __file__, "--torch", folder, name, "--attention", given.attention, "--threads", threads)
+    theirs = Side(sys.executable, __file__, "--torch", folder, name, "--attention", given.attention, "--threads", threads, "--device", given.device)
     ours = Side("node", "test/peers/steps.mjs", f"{folder}/{name}", threads, given.engine)
     for side in ours, theirs:
         side.steps(3)
@@ -174,11 +177,12 @@ def main():
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--engine", default="traced")
     parser.add_argument("--attention", choices=["written", "sdpa"], default="written")
+    parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu or cuda")
     parser.add_argument("--torch", nargs=2, metavar=("FOLDER", "NAME"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.torch:
         folder, name = given.torch
-        return train(pathlib.Path(folder), name, int(given.threads), given.attention)
+        return train(pathlib.Path(folder), name, int(given.threads), given.attention, given.device)
     agree = True
     with tempfile.TemporaryDirectory() as folder:
         for name in given.workloads.split(","):

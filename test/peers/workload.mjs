@@ -12,13 +12,15 @@ const WORKLOADS = {
   tiny: { model: { ...gpt2, vocabulary: 64, context: 16, width: 32, layers: 2, heads: 2 }, batch: 2 },
   small: { model: { ...gpt2, context: 128, width: 256, layers: 4, heads: 4 }, batch: 8 },
   big: { model: { ...gpt2, context: 256, width: 512, layers: 8, heads: 8 }, batch: 4 },
+  // For a GPU, GPT-2 of 12 layers with an output of its own: a step has 4,096 tokens.
+  'gpt2-163m': { model: { ...gpt2, vocabulary: 50_257, context: 1024, width: 768, layers: 12, heads: 12 }, batch: 4 },
   // For engines that take minutes for what others do in a second.
   least: { model: { ...gpt2, vocabulary: 16, context: 8, width: 16, layers: 1, heads: 2 }, batch: 1 },
   'llama-tiny': { model: { ...llama, vocabulary: 64, context: 16, width: 32, layers: 2, heads: 4, keyValueHeads: 2, hidden: 88 }, batch: 2 },
   'llama-25m': { model: { ...llama, context: 256, width: 512, layers: 8, heads: 8, keyValueHeads: 4, hidden: 1408 }, batch: 4 }
 }
 /** At 1e-3 the greater ones blow rounding up: after 15 steps PyTorch's own f32 losses are 3e-4 away from its f64 ones. */
-const learningRate = name => (/big|25m/.test(name) ? 1e-4 : 1e-3)
+const learningRate = name => (/big|25m|163m/.test(name) ? 1e-4 : 1e-3)
 const ADAMW = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 }
 
 const [directory, name] = process.argv.slice(2)
