@@ -173,7 +173,7 @@ const BOUNDS: readonly [what: string, size: (state: RoundsState) => number, most
   ['rumours', state => state.unknown.size, () => MAX_UNKNOWN_CONTRIBUTIONS],
   ['contributions passed over', state => state.passedOver.size, () => MAX_PASSED_OVER],
   ['refusals', state => state.refusals.size, () => MAX_REMEMBERED_REFUSALS],
-  ['envelopes that records lack', state => state.lacking.size, state => state.listedOffChain],
+  ['envelopes that records lack', state => state.lacking.size, mayLack],
   ['bodies to fetch', state => state.toFetch.size, state => state.contributions.size],
   ['records asked for', state => state.recordsAsked.size, () => MAX_RECORDS_ASKED],
   ['peers', state => state.peers.size, () => MAX_PEERS],
@@ -188,6 +188,14 @@ const BOUNDS: readonly [what: string, size: (state: RoundsState) => number, most
 export function beyondBounds(state: RoundsState): string | null {
   for (const [what, size, most] of BOUNDS) if (size(state) > most(state)) return `keeps ${size(state)} ${what}, at most ${most(state)}`
   return null
+}
+
+/** Beside what records off our chain list: a branch that grows on history which rests on its signers is computed from before it, and what that listed was forgotten. */
+function mayLack({ lacking, listedOffChain, tree }: RoundsState): number {
+  if (lacking.size <= listedOffChain) return listedOffChain
+  let most = listedOffChain
+  for (const { passed, ready, record } of tree.byCid.values()) if (passed && !ready) most += record?.contributions.length ?? 0
+  return most
 }
 
 function strays({ byParent, contributions, tree }: RoundsState): number {

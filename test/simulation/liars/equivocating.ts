@@ -17,7 +17,7 @@ export const equivocating: Conduct = {
     return to => (to.index % 2 === 1 ? twin : cid)
   },
   showsRecord(node, cid, record) {
-    const twin = twinOf(node, record)
+    const [twin] = twinOf(node, record)
     return to => (to.index % 2 === 1 ? twin : cid)
   },
   tells(node, _to, honest) {
@@ -31,13 +31,13 @@ export const closingTwice: Conduct = {
   forges: true,
   showsRecord(node, cid, record) {
     const twin = twinOf(node, record)
-    node.world.network.gossip(node, to => to.receiveRecord(twin, node.disk.records.get(twin)!.record))
+    node.world.network.gossip(node, to => to.receiveRecord(...twin))
     return () => cid
   }
 }
 
 /** Another record of the same contributions, or of fewer. */
-function twinOf(node: SimNode, record: RoundRecord): string {
+function twinOf(node: SimNode, record: RoundRecord): [cid: string, record: RoundRecord] {
   const { disk, world } = node
   const fewer = record.contributions.slice(0, Math.max(world.rules.quorum, record.contributions.length - 1))
   const parts = fewer.map(cid => {
@@ -49,5 +49,5 @@ function twinOf(node: SimNode, record: RoundRecord): string {
   const cid = recordCid(twin)
   disk.records.set(cid, { record: twin, ready: true, shown: true })
   disk.anchors.set(twin.anchor, twin.round)
-  return cid
+  return [cid, twin]
 }
