@@ -5,7 +5,7 @@ import { HOLDERS_NEEDED, HOLDERS_TOLD } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { liveHolders, type Open, placedIn, type RoundsState } from './state.ts'
 
-/** At once: what no member but its author is known to hold. All others learn by it that there are two copies. */
+/** At once: what no member but its author is known to hold. All others learn by it that there are two copies. Who is no member leaves that to those who are. */
 export function announceFirst(state: RoundsState, out: RoundCommand[]): void {
   if (state.newlyHeld.length === 0) return
   const contributions: string[] = []
@@ -13,7 +13,7 @@ export function announceFirst(state: RoundsState, out: RoundCommand[]): void {
     const open = state.contributions.get(cid)
     if (open === undefined || !open.held || open.told || ageAfter(state.head, open.contribution) === null) continue
     const { peer } = open.contribution
-    if (peer === state.self || holdersAmongMembers(state, open).some(holder => holder !== peer)) continue
+    if (peer === state.self || isToldByMembers(state, peer) || holdersAmongMembers(state, open).some(holder => holder !== peer)) continue
     open.told = true
     contributions.push(cid)
   }
@@ -40,6 +40,14 @@ export function holdingToTell(state: RoundsState): string[] {
     if (open.told) (members.has(peer) ? ofMembers : ofOthers).push(open.cid)
   }
   return [...ofMembers.sort(), ...ofOthers.sort()]
+}
+
+/** Whether a live member other than the author is to say it, and this node is none: where few of many train, all others would say it too. */
+function isToldByMembers(state: RoundsState, author: string): boolean {
+  const members = membersAfter(state.head)
+  if (state.self !== null && members.has(state.self)) return false
+  for (const member of members) if (member !== author && state.peers.has(member)) return true
+  return false
 }
 
 /** Live members, ourselves not among them, that are known to hold it; its author does as long as he lives. */

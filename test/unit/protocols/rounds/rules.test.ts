@@ -984,6 +984,16 @@ describe('announcements', () => {
     assert.equal(holders.size, 16)
   })
 
+  it('are left to members by who is none, while one beside the author lives', () => {
+    const node = new Node('stranger', { genesisPeers: ['B', 'C'] })
+    node.live(['B', 'C', 'D'])
+    assert.deepEqual(of(node.held(['B']), 'announceHolding'), [])
+    assert.deepEqual(holdingToTell(node.state), ['B1'], 'if nobody says it, it is told with presence')
+    const alone = new Node('stranger', { genesisPeers: ['B', 'C'] })
+    alone.live(['B', 'D'])
+    assert.deepEqual(of(alone.held(['B']), 'announceHolding'), [{ type: 'announceHolding', contributions: ['B1'] }])
+  })
+
   it('tell at once what only strangers say that they hold', () => {
     const node = new Node('A')
     node.live(['B', 'C', 'stranger'])
