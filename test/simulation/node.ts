@@ -131,6 +131,7 @@ export class SimNode {
     this.#inbox = []
     this.#wakeAt = Number.POSITIVE_INFINITY
     this.rounds = createRounds(this.world.rules, this.peer, { ...this.disk.past(this.peer, this.now), trains: this.trains })
+    this.#settleByChain()
     this.#training = new Training(this)
     this.#fetching = new Fetching(this)
     this.#voice = new Voice(this)
@@ -140,6 +141,16 @@ export class SimNode {
     if (!this.#onlyLooksOn) this.loop(STEPS_MS, () => this.#training.work())
     this.tell({ type: 'tick' })
     this.#beHere()
+  }
+
+  /** What became of its own work while it was down, or so long before that the rules do not watch it any more. */
+  #settleByChain(): void {
+    const { contributions, fates } = this.disk
+    const { round: headRound } = this.rounds.head
+    for (const [cid, { peer, round }] of contributions) {
+      if (peer !== this.peer || round >= headRound || (fates.get(cid) ?? 'late') !== 'late') continue
+      fates.set(cid, this.chain().some(({ record }) => record.contributions.includes(cid)) ? 'included' : 'lost')
+    }
   }
 
   /** SIGKILL. What others made and was not synced to disk may be lost with it. */

@@ -226,6 +226,15 @@ export const SAFETY: readonly Invariant[] = [
     }
   },
   {
+    name: 'what is found to be lost is held no more',
+    told({ index, rounds }, events, holds) {
+      for (const event of events) {
+        if (event.type !== 'closeFailed' && event.type !== 'recordUnavailable') continue
+        for (const cid of event.missing ?? []) holds(rounds.contributions.get(cid)?.held !== true, () => `${index} goes on holding ${cid}`)
+      }
+    }
+  },
+  {
     name: 'an adopted anchor is the function of its history',
     adopted(node, { cid, anchor }, holds) {
       const judged = judge(node, cid)

@@ -161,6 +161,15 @@ export class World {
     return [...new Set(this.up.filter(({ conduct }) => conduct === HONEST).map(node => node.head))]
   }
 
+  /** Whether nobody honest stands on a branch: a head that is not the furthest is behind it on its chain. */
+  isOnOneChain(): boolean {
+    const behind = new Set(this.heads())
+    const honest = this.up.filter(({ conduct }) => conduct === HONEST)
+    const { disk, head } = honest.reduce((far, node) => (node.rounds.head.round > far.rounds.head.round ? node : far))
+    for (let at: string | undefined = head; at !== undefined && behind.size > 0; at = disk.records.get(at)?.record.parent) behind.delete(at)
+    return behind.size === 0
+  }
+
   lowestRound(): number {
     return Math.min(...this.up.map(node => node.rounds.head.round))
   }
