@@ -1,5 +1,6 @@
 // Which blocks a run may forget: bodies and anchors of rounds older than the manifest keeps. Records and contributions themselves are kept for ever.
 import { listBodyBlocks } from '../../protocols/bodies/index.ts'
+import { ProtocolError } from '../../protocols/errors.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import type { KeptRound, OwnContribution } from './ledger.ts'
 
@@ -61,14 +62,20 @@ export class Retention {
     for (const root of this.#here.keys()) if (!forgotten.has(root)) keep.add(root)
     // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
     const stillNamed = new Set<string>()
-    for (const root of keep) for (const cid of await this.#blocksOf(root)) stillNamed.add(cid)
+    for (const root of keep) for (const cid of (await this.#blocksOf(root)) ?? [root]) stillNamed.add(cid)
     for (const root of gone) {
-      for (const cid of await this.#blocksOf(root)) if (!stillNamed.has(cid)) await this.#blocks.delete(cid)
+      for (const cid of (await this.#blocksOf(root)) ?? []) if (!stillNamed.has(cid)) await this.#blocks.delete(cid)
       this.#here.delete(root)
     }
   }
 
-  async #blocksOf(root: string): Promise<string[]> {
-    return (await listBodyBlocks(root, cid => this.#blocks.get(cid))).blocks
+  /** Null for what is here and is no body, whatever it is: whoever signs a contribution may name anything as its body. */
+  async #blocksOf(root: string): Promise<string[] | null> {
+    try {
+      return (await listBodyBlocks(root, cid => this.#blocks.get(cid))).blocks
+    } catch (error) {
+      if (error instanceof ProtocolError) return null
+      throw error
+    }
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
-import { encodeBody, fetchBody } from '../../../../protocols/bodies/index.ts'
+import { encodeBody, encodeBodyRoot, fetchBody } from '../../../../protocols/bodies/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
@@ -107,6 +107,18 @@ describe('Retention', () => {
     await assert.rejects(retention.forget(kept, [], []), /EIO/)
     fails = false
     await retention.forget(kept, [], [])
+    assert.equal(await blocks.has(gone), false)
+  })
+
+  it('forget() goes on past what is no body, and leaves it alone', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const noBody = await blocks.putCbor({ hello: 1 })
+    const { cid: noIndex, bytes } = encodeBodyRoot({ stages: [{ name: 'stage', index: noBody }] })
+    await blocks.put(noIndex, bytes)
+    const gone = await body('gone')
+    for (const root of [noBody, noIndex, gone]) retention.came(root, 1)
+    await retention.forget([round(9, await body('anchor'), await body('delta'))], [], [])
+    assert.equal(await blocks.has(noBody), true)
     assert.equal(await blocks.has(gone), false)
   })
 
