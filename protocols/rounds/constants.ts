@@ -75,7 +75,7 @@ export const MAX_RECORDS_OFF_CHAIN = 16_384
 /** CIDs listed in records outside our own chain, in all: bounds what the records of a flood can say. */
 export const MAX_LISTED_OFF_CHAIN = 262_144
 
-/** Fetch timeouts after which a record whose contributions nobody can show is forgotten. */
+/** Fetch timeouts after which a record whose contributions nobody can show is forgotten, and after which who is not ranked closes a round although somebody who is says that it is further on. */
 export const GIVE_UP_FETCHES = 10
 
 /** Records whose parents we do not have. */

@@ -138,10 +138,7 @@ function takePeerLive(state: RoundsState, event: Extract<RoundEvent, { type: 'pe
   live.round = round
   live.trains = trains
   if (state.tree.byCid.has(head)) live.claim = null
-  // One claim a round: a peer that names ever new heads holds nobody up for longer than one fetch.
-  else if (live.claim === null || live.claim.atRound !== state.head.round)
-    live.claim = { head, since: state.now, atRound: state.head.round }
-  else live.claim.head = head
+  else if (live.claim?.head !== head) live.claim = { head, since: state.now }
   if (live.claim === null) state.claims.delete(peer)
   else state.claims.add(peer)
 }

@@ -2,6 +2,7 @@
 import { ancestorAt, knownAt, membersAfter, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
 import { isAdmitted, partOf } from './chain/validity.ts'
 import { closingOrder, holdersNeeded, listFor, turnsBefore } from './closing.ts'
+import { GIVE_UP_FETCHES } from './constants.ts'
 import type { Part, RoundCommand } from './events.ts'
 import {
   isCounted,
@@ -166,12 +167,34 @@ function wasRefused(state: RoundsState, parent: TreeRecord, peer: string): boole
   return false
 }
 
-/** A record that would take us on is being fetched, computed or looked for: closing now would only make a rival. Each reason holds for one fetch at most. */
+/**
+ * A record that would take us on is being fetched, computed or looked for: closing now would only make a rival. What is looked for holds a round up for one fetch in all, however many ranked
+ * authors name something one after the other. Who is not ranked waits for ten: a newcomer to a long run is minutes behind while it learns the chain, and two of them could close a round of their own for nothing.
+ */
 function isHeldUp(state: RoundsState): boolean {
-  const { head, now, rules } = state
+  const { head, heldUp, now, rules, self } = state
   if (state.target !== head) return true
-  const patience = rules.fetchTimeoutMs
   const ranked = recentAuthors(head)
+  const isRanked = self !== null && ranked.includes(self)
+  if (!(isRanked ? isLookingFor(state, ranked) : isBehind(state, ranked))) {
+    if (heldUp.since !== null) heldUp.ms += now - heldUp.since
+    heldUp.since = null
+    return false
+  }
+  heldUp.since ??= now
+  const until = heldUp.since - heldUp.ms + (isRanked ? 1 : GIVE_UP_FETCHES) * rules.fetchTimeoutMs
+  if (now < until) wakeAt(state, until)
+  return now < until
+}
+
+function isBehind({ head, peers }: RoundsState, ranked: readonly string[]): boolean {
+  return ranked.some(peer => (peers.get(peer)?.round ?? 0) > head.round)
+}
+
+/** A child whose envelopes are missing, or a head that is not known here, of somebody ranked and for a fetch at most. */
+function isLookingFor(state: RoundsState, ranked: readonly string[]): boolean {
+  const { head, now, rules } = state
+  const patience = rules.fetchTimeoutMs
   for (const child of head.children) {
     if (child.status !== 'incomplete' || !ranked.includes(child.closer) || now - child.seenAt >= patience) continue
     wakeAt(state, child.seenAt + patience)
@@ -179,7 +202,7 @@ function isHeldUp(state: RoundsState): boolean {
   }
   for (const peer of state.claims) {
     const { claim, round } = state.peers.get(peer)!
-    if (claim === null || claim.atRound !== head.round || round <= head.round || now - claim.since >= patience) continue
+    if (claim === null || round <= head.round || now - claim.since >= patience) continue
     if (!ranked.includes(peer) || state.tooOld.has(claim.head)) continue
     wakeAt(state, claim.since + patience)
     return true

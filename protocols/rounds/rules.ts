@@ -125,6 +125,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     closing: null,
     computeMs: 0,
     closeRetryAt: 0,
+    heldUp: { ms: 0, since: null },
     closableSince: null,
     awaited: null,
     membersInSince: null,
@@ -276,6 +277,7 @@ function adopt(state: RoundsState, head: TreeRecord, out: RoundCommand[]): void 
   state.awaited = null
   state.membersInSince = null
   state.closeRetryAt = 0
+  state.heldUp = { ms: 0, since: null }
   state.silenceChecked = false
   state.waitingReported = false
   // What we were computing was decided on another head: it is not shown.

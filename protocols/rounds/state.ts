@@ -46,8 +46,8 @@ export interface Live {
   head: string
   round: number
   trains: boolean
-  /** The unknown head that this peer claims, and since when: it may hold up our closing once a round. */
-  claim: { head: string; since: number; atRound: number } | null
+  /** The unknown head that this peer claims, and since when: it may hold up our closing for a fetch. */
+  claim: { head: string; since: number } | null
 }
 
 /** Opaque: read it with `viewOf`. */
@@ -117,6 +117,8 @@ export interface RoundsState {
   /** How long an anchor takes to compute here, as far as it was seen: whoever is ahead of us needs that long before we can hear of its record. */
   computeMs: number
   closeRetryAt: number
+  /** How long closing the open round has been held up, and since when it is again (ms). */
+  heldUp: { ms: number; since: number | null }
   /** ms; when the open round could first be closed by somebody. */
   closableSince: number | null
   /** The member found lacking last: as long as it lacks, nobody else need be looked at. */

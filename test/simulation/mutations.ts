@@ -104,21 +104,11 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: 'a member gives what is refused'
   },
   {
-    defence: 'a claimed head holds up closing for one fetch',
-    protects: 'a member that names a head that does not exist stops the run',
-    file: 'proposing.js',
-    from: ' || now - claim.since >= patience)',
-    to: ')',
-    // Nor is it looked at then.
-    and: { file: 'proposing.js', from: 'wakeAt(state, claim.since + patience);', to: '' },
-    noticedBy: 'members name heads that do not exist'
-  },
-  {
-    defence: 'a peer has one claim a round',
+    defence: 'what is looked for holds a round up for one fetch in all',
     protects: 'a member that names ever new heads stops the run',
-    file: 'intake.js',
-    from: 'else if (live.claim === null || live.claim.atRound !== state.head.round)',
-    to: 'else if (true)',
+    file: 'proposing.js',
+    from: 'return now < until;',
+    to: 'return true;',
     noticedBy: 'members name heads that do not exist'
   },
   {

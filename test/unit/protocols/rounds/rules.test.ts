@@ -926,6 +926,42 @@ describe('a flood', () => {
     assert.equal(of(there, 'compute').length, 1)
   })
 
+  it('of ranked authors who name something one after the other holds a round up for one fetch in all', () => {
+    const liars = Array.from({ length: 10 }, (_, n) => `L${n}`)
+    for (const lie of ['records', 'heads']) {
+      const node = new Node('A', { genesisPeers: ['A', 'B', ...liars] })
+      node.live(['B'])
+      node.live(liars, false)
+      node.at(1_000)
+      node.seen('A')
+      node.seen('B')
+      const tellNext = (now: number, liar: string): RoundCommand[] =>
+        lie === 'heads'
+          ? node.at(now, { type: 'peerLive', peer: liar, head: `nowhere ${liar}`, round: 5, trains: false })
+          : node.at(now, { type: 'record', cid: `r ${liar}`, record: recordOf(liar, [`ghost ${liar}`]) })
+      tellNext(1_050, liars[0]!)
+      node.held(['A', 'B'])
+      node.holding('B', nameOf('A'))
+      let closedAt: number | null = null
+      for (let now = 1_100; closedAt === null && now < 100_000; now += 50) {
+        const liar = (now - 1_050) % 9_900 === 0 ? liars[(now - 1_050) / 9_900] : undefined
+        if (of(liar === undefined ? node.at(now) : tellNext(now, liar), 'close').length > 0) closedAt = now
+      }
+      assert.ok(closedAt !== null && closedAt >= 10_950 && closedAt <= 30_000, `${lie}: closed at ${closedAt}`)
+    }
+  })
+
+  it('of a head further on has who is not ranked wait for ten fetches', () => {
+    const node = new Node('X')
+    node.live([FIRST, 'Y'])
+    node.held(['X', 'Y'])
+    node.holding('Y', nameOf('X'))
+    node.tell({ type: 'peerLive', peer: FIRST, head: 'far', round: 84, trains: true })
+    let now = 0
+    while (of(node.at(now), 'close').length === 0 && now < 200_000) now += 500
+    assert.ok(now >= 100_000 && now <= 110_000, `closed at ${now}`)
+  })
+
   it('of heads that do not exist delays a round by one fetch at most', () => {
     const node = new Node(SECOND)
     node.live([FIRST, THIRD])
