@@ -89,7 +89,8 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
   const mendedAt = world.time.now
   const agreed = world.until(AGREEMENT_ROUNDS * round, () => world.isOnOneChain())
   const agreementMs = world.time.now - mendedAt
-  if (!agreed) world.problem(`${world.heads().length} heads that are not on one chain ${agreementMs} ms after the last fault`)
+  if (!agreed)
+    world.problem(`${world.heads().length} heads that are not close together on one chain ${agreementMs} ms after the last fault`)
   progress.look()
   // The open round is closed at its deadline, and a heavier record that came too late to be followed at once is followed a deadline later.
   world.training = false

@@ -39,6 +39,9 @@ export interface WorldOptions extends NetworkOptions {
   invariants?: readonly Invariant[]
 }
 
+/** Rounds that a slow line may leave a node behind while rounds go on. */
+const ROUNDS_BEHIND = 5
+
 /** Looks at a condition that is waited for, ms. */
 const UNTIL_MS = 20
 
@@ -161,13 +164,17 @@ export class World {
     return [...new Set(this.up.filter(({ conduct }) => conduct === HONEST).map(node => node.head))]
   }
 
-  /** Whether nobody honest stands on a branch: a head that is not the furthest is behind it on its chain. */
+  /** Whether nobody honest stands on a branch, or far behind: a head that is not the furthest is among the few before it. */
   isOnOneChain(): boolean {
-    const behind = new Set(this.heads())
+    const heads = new Set(this.heads())
     const honest = this.up.filter(({ conduct }) => conduct === HONEST)
     const { disk, head } = honest.reduce((far, node) => (node.rounds.head.round > far.rounds.head.round ? node : far))
-    for (let at: string | undefined = head; at !== undefined && behind.size > 0; at = disk.records.get(at)?.record.parent) behind.delete(at)
-    return behind.size === 0
+    let at: string | undefined = head
+    for (let rounds = 0; rounds <= ROUNDS_BEHIND && at !== undefined && heads.size > 0; rounds++) {
+      heads.delete(at)
+      at = disk.records.get(at)?.record.parent
+    }
+    return heads.size === 0
   }
 
   lowestRound(): number {
