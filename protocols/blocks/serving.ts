@@ -20,34 +20,34 @@ export interface ServingComponents {
   onSent: (bytes: number) => void
   /** @default blocks leave as fast as they can */
   pace?: Pace | undefined
+  /** @default SERVE_IDLE_MS */
+  idleMs?: number
 }
 
-/** Answers until the asker ends the stream. Rejects when it breaks the rules, or nothing moves for SERVE_IDLE_MS. */
-export async function serveBlocks({ stream, store, onSent, pace }: ServingComponents): Promise<void> {
-  const serving = new Serving(pace)
+/** Answers until the asker ends the stream. Rejects when it breaks the rules, is silent for `idleMs` while we wait for its word, or takes a frame no sooner. */
+export async function serveBlocks({ stream, store, onSent, pace, idleMs = SERVE_IDLE_MS }: ServingComponents): Promise<void> {
+  const serving = new Serving(pace, idleMs)
   try {
     await Promise.all([readRequests(stream, serving), writeAnswers(stream, store, serving, onSent)])
   } finally {
-    serving.patience.end()
+    serving.taking.end()
     serving.end()
+    serving.speaking.end()
     serving.giveUp()
   }
-  await stream.close({ signal: AbortSignal.timeout(SERVE_IDLE_MS) })
+  await stream.close({ signal: AbortSignal.timeout(idleMs) })
 }
 
 async function readRequests(stream: FrameStream, serving: Serving): Promise<void> {
-  const patience = new Patience(SERVE_IDLE_MS)
   try {
     for (;;) {
-      patience.renew()
-      const frame = await stream.read(patience.options)
+      const frame = await stream.read(serving.speaking.options)
       if (frame === null) return
       const request = decodeRequest(frame)
       if (request.kind === 'credit') serving.grant(request.bytes)
       else serving.enqueue(request.cids)
     }
   } finally {
-    patience.end()
     serving.end()
   }
 }
@@ -92,9 +92,10 @@ async function send(stream: FrameStream, frames: Uint8Array[], serving: Serving)
     }
     // Our own waiting is not the asker's fault: its time counts from when the frame may leave.
     await serving.pace?.take(frame.length, serving.whileWanted)
-    serving.patience.renew()
-    await stream.write([frame], serving.patience.options)
-    serving.patience.rest()
+    serving.taking.renew()
+    await stream.write([frame], serving.taking.options)
+    serving.taking.rest()
+    serving.moved()
   }
 }
 
@@ -114,12 +115,19 @@ class Serving {
   #waiting: (() => void)[] = []
   readonly #givenUp = new AbortController()
   readonly pace: Pace | undefined
-  /** With a peer that takes nothing off our hands. */
-  readonly patience = new Patience(SERVE_IDLE_MS)
+  /** With an asker that takes nothing off our hands: counts while a frame is being written. */
+  readonly taking: Patience
+  /**
+   * With an asker that says nothing: counts while we wait for its wants or its credit. While we answer it has nothing to say until much of a window has
+   * come, and under a cap, or behind a thin line, that takes longer than any silence may last.
+   */
+  readonly speaking: Patience
   ended = false
 
-  constructor(pace: Pace | undefined) {
+  constructor(pace: Pace | undefined, idleMs: number) {
     this.pace = pace
+    this.taking = new Patience(idleMs)
+    this.speaking = new Patience(idleMs)
   }
 
   /** Its signal fires when the stream is over. */
@@ -164,11 +172,20 @@ class Serving {
     this.#givenUp.abort(new ProtocolError('peer_unreachable', 'cannot send a block: the asker has gone'))
   }
 
+  /** Resolves when the asker has spoken or gone. */
   changed(): Promise<void> {
+    this.speaking.resume()
     return new Promise(resolve => this.#waiting.push(resolve))
   }
 
+  /** The asker spoke, or took a frame: its silence counts anew, from when we wait for it again. */
+  moved(): void {
+    this.speaking.renew()
+    this.speaking.rest()
+  }
+
   #wake(): void {
+    this.moved()
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }
