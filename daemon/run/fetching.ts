@@ -15,6 +15,8 @@ export interface FetchOptions {
   timeoutMs: number
   /** What a body may weigh, so that a lying index cannot fill the disk. */
   totalBytesMax?: number
+  /** Told which blocks of a body are not here, before they are asked for, and again when nothing more of them comes. */
+  onAbsent?: (cids: readonly string[]) => void
 }
 
 /** Time limits for one list of blocks: a peer that gives one block in each holds nobody up for ever. */
@@ -46,8 +48,7 @@ export class Fetcher {
    * Goes on as long as each time limit brings some: hundreds of envelopes from a busy peer take many, and one by one they would take more.
    */
   async blocks(cids: string[], { from, signal, timeoutMs }: FetchOptions): Promise<void> {
-    const absent = await Promise.all(cids.map(async cid => ((await this.#blocks.has(cid)) ? [] : [cid])))
-    for (let wanted = absent.flat(), turn = 0; turn < MAX_TURNS && wanted.length > 0; turn++) {
+    for (let wanted = await this.#absent(cids), turn = 0; turn < MAX_TURNS && wanted.length > 0; turn++) {
       const { missing } = await this.#exchange.fetch(wanted, from, { signal, timeoutMs })
       if (missing.length === 0 || missing.length === wanted.length) return
       wanted = missing
@@ -59,8 +60,16 @@ export class Fetcher {
     const startedMs = performance.now()
     const untilMs = startedMs + options.timeoutMs
     // Its index first, then what that names: together they have the time of one.
-    const fetchBlocks = (cids: string[]) =>
-      this.#exchange.fetch(cids, options.from, { signal: options.signal, timeoutMs: Math.max(1, Math.ceil(untilMs - performance.now())) })
+    const fetchBlocks = async (cids: string[]) => {
+      const absent = options.onAbsent === undefined ? [] : await this.#absent(cids)
+      options.onAbsent?.(absent)
+      const timeoutMs = Math.max(1, Math.ceil(untilMs - performance.now()))
+      try {
+        return await this.#exchange.fetch(cids, options.from, { signal: options.signal, timeoutMs })
+      } finally {
+        options.onAbsent?.(absent)
+      }
+    }
     const { missing } = await fetchBody(
       root,
       { get: cid => this.#blocks.get(cid), fetch: fetchBlocks },
@@ -112,6 +121,10 @@ export class Fetcher {
   async bodyBytes(root: string): Promise<number> {
     const stages = await this.stages(root).catch(() => [])
     return stages.flatMap(({ tensors }) => tensors).reduce((sum, { size }) => sum + size, 0)
+  }
+
+  async #absent(cids: readonly string[]): Promise<string[]> {
+    return (await Promise.all(cids.map(async cid => ((await this.#blocks.has(cid)) ? [] : [cid])))).flat()
   }
 
   async #here(cid: string): Promise<Uint8Array> {

@@ -48,6 +48,7 @@ import { DamagedBlocks } from './damaged-blocks.ts'
 import { Fetcher } from './fetching.ts'
 import { readFiles } from './file-bundle.ts'
 import { createRun } from './genesis.ts'
+import { keptRoots } from './kept-roots.ts'
 import { type Head, Ledger, type Membership } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
 import { Phases } from './phases.ts'
@@ -97,6 +98,7 @@ interface Joined {
   gossip: RoundsGossip
   opinions: OpinionsGossip
   ledger: Ledger
+  retention: Retention
   split: SplitWatch
 }
 
@@ -562,7 +564,7 @@ class Runs implements RunHost {
     const sources = await this.#sources(manifest, membership, directory)
     const { store, node, privateKey, events, presence } = this.#c
     const ledger = new Ledger(store, run)
-    const retention = new Retention(store.blocks, manifest.genesis.anchor)
+    const retention = new Retention(store.blocks, manifest.genesis.anchor, () => this.#keptBeside(run))
     const gossip = new RoundsGossip({ node }, { network: node.network, run })
     within.throwIfAborted()
     await commit()
@@ -617,11 +619,17 @@ class Runs implements RunHost {
       findProviders: options => node.findProviders(run, options),
       ping: (peer, options) => node.ping(peer, options)
     })
-    this.#joined.set(run, { manifest, membership, member, gossip, opinions, ledger, split })
+    this.#joined.set(run, { manifest, membership, member, gossip, opinions, ledger, retention, split })
     this.#others.delete(run)
     for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
     node.provide(run)
     await this.#desk.load(run)
+  }
+
+  /** What no forgetting of one run may take along. */
+  async #keptBeside(run: string): Promise<string[]> {
+    const others = [...this.#joined].filter(([other]) => other !== run).flatMap(([, { retention }]) => retention.roots)
+    return [...others, ...(await keptRoots(this.#c.store, this.#others.keys(), run))]
   }
 
   /** True where it counts: others' opinions are passed on by those who give something on them. */

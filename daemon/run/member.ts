@@ -444,8 +444,7 @@ export class RunMember {
     this.#dispatch({ type: 'contribution', cid, contribution })
     if (!body) return
     await this.#enter('fetching', contribution.round)
-    this.#c.retention.came(contribution.body, contribution.round)
-    await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
+    await this.#fetchBody(contribution, options)
     const refusal = await this.#refusalOf(contribution)
     if (refusal !== null) {
       this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
@@ -454,6 +453,11 @@ export class RunMember {
     // Others are told next that it is held here: its author may rely on that when its own disk is gone.
     await this.#c.fetcher.keep(contribution.body, [cid])
     this.#dispatch({ type: 'contributionHeld', cid })
+  }
+
+  #fetchBody({ body, round }: Contribution, options: FetchOptions): Promise<void> {
+    const onAbsent = this.#c.retention.fetching(body, round)
+    return this.#c.fetcher.body(body, { ...options, totalBytesMax: this.#bodyBytesMax(), onAbsent })
   }
 
   async #refusalOf(contribution: Contribution): Promise<ReasonCode | null> {
@@ -604,7 +608,7 @@ export class RunMember {
     const contributions = await Promise.all(
       parts.map(async ({ cid, age, tokens }) => {
         const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
-        await this.#c.fetcher.body(contribution.body, { ...options, totalBytesMax: this.#bodyBytesMax() })
+        await this.#fetchBody(contribution, options)
         const { body, codec, peer: author, norm } = contribution
         return { body, codec, author, tokens, age, norm }
       })

@@ -10,22 +10,54 @@ const UNUSED_ROUNDS = 2
 /** What this needs of the block store. */
 export type ForgettingBlocks = Pick<BlockStore, 'get' | 'delete'>
 
-/** Follows what one run has stored, and deletes what no kept round names any more. */
+/** A body or an anchor that is here. */
+interface Here {
+  /** The round it came with. */
+  round: number
+  /** Blocks that were not here before it was fetched; null where all that it names is this run's: a record has it, or it was computed here. */
+  brought: Set<string> | null
+}
+
+/**
+ * Follows what one run has stored, and deletes what no kept round names any more.
+ * Anybody may sign that a body is what another run or the manifest lives on, so one that is in no record takes nothing along but what its own fetch brought.
+ */
 export class Retention {
   readonly #blocks: ForgettingBlocks
   readonly #genesisAnchor: string
-  /** Bodies and anchors that are here, by the round they came with. */
-  readonly #here = new Map<string, number>()
+  readonly #keptBeside: () => Promise<readonly string[]>
+  readonly #here = new Map<string, Here>()
+  /** Blocks of what was forgotten that others name or named: who names them last need not have brought them. */
+  readonly #left = new Set<string>()
   #forgetting: Promise<void> = Promise.resolve()
 
-  constructor(blocks: ForgettingBlocks, genesisAnchor: string) {
+  /** @param keptBeside what this node keeps beside the rounds of this run: bodies and anchors of other runs, the files of manifests */
+  constructor(blocks: ForgettingBlocks, genesisAnchor: string, keptBeside: () => Promise<readonly string[]> = async () => []) {
     this.#blocks = blocks
     this.#genesisAnchor = genesisAnchor
+    this.#keptBeside = keptBeside
   }
 
-  /** A body or an anchor comes to be here in this round, whole or in part; again, if an older one named it before. */
+  /** What is here for this run and not forgotten yet. */
+  get roots(): string[] {
+    return [...this.#here.keys()]
+  }
+
+  /** A body that is in a record, or an anchor, comes to be here in this round; again, if an older one named it before. */
   came(root: string, round: number): void {
-    this.#here.set(root, Math.max(round, this.#here.get(root) ?? 0))
+    this.#here.set(root, { round: Math.max(round, this.#here.get(root)?.round ?? 0), brought: null })
+  }
+
+  /** A body that nobody has checked is about to be fetched: what of it was not here is told to the answer, before it comes and after. */
+  fetching(root: string, round: number): (absent: readonly string[]) => void {
+    const note = (absent: readonly string[]): void => {
+      const before = this.#here.get(root)
+      const brought = before === undefined ? new Set<string>() : before.brought
+      for (const cid of absent) brought?.add(cid)
+      this.#here.set(root, { round: Math.max(round, before?.round ?? 0), brought })
+    }
+    note([])
+    return note
   }
 
   /** After a restart: what earlier lives of this process stored for these rounds and has not been forgotten yet. */
@@ -55,17 +87,22 @@ export class Retention {
       ...kept.flatMap(({ anchor, contributions }) => [anchor, ...contributions.map(({ body }) => body)])
     ])
     for (const { body } of own) if (body !== null) keep.add(body)
-    const gone = [...this.#here].filter(([root, round]) => !keep.has(root) && round <= head - UNUSED_ROUNDS).map(([root]) => root)
-    if (gone.length === 0) return
+    const gone = [...this.#here].filter(([root, { round }]) => !keep.has(root) && round <= head - UNUSED_ROUNDS)
+    if (gone.length === 0 && this.#left.size === 0) return
+    for (const root of await this.#keptBeside()) keep.add(root)
+    const going: string[] = []
+    for (const [root, { brought }] of gone) going.push(...(brought ?? (await this.#blocksOf(root)) ?? []))
+    for (const cid of going) this.#left.add(cid)
+    for (const [root] of gone) this.#here.delete(root)
     // What is young enough to enter the next record is as much in use as what is in one.
-    const forgotten = new Set(gone)
-    for (const root of this.#here.keys()) if (!forgotten.has(root)) keep.add(root)
+    for (const root of this.#here.keys()) keep.add(root)
     // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
     const stillNamed = new Set<string>()
     for (const root of keep) for (const cid of (await this.#blocksOf(root)) ?? [root]) stillNamed.add(cid)
-    for (const root of gone) {
-      for (const cid of (await this.#blocksOf(root)) ?? []) if (!stillNamed.has(cid)) await this.#blocks.delete(cid)
-      this.#here.delete(root)
+    for (const cid of this.#left) {
+      if (stillNamed.has(cid)) continue
+      await this.#blocks.delete(cid)
+      this.#left.delete(cid)
     }
   }
 

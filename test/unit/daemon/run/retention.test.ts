@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
-import { encodeBody, encodeBodyRoot, fetchBody } from '../../../../protocols/bodies/index.ts'
+import { decodeBodyRoot, encodeBody, encodeBodyRoot, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
@@ -81,7 +81,7 @@ describe('Retention', () => {
     await retention.forget([round(10, await body('anchor'), await body('delta'))], [], [])
     assert.equal(await blocks.has(again), true)
     assert.equal(await blocks.has(old), false)
-    assert.deepEqual((await fetchBody(again, { get: cid => blocks.get(cid), fetch: async cids => missing(cids) })).missing, [])
+    await readable(again)
     await retention.forget([round(12, await body('next anchor'), await body('next delta'))], [], [])
     assert.equal(await blocks.has(again), false)
   })
@@ -121,6 +121,78 @@ describe('Retention', () => {
     assert.equal(await blocks.has(noBody), true)
     assert.equal(await blocks.has(gone), false)
   })
+
+  it('forget() takes along of a body that is in no record only what its own fetch brought', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const corpus = await body('corpus')
+    const indexOfCorpus = decodeBodyRoot((await blocks.get(corpus))!).stages[0]!.index
+    const { cid: mixed, bytes } = encodeBodyRoot({ stages: [{ name: 'another', index: indexOfCorpus }] })
+    const noBody = await blocks.putCbor({ hello: 2 })
+    const before = await count()
+    retention.fetching(corpus, 1)
+    retention.fetching(mixed, 1)([mixed])
+    await blocks.put(mixed, bytes)
+    retention.fetching(noBody, 1)([noBody])
+    const kept = [round(9, await body('anchor'), await body('delta'))]
+    const both = 4 + 4
+    await retention.forget(kept, [], [])
+    assert.equal(await count(), before - 1 + both)
+    assert.equal(await blocks.has(noBody), false)
+    await readable(corpus)
+  })
+
+  it('forget() deletes what was fetched for a body in no record when a younger one named it, too', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const [old, young] = [await body('old', 'shared'), await body('young', 'shared')]
+    const { blocks: ofOld } = await listBodyBlocks(old, cid => blocks.get(cid))
+    const { blocks: ofYoung } = await listBodyBlocks(young, cid => blocks.get(cid))
+    retention.fetching(old, 5)(ofOld)
+    retention.fetching(young, 6)(ofYoung.filter(cid => !ofOld.includes(cid)))
+    const kept = await body('anchor')
+    await retention.forget([round(7, kept, kept)], [], [])
+    await readable(young)
+    await retention.forget([round(8, kept, kept)], [], [])
+    assert.equal(await count(), 4 + 4, 'the genesis and the kept anchor')
+  })
+
+  it('forget() deletes what came for a body after it was forgotten', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const { root, blocks: made } = encodeBody([{ name: 'stage', tensors: [{ name: 't', shape: [4], bytes: Buffer.from('slow') }] }])
+    const cids = made.map(({ cid }) => cid)
+    const note = retention.fetching(root, 1)
+    note(cids)
+    const kept = await body('anchor')
+    await retention.forget([round(9, kept, kept)], [], [])
+    for (const { cid, bytes } of made) await blocks.put(cid, bytes)
+    note(cids)
+    await retention.forget([round(10, kept, kept)], [], [])
+    assert.equal(await count(), 4 + 4)
+  })
+
+  it('forget() deletes a body as a whole once a record has it', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const delta = await body('delta')
+    retention.fetching(delta, 1)
+    const kept = await body('anchor')
+    await retention.forget([round(1, kept, delta)], [], [])
+    await retention.forget([round(9, kept, kept)], [], [])
+    assert.equal(await count(), 4 + 4)
+  })
+
+  it('forget() spares what the node keeps beside this run', async () => {
+    const [anchorOfBoth, old] = [await body('both', 'shared'), await body('old', 'shared')]
+    const retention = new Retention(blocks, await body('genesis'), async () => [anchorOfBoth])
+    retention.came(anchorOfBoth, 1)
+    retention.came(old, 1)
+    const kept = await body('anchor')
+    await retention.forget([round(9, kept, kept)], [], [])
+    await readable(anchorOfBoth)
+    assert.equal(await blocks.has(old), false)
+  })
+
+  async function readable(root: string): Promise<void> {
+    assert.deepEqual((await fetchBody(root, { get: cid => blocks.get(cid), fetch: async cids => missing(cids) })).missing, [])
+  }
 
   async function missing(cids: string[]): Promise<{ missing: string[] }> {
     const held = await Promise.all(cids.map(cid => blocks.has(cid)))
