@@ -1,5 +1,5 @@
 // Readers for option values, so that a wrong one is a usage error that names what is wanted.
-import { parseDuration } from './duration.ts'
+import { LONGEST_WAIT_MS, parseDuration } from './duration.ts'
 import { CliError } from './errors.ts'
 
 /** @returns a reader for whole numbers within bounds. */
@@ -23,8 +23,11 @@ export function decimalNumber(least: number, most: number): (text: string) => nu
   }
 }
 
-/** Milliseconds. */
-export const duration = parseDuration
+/** Milliseconds of a time that passes by itself. */
+export const duration = (text: string): number => parseDuration(text)
+
+/** Milliseconds that something waits. */
+export const wait = (text: string): number => parseDuration(text, LONGEST_WAIT_MS)
 
 /** For options that may be given several times. */
 export function collected(text: string, before: string[] | undefined): string[] {

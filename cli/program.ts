@@ -24,7 +24,7 @@ import { registerWait } from './commands/wait.ts'
 import { registerWhy } from './commands/why.ts'
 import { EXIT, exitCodeOf, type Failure, failureOf } from './errors.ts'
 import { nearestName } from './nearest.ts'
-import { duration } from './option-values.ts'
+import { wait } from './option-values.ts'
 import { Output } from './output.ts'
 
 const EXIT_CODES = `
@@ -40,7 +40,7 @@ export function createProgram(): Command {
     .option('--home <dir>', "the node's folder (SHOAL_HOME; default: shoal in the XDG data folder)")
     .option('--api <url>', 'control API of the daemon to ask (SHOAL_API; default: the one that runs in --home)')
     .option('--json', 'answer with one JSON document on stdout; streams with one a line')
-    .option('--timeout <time>', 'give up after this long, such as 30s or 8m', duration)
+    .option('--timeout <time>', 'give up after this long, such as 30s or 8m', wait)
     .option('--no-color', 'no colours (NO_COLOR)')
     .option('-q, --quiet', 'no remarks on stderr')
     .option('-v, --verbose', 'more remarks on stderr')

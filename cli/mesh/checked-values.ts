@@ -1,5 +1,5 @@
 // Readers for the values of a scenario: each answers the value meant or fails with its place, what is wrong and what is wanted. Pure.
-import { parseDuration } from '../duration.ts'
+import { LONGEST_WAIT_MS, parseDuration } from '../duration.ts'
 import { nearestName } from '../nearest.ts'
 
 /** Never returns: the scenario is refused. `path` is where the value stands, as `steps[2].node`. */
@@ -41,10 +41,10 @@ export function oneOf<const Name extends string>(value: unknown, path: string, n
   )
 }
 
-/** Milliseconds of a time such as 5s. */
+/** Milliseconds of a time such as 5s: every one of a scenario is waited for. */
 export function milliseconds(value: unknown, path: string, fail: Fail): number {
   try {
-    return parseDuration(String(value))
+    return parseDuration(String(value), LONGEST_WAIT_MS)
   } catch {
     return fail(path, value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`, 'want a time such as 90s or 8m')
   }

@@ -61,6 +61,7 @@ describe('readSince()', () => {
     const nowMs = Date.UTC(2026, 4, 1, 10)
     assert.equal(readSince('1234', undefined, nowMs), 1234)
     assert.equal(readSince('10m', undefined, nowMs), '2026-05-01T09:50:00.000Z')
+    assert.equal(readSince('30d', undefined, nowMs), '2026-04-01T10:00:00.000Z')
     assert.equal(readSince('1.5h', undefined, nowMs), '2026-05-01T08:30:00.000Z')
     assert.equal(readSince('2026-05-01T09:00:00Z', undefined, nowMs), '2026-05-01T09:00:00.000Z')
     for (const text of ['', 'yesterday', '10 minutes', '2026-13-01T00:00:00Z', '-5', '0m']) {

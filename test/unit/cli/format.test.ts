@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { parseDuration } from '../../../cli/duration.ts'
+import { LONGEST_WAIT_MS, parseDuration } from '../../../cli/duration.ts'
 import { formatBytes, formatCount, formatLoss, formatSeconds, formatTable, shortId } from '../../../cli/format.ts'
 import { nearestName } from '../../../cli/nearest.ts'
-import { setting } from '../../../cli/option-values.ts'
+import { duration, setting, wait } from '../../../cli/option-values.ts'
 
 describe('format', () => {
   it('formatBytes() picks the unit that leaves one to three digits', () => {
@@ -39,11 +39,21 @@ describe('format', () => {
 
 describe('parseDuration()', () => {
   it('reads units and takes a bare number for seconds', () => {
-    assert.deepEqual(['500ms', '30s', '8m', '1h', '90', '1.5s'].map(parseDuration), [500, 30_000, 480_000, 3_600_000, 90_000, 1500])
+    assert.deepEqual(
+      ['500ms', '30s', '8m', '1h', '90', '1.5s'].map(text => parseDuration(text)),
+      [500, 30_000, 480_000, 3_600_000, 90_000, 1500]
+    )
   })
 
-  it('refuses nothing, words, zero and what no timer can wait', () => {
-    for (const text of ['', 'soon', '0', '-1s', '30 days', '400d']) assert.throws(() => parseDuration(text), { code: 'bad_argument' })
+  it('refuses nothing, words, zero and what no date can be away', () => {
+    for (const text of ['', 'soon', '0', '-1s', '30 days', '40000d']) assert.throws(() => parseDuration(text), { code: 'bad_argument' })
+  })
+
+  it('refuses what no timer can wait only where something waits', () => {
+    assert.equal(duration('30d'), 30 * 86_400_000)
+    assert.equal(wait('24d'), 24 * 86_400_000)
+    assert.throws(() => wait('30d'), { code: 'bad_argument', message: /at most 24 days/ })
+    assert.equal(parseDuration(`${LONGEST_WAIT_MS}ms`, LONGEST_WAIT_MS), LONGEST_WAIT_MS)
   })
 })
 
