@@ -526,7 +526,8 @@ class Runs implements RunHost {
   }
 
   async pauseForDisk(reason: string): Promise<void> {
-    for (const { member } of this.#joined.values()) member.pause(reason)
+    // What the operator paused keeps that reason: room on the disk would not take it back.
+    for (const { member, membership } of this.#joined.values()) if (!membership.paused) member.pause(reason)
   }
 
   async resumeFromDisk(): Promise<void> {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { loadConfig } from '../../daemon/config.ts'
 import { Daemon, type DaemonOptions } from '../../daemon/daemon.ts'
 import { openRunHost } from '../../daemon/run/index.ts'
+import type { RunHost } from '../../daemon/run/run-host.ts'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
 import { StorageError, type Store } from '../../storage/index.ts'
 import { LONE_RUN } from './small-run.ts'
@@ -135,6 +136,31 @@ describe('the life of a run', function () {
       await assert.rejects(control.joinRun(run, { ...request, data: [...request.data] }), { code })
     }
     assert.deepEqual((await control.runs()).runs, [])
+  })
+
+  it('shows the operator as the reason of a pause, whatever the disk has had since', async () => {
+    const hosts: RunHost[] = []
+    const node = await start('e', {
+      openRuns: components => {
+        const host = openRunHost(components)
+        hosts.push(host)
+        return host
+      }
+    })
+    const { run } = await node.control.createRun({ spec: LONE_RUN })
+    await node.control.joinRun(run, { train: false })
+    const reason = async () => (await node.control.run(run)).status.reason
+    const [host] = hosts
+    const unpaused = await reason()
+    await host!.pauseForDisk('the disk has 1 MB free')
+    assert.equal(await reason(), 'the disk has 1 MB free')
+    await node.control.pauseRun(run)
+    await host!.pauseForDisk('the disk has 1 MB free')
+    assert.equal(await reason(), 'paused by the operator')
+    await host!.resumeFromDisk()
+    assert.equal(await reason(), 'paused by the operator')
+    await node.control.resumeRun(run)
+    assert.equal(await reason(), unpaused)
   })
 
   it('has not joined where the disk does not take the membership', async () => {
