@@ -217,7 +217,11 @@ class BlockFiles implements BlockStore {
     const shard = dirname(path)
     const held = await readBounded(path)
     if (held !== undefined && held !== null && same(held, bytes)) {
-      if (durable) await syncFile(path) // An earlier, hasty put may not have reached the disk.
+      // An earlier, hasty put may not have reached the disk, nor the folder that it made.
+      if (durable) {
+        await this.#makeShard(shard, durable)
+        await syncFile(path)
+      }
     } else {
       await requireRoom('write a block', path, bytes.byteLength, RESERVED_BYTES)
       await this.#makeShard(shard, durable)

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openStore, type StorageError } from '../../../storage/index.ts'
+import { cidOf, openStore, RAW_CODEC, type StorageError } from '../../../storage/index.ts'
+import { powerCut } from './power-cut.ts'
 import { temporaryHome } from './temporary-home.ts'
 
 describe('openStore()', () => {
@@ -65,6 +67,19 @@ describe('openStore()', () => {
       [false, true, true, false]
     )
     assert.equal(readdirSync(run).length, 2)
+  })
+
+  it('holds after a power cut what was put durably, also where a hasty put had made its file and folder', async () => {
+    const text = 'first hasty, then durable'
+    const log = join(home(), 'told-the-disk')
+    const inHome = join(home(), 'home')
+    await (await openStore(inHome)).close()
+    const watched = ['--import', new URL('./watched-disk.js', import.meta.url).href, join(import.meta.dirname, 'durable-put-process.js')]
+    execFileSync(process.execPath, [...watched, inHome, text], { env: { ...process.env, SHOAL_DISK_LOG: log } })
+    powerCut(inHome, log)
+    const store = await openStore(inHome)
+    assert.deepEqual(await store.blocks.get(cidOf(Buffer.from(text), RAW_CODEC)), Uint8Array.from(Buffer.from(text)))
+    await store.close()
   })
 
   it('refuses work after close() with store_closed', async () => {
