@@ -165,16 +165,14 @@ export class Admittance {
   async #obtain(signal: AbortSignal, round?: number): Promise<void> {
     const { invitation } = this.#row
     if (invitation !== null && !this.#c.isConnected(invitation.inviter)) await this.#callInviter(invitation.addresses, signal)
-    // An invitation is good with its inviter only; without one, those who are here are asked first.
-    const asked =
-      invitation === null
-        ? [...this.#inviters].sort((a, b) => Number(this.#c.isConnected(b)) - Number(this.#c.isConnected(a))).slice(0, MAX_INVITERS_ASKED)
-        : [invitation.inviter]
+    const asked = this.#inOrder(invitation?.inviter)
     const waiting: string[] = []
     const unreachable: string[] = []
     let refusal: DaemonError | null = null
     for (const inviter of asked) {
-      const secret = invitation === null ? null : Buffer.from(invitation.secret, 'base64')
+      const isItsOwn = inviter === invitation?.inviter
+      // An invitation is good with its inviter only, and nobody else is shown its secret.
+      const secret = isItsOwn ? Buffer.from(invitation!.secret, 'base64') : null
       try {
         const answer = await this.#c.ask(
           inviter,
@@ -185,7 +183,11 @@ export class Admittance {
           if (await this.#take(answer.grant, round)) return
           unreachable.push(inviter)
         } else if (answer.is === 'pending') waiting.push(inviter)
-        else refusal ??= this.#refusalOf(inviter, answer.is === 'refused' ? answer.code : 'not_an_inviter')
+        // Others say nothing of an invitation that they do not know: their no is not its end.
+        else if (isItsOwn || invitation === null)
+          refusal ??= this.#refusalOf(inviter, answer.is === 'refused' ? answer.code : 'not_an_inviter')
+        // Its inviter has spoken; where it is gone, or in the run no more, another may have admitted this node meanwhile.
+        if (isItsOwn && answer.is !== 'granted' && refusal?.code !== 'not_an_inviter') break
       } catch (error) {
         signal.throwIfAborted()
         if (!isCodedError(error)) throw error
@@ -193,7 +195,8 @@ export class Admittance {
       }
     }
     if (waiting.length > 0) {
-      throw new DaemonError('admission_pending', `waiting for admission by ${waiting.join(' or ')}`, {
+      const deciders = invitation === null ? waiting : [...new Set([invitation.inviter, ...waiting])]
+      throw new DaemonError('admission_pending', `waiting for admission by ${deciders.join(' or ')}`, {
         hint: `on that node: shoal run admit RUN ${this.#c.self}`
       })
     }
@@ -205,6 +208,13 @@ export class Admittance {
         hint: '`shoal peers` shows who is connected; an inviter must take part in the run itself'
       }
     )
+  }
+
+  /** Whom to ask, one after the other: the inviter of an invitation first, then those who are here. */
+  #inOrder(first: string | undefined): string[] {
+    const rank = (inviter: string): number => (inviter === first ? 2 : Number(this.#c.isConnected(inviter)))
+    const known = first === undefined ? this.#inviters : [...new Set([first, ...this.#inviters])]
+    return [...known].sort((a, b) => rank(b) - rank(a)).slice(0, MAX_INVITERS_ASKED)
   }
 
   /** For this node, in this run, by an inviter of it. */

@@ -3,8 +3,9 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
 import type { Manifest } from '../../../../daemon/manifest.ts'
-import { Admittance, type GrantRow } from '../../../../daemon/run/admittance.ts'
-import { type Grant, signGrant } from '../../../../protocols/admission/index.ts'
+import { Admittance, type GrantRow, keepInvitation } from '../../../../daemon/run/admittance.ts'
+import { type AdmissionAnswer, type AdmissionRequest, type Grant, signGrant } from '../../../../protocols/admission/index.ts'
+import { ProtocolError } from '../../../../protocols/errors.ts'
 import { CBOR_CODEC, cidOf, openStore, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
@@ -89,5 +90,67 @@ describe('Admittance', () => {
     assert.deepEqual(asked, [first, second])
     assert.equal(admittance.grantFor(201)?.untilRound, 392)
     await admittance.stop()
+  })
+
+  describe('with an invitation', () => {
+    const secret = Buffer.alloc(16, 7)
+    let self: string
+    let inviter: string
+    let other: string
+    let grant: Uint8Array
+    let asked: { peer: string; secret: string | null }[]
+    beforeEach(async () => {
+      const keys = await Promise.all([0, 1, 2].map(() => generateKeyPair('Ed25519')))
+      ;[self, inviter, other] = keys.map(key => peerOf(key)) as [string, string, string]
+      grant = (await signGrant({ run: RUN, peer: self, inviter: other, untilRound: 100 }, keys[2]!)).bytes
+      await keepInvitation(store, { run: RUN, inviter, addresses: [], secret }, null)
+      asked = []
+    })
+
+    /** @param answers undefined: cannot be reached */
+    const open = async (answers: Record<string, AdmissionAnswer | undefined>): Promise<Admittance> => {
+      const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+      const manifest = { admission: { invitation: { inviters: [other, inviter], grantRounds: 256 } } } as unknown as Manifest // all that is read of it
+      const ask = async (peer: string, request: AdmissionRequest): Promise<AdmissionAnswer> => {
+        assert.equal(request.say, 'admit')
+        const shown = request.say === 'admit' ? request.secret : null
+        asked.push({ peer, secret: shown === null ? null : Buffer.from(shown).toString('hex') })
+        const answer = answers[peer]
+        if (answer === undefined) throw new ProtocolError('peer_unreachable', 'gone')
+        return answer
+      }
+      return Admittance.open(
+        { ...{ run: RUN, self, manifest, store, events, ask }, connect: async address => address, isConnected: peer => peer === other },
+        new AbortController().signal
+      )
+    }
+    const row = () => store.records.table<GrantRow>('grants').get(RUN)
+
+    it('asks the other inviters, without the secret, where its inviter is gone', async () => {
+      const admittance = await open({ [other]: { is: 'granted', grant } })
+      assert.deepEqual(asked, [
+        { peer: inviter, secret: secret.toString('hex') },
+        { peer: other, secret: null }
+      ])
+      assert.equal(admittance.grantFor(1)?.inviter, other)
+      await admittance.stop()
+    })
+
+    it('keeps the invitation while its inviter is gone, whatever the others say', async () => {
+      for (const answer of [{ is: 'pending' }, { is: 'refused', code: 'not_admitted' }] as const) {
+        await assert.rejects(open({ [other]: answer }), { code: 'admission_pending', message: new RegExp(inviter) })
+        assert.equal((await row())?.invitation?.inviter, inviter)
+      }
+    })
+
+    it('asks nobody else where its inviter has spoken', async () => {
+      const others = { [other]: { is: 'granted', grant } } as const
+      await assert.rejects(open({ ...others, [inviter]: { is: 'refused', code: 'invitation_expired' } }), { code: 'invitation_expired' })
+      await assert.rejects(open({ ...others, [inviter]: { is: 'pending' } }), { code: 'admission_pending' })
+      assert.deepEqual(
+        asked.map(({ peer }) => peer),
+        [inviter, inviter]
+      )
+    })
   })
 })
