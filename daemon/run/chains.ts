@@ -12,9 +12,14 @@ const PAGE_RECORDS = 1_024
 /** Peers asked for one page: the first that answers will do. */
 const PAGE_TRIES = 3
 
+/** Contributions that are fetched at once: what is signed is small, and so many are in memory until they are on disk. */
+const PAGE_CONTRIBUTIONS = 1_024
+
 export interface ChainRecord {
   cid: string
   record: RoundRecord
+  /** What this fetch stored of the record and its contributions: they need not stay. */
+  brought: string[]
 }
 
 export interface ChainComponents {
@@ -38,13 +43,21 @@ export async function fetchChain(
 ): Promise<ChainRecord[]> {
   const found: ChainRecord[] = []
   let pagedFrom = Number.POSITIVE_INFINITY
+  let page = new Map<string, Uint8Array>()
   for (let next = tip; next !== run && !isKnown(next); ) {
     const child = found.at(-1)
-    if (child !== undefined && found.length >= FEW_RECORDS && child.record.round <= pagedFrom && !(await blocks.has(next))) {
+    if (
+      child !== undefined &&
+      found.length >= FEW_RECORDS &&
+      child.record.round <= pagedFrom &&
+      !page.has(next) &&
+      !(await blocks.has(next))
+    ) {
       pagedFrom = Math.max(1, child.record.round - PAGE_RECORDS)
-      await fetchPage(pagedFrom, child.record.round - pagedFrom)
+      page = await fetchPage(pagedFrom, child.record.round - pagedFrom)
     }
-    const { record } = await openRecord(await fetcher.block(next, options))
+    const bytes = page.get(next) ?? (await fetcher.signed(next, options))
+    const { record } = await openRecord(bytes)
     // A chain gets to round 0 in as many steps as its tip's round says, or is refused on the way: nobody leads us on for ever.
     if (record.run !== run || record.round < 1 || (child !== undefined && record.round !== child.record.round - 1)) {
       throw new DaemonError(
@@ -52,24 +65,35 @@ export async function fetchChain(
         `The chain of record ${tip} goes wrong at record ${next}: run ${record.run}, round ${record.round}`
       )
     }
-    found.push({ cid: next, record })
+    found.push({ cid: next, record, brought: (await store(next, bytes)) ? [next] : [] })
     next = record.parent
   }
   // Envelopes are small: with them here, the rules need nobody to look at the chain.
-  if (found.length > FEW_RECORDS) {
-    await fetcher.blocks(
-      found.flatMap(({ record }) => record.contributions),
-      options
-    )
-  }
+  if (found.length > FEW_RECORDS) await fetchContributions()
   return found.reverse()
 
-  async function fetchPage(fromRound: number, limit: number): Promise<void> {
+  async function fetchContributions(): Promise<void> {
+    const listedBy = new Map(found.flatMap(chained => chained.record.contributions.map(cid => [cid, chained] as const)))
+    const cids = [...listedBy.keys()]
+    for (let from = 0; from < cids.length; from += PAGE_CONTRIBUTIONS) {
+      const envelopes = await fetcher.signedBlocks(cids.slice(from, from + PAGE_CONTRIBUTIONS), options)
+      for (const [cid, bytes] of envelopes) if (await store(cid, bytes)) listedBy.get(cid)!.brought.push(cid)
+    }
+  }
+
+  async function store(cid: string, bytes: Uint8Array): Promise<boolean> {
+    if (await blocks.has(cid)) return false
+    await blocks.put(cid, bytes)
+    return true
+  }
+
+  async function fetchPage(fromRound: number, limit: number): Promise<Map<string, Uint8Array>> {
     for (const peer of options.from().slice(0, PAGE_TRIES)) {
       const cids = await chain(peer, fromRound, limit, options.signal).catch(() => null)
       if (cids === null || cids.length === 0) continue
-      await fetcher.blocks(cids, options)
-      return
+      // What it names need not be records: those are stored that the way down leads over.
+      return fetcher.signedBlocks(cids.slice(0, limit), options)
     }
+    return new Map()
   }
 }

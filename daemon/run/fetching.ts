@@ -1,11 +1,18 @@
 // Gets what a round needs from whoever has it: signed blocks, whole bodies, anchors. Everything is named by its hash, so anybody may send it.
 import { decodeBodyRoot, decodeStageIndex, fetchBody, listBodyBlocks } from '../../protocols/bodies/index.ts'
-import type { BlockStore } from '../../storage/index.ts'
+import { parseCid } from '../../protocols/cids.ts'
+import { ProtocolError } from '../../protocols/errors.ts'
+import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
+import { type BlockStore, cidOf } from '../../storage/index.ts'
 import { DaemonError } from '../errors.ts'
 
 /** What this needs of the block exchange. */
 export interface Exchange {
-  fetch(cids: string[], from: () => string[], options: { signal: AbortSignal; timeoutMs?: number }): Promise<{ missing: string[] }>
+  fetch(
+    cids: string[],
+    from: () => string[],
+    options: { signal: AbortSignal; timeoutMs?: number; put?: (cid: string, bytes: Uint8Array) => Promise<void> }
+  ): Promise<{ missing: string[] }>
 }
 
 export interface FetchOptions {
@@ -47,9 +54,51 @@ export class Fetcher {
    * Makes as many of these blocks be here as anybody has; which are missing is seen where they are opened.
    * Goes on as long as each time limit brings some: hundreds of envelopes from a busy peer take many, and one by one they would take more.
    */
-  async blocks(cids: string[], { from, signal, timeoutMs }: FetchOptions): Promise<void> {
-    for (let wanted = await this.#absent(cids), turn = 0; turn < MAX_TURNS && wanted.length > 0; turn++) {
-      const { missing } = await this.#exchange.fetch(wanted, from, { signal, timeoutMs })
+  async blocks(cids: string[], options: FetchOptions): Promise<void> {
+    await this.#inTurns(await this.#absent(cids), options)
+  }
+
+  /** The bytes of a signed block, from here or from others; see `signedBlocks`. @throws DaemonError `block_unavailable`; ProtocolError message_too_large */
+  async signed(cid: string, options: FetchOptions): Promise<Uint8Array> {
+    const startedMs = performance.now()
+    const bytes = (await this.signedBlocks([cid], options)).get(cid)
+    if (bytes === undefined) throw new DaemonError('block_unavailable', `Nobody reachable gave block ${cid} in ${msSince(startedMs)} ms`)
+    return bytes
+  }
+
+  /**
+   * As many of these as anybody has, by their CIDs. Nothing is stored: anybody may name anything as a record or a contribution, and what is no such thing is to leave no trace.
+   *
+   * @throws ProtocolError message_too_large where one is larger than what is signed may be
+   */
+  async signedBlocks(cids: readonly string[], options: FetchOptions): Promise<Map<string, Uint8Array>> {
+    const found = new Map<string, Uint8Array>()
+    const look = async (cid: string): Promise<void> => {
+      const held = await this.#blocks.get(cid)
+      if (held !== undefined) found.set(cid, held)
+    }
+    for (const cid of cids) await look(cid)
+    const absent = [...new Set(cids)].filter(cid => !found.has(cid))
+    await this.#inTurns(absent, options, async (cid, bytes) => {
+      if (cidOf(bytes, parseCid(cid).code) !== cid) throw new ProtocolError('wrong_bytes', `got bytes for ${cid} that do not hash to it`)
+      if (bytes.length > MAX_GOSSIP_BYTES) {
+        const limit = `at most ${MAX_GOSSIP_BYTES} are allowed`
+        throw new ProtocolError('message_too_large', `cannot take ${cid} of ${bytes.length} bytes as a signed block: ${limit}`)
+      }
+      found.set(cid, bytes)
+    })
+    // What came by another way meanwhile was not asked for.
+    for (const cid of absent) if (!found.has(cid)) await look(cid)
+    return found
+  }
+
+  async #inTurns(
+    cids: string[],
+    { from, signal, timeoutMs }: FetchOptions,
+    put?: (cid: string, bytes: Uint8Array) => Promise<void>
+  ): Promise<void> {
+    for (let wanted = cids, turn = 0; turn < MAX_TURNS && wanted.length > 0; turn++) {
+      const { missing } = await this.#exchange.fetch(wanted, from, { signal, timeoutMs, ...(put === undefined ? {} : { put }) })
       if (missing.length === 0 || missing.length === wanted.length) return
       wanted = missing
     }

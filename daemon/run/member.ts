@@ -440,8 +440,9 @@ export class RunMember {
 
   async #takeContribution({ cid, author, holders, body }: Extract<RoundCommand, { type: 'fetchContribution' }>): Promise<void> {
     const options = this.#fetchOptions(author === null ? holders : [...holders, author])
-    const { contribution } = await openContribution(await this.#c.fetcher.block(cid, options))
-    this.#dispatch({ type: 'contribution', cid, contribution })
+    const bytes = await this.#c.fetcher.signed(cid, options)
+    const { contribution } = await openContribution(bytes)
+    await this.#hear(cid, bytes, { type: 'contribution', cid, contribution })
     if (!body) return
     await this.#enter('fetching', contribution.round)
     await this.#fetchBody(contribution, options)
@@ -499,7 +500,14 @@ export class RunMember {
   /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
     const found = await fetchChain(cid, at => at !== cid && this.#knownRecords.has(at), this.#chains(), this.#fetchOptions(holders))
-    for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
+    const needed = new Set<string>()
+    const refused: string[] = []
+    for (const { cid, record, brought } of found) {
+      this.#dispatch({ type: 'record', cid, record })
+      if (remembers(this.#rounds, cid)) for (const part of record.contributions) needed.add(part)
+      else refused.push(...brought)
+    }
+    for (const cid of refused) if (!needed.has(cid) && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
   }
 
   /**

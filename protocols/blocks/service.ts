@@ -34,6 +34,8 @@ export interface FetchOptions {
   /** Milliseconds a holder may say nothing while it owes us a block. @default the exchange's, and at most half of the fetch's time */
   stallMs?: number
   onProgress?: (progress: { blocks: number; blocksWanted: number; bytes: number }) => void
+  /** Takes each block in the store's stead. Bytes that do not hash to the CID must fail with `wrong_bytes`; any other failure ends the fetch. */
+  put?: (cid: string, bytes: Uint8Array) => Promise<void>
 }
 
 /** Payload bytes of blocks, wire overhead not counted. */
@@ -118,7 +120,7 @@ export class BlockExchange {
         busy: peer => this.#busy(peer, fetch),
         release: (peer, stream) => this.#release(peer, stream),
         drop: (peer, stream, error) => this.#drop(peer, stream, error),
-        put: (cid, bytes) => this.#components.store.put(cid, bytes),
+        put: options.put ?? ((cid, bytes) => this.#components.store.put(cid, bytes)),
         standings: this.#standings,
         onHolderFailure: failure => this.#options.onHolderFailure?.(failure),
         onBlock: bytes => {

@@ -107,6 +107,24 @@ describe('fetchChain', () => {
     await assert.rejects(fetch(chain[2]!), { code: 'bad_chain' })
   })
 
+  it('stores nothing of what a peer only names, and says what it stored of a record', async () => {
+    await grow(8)
+    const [tip, truth] = [chain[7]!, chain]
+    const noise = Buffer.from('noise')
+    const named = cidOf(noise, DAG_CBOR)
+    await theirs.put(named, noise)
+    chain = [named]
+    const found = await fetch(tip)
+    assert.equal(await ours.has(named), false)
+    assert.deepEqual(
+      found.map(({ cid, record, brought }) => [cid, brought, record.contributions.length]),
+      found.map(({ record }, i) => [truth[i], [truth[i], ...record.contributions], 1])
+    )
+    assert.deepEqual(new Set((await fetch(tip)).flatMap(({ brought }) => brought)), new Set())
+    await assert.rejects(fetch(named), { code: 'bad_message' })
+    assert.equal(await ours.has(named), false)
+  })
+
   it('says which record nobody had', async () => {
     await grow(2)
     await theirs.delete(chain[0]!)

@@ -88,6 +88,23 @@ describe('Fetcher', () => {
     assert.deepEqual(await store.blocks.get(chunk.cid), new Uint8Array(chunk.bytes))
   })
 
+  it('gives signed blocks without storing them, and refuses one that is larger than what is signed may be', async () => {
+    const store = new MemoryStore()
+    const [small, large] = [...madeBlocks([2_000, 65_537])]
+    for (const [cid, bytes] of [small!, large!]) store.blocks.set(cid, bytes)
+    store.blocks.set(chunk.cid, new Uint8Array(100))
+    const exchange = new BlockExchange({ node: network.node('holder'), store }, { network: 'test' })
+    await exchange.start()
+    stops.push(() => exchange.stop())
+    const asking = await asker()
+    assert.deepEqual(await asking.fetcher.signed(small![0], options('holder')), new Uint8Array(small![1]))
+    await assert.rejects(asking.fetcher.signed(large![0], options('holder')), { code: 'message_too_large' })
+    assert.equal(asking.failures.length, 0, 'who has what another named has done nothing')
+    await assert.rejects(asking.fetcher.signed(chunk.cid, options('holder')), { code: 'block_unavailable' })
+    assert.equal(asking.failures[0]?.code, 'wrong_bytes')
+    assert.equal((await asking.store.blocks.usage()).blocks, 0)
+  })
+
   it('fetches again what was damaged on disk, and only that', async () => {
     await holder('honest')
     const { store, fetcher } = await asker()
