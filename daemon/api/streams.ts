@@ -23,6 +23,8 @@ export class Streams {
     const stream = this.#begin(response)
     let wake = () => {}
     const leave = log.subscribe(() => wake())
+    // Once, and not a race at each event: what a race hangs onto a reader who stays is let go of when he leaves.
+    void stream.left.then(() => wake())
     let last = since
     try {
       while (!stream.signal.aborted) {
@@ -35,7 +37,7 @@ export class Streams {
           await write(response, encodeServerSentEvent({ id: event.id, event: event.type, data: JSON.stringify(event) }), stream.signal)
           last = event.id
         }
-        if (page.length === 0) await Promise.race([woken, stream.left])
+        if (page.length === 0) await woken
       }
     } catch (error) {
       if (!stream.signal.aborted) throw error

@@ -5,6 +5,7 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { queryObjects } from 'node:v8'
 import { ApiServer, type NodeFace } from '../../../../daemon/api/server.ts'
 import { loadConfig } from '../../../../daemon/config.ts'
 import { DaemonError } from '../../../../daemon/errors.ts'
@@ -233,6 +234,18 @@ describe('ApiServer', () => {
       assert.equal(event.message, 'missed meanwhile')
       break
     }
+  })
+
+  it('remembers nothing of an event for a reader who stays', async () => {
+    const counted: number[] = []
+    events.emit({ type: 'run', message: 'first' })
+    for await (const { id } of client.events({ since: 0 })) {
+      if (id === 50 || id === 250) counted.push(queryObjects(Promise, { format: 'count' }) as number)
+      if (id === 250) break
+      setImmediate(() => events.emit({ type: 'run', message: `event ${id + 1}` }))
+    }
+    const [few = 0, many = 0] = counted
+    assert.ok(many - few < 100, `${few} promises after 50 events, ${many} after 250`)
   })
 
   it('streams from now on without an id, resumes by Last-Event-ID, and beats while nothing happens', async () => {
