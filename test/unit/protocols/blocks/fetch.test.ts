@@ -60,12 +60,14 @@ describe('a fetch from a crowd', () => {
     const startedMs = performance.now()
     const from = () => [...slow.map(({ peer }) => peer), honest.peer]
     assert.deepEqual(await asker.exchange.fetch([...blocks.keys()], from), { missing: [] })
-    assert.ok(performance.now() - startedMs < 4000, `took ${performance.now() - startedMs} ms`)
+    const firstMs = performance.now() - startedMs
+    // A busy machine takes longer than the seconds in which the slow are found out; a holder that is not left would keep its place for hours.
+    assert.ok(firstMs < 30_000, `took ${firstMs} ms`)
     const next = madeBlocks([4000], 2)
     for (const [cid, bytes] of next) honest.store.blocks.set(cid, bytes)
     const againMs = performance.now()
     assert.deepEqual(await asker.exchange.fetch([...next.keys()], from), { missing: [] })
-    assert.ok(performance.now() - againMs < 2_000, `took ${performance.now() - againMs} ms although it is known who is slow`)
+    assert.ok(performance.now() - againMs < firstMs, `took ${performance.now() - againMs} ms although it is known who is slow`)
   })
 
   it('tells of a holder that is silent for as long as a fetch lasts, and asks the honest one meanwhile', async () => {
