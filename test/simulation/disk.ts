@@ -6,6 +6,8 @@ import type { Random } from './random.ts'
 const UNSYNCED = 0.2
 
 export class Disk {
+  /** Virtual ms at which its node got it. */
+  readonly since: number
   readonly records = new Map<string, { record: RoundRecord; ready: boolean; shown: boolean }>()
   readonly contributions = new Map<string, Contribution>()
   /** Contributions whose bodies are here whole, with their rounds. */
@@ -20,6 +22,10 @@ export class Disk {
   readonly lost = new Set<string>()
   /** Steps of the trainer since its last snapshot. */
   steps = 0
+
+  constructor(since = 0) {
+    this.since = since
+  }
 
   /** What others made and was not synced may go with the process. */
   crash(self: string, random: Random): void {

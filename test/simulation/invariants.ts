@@ -99,7 +99,7 @@ export const INVARIANTS: readonly Invariant[] = [
       const { round } = node.rounds.head
       const accepted = new Set(node.chain().flatMap(({ record }) => record.contributions))
       for (const [cid, contribution] of disk.contributions) {
-        if (contribution.peer !== node.peer || contribution.round > round - 1) continue
+        if (contribution.peer !== node.peer || contribution.round > round - 1 || !isRemembered(node, cid)) continue
         // Nobody watches a contribution for ever.
         if (contribution.round < node.furthest - 6) continue
         const fate = disk.fates.get(cid)
@@ -123,7 +123,7 @@ export const INVARIANTS: readonly Invariant[] = [
         const contribution = holder.disk.contributions.get(cid)!
         const author = world.byPeer.get(contribution.peer)
         // Still open; or its author lies, is gone for good, or lost all that it knew with its disk.
-        if (contribution.round > round - 1 || author?.conduct !== HONEST || author.left || !author.disk.contributions.has(cid)) continue
+        if (contribution.round > round - 1 || author?.conduct !== HONEST || author.left || !isRemembered(author, cid)) continue
         const { fates, setAside } = author.disk
         holds(
           accepted.has(cid) || fates.get(cid) === 'lost' || setAside.some(after => contribution.round >= after),
@@ -178,6 +178,11 @@ export const INVARIANTS: readonly Invariant[] = [
     }
   }
 ]
+
+/** Its author has had one disk since it made this: what it was told with another before is gone, even where others gave the contribution back. */
+function isRemembered({ disk, world }: SimNode, cid: string): boolean {
+  return disk.contributions.has(cid) && world.madeAt.get(cid)! >= disk.since
+}
 
 const CONTENT_CODES: ReadonlySet<string> = new Set([
   'anchor_mismatch',

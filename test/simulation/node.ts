@@ -166,7 +166,7 @@ export class SimNode {
 
   /** The machine gets another disk: the identity lives on, and nothing else. Only while it is down. */
   renewDisk(): void {
-    this.disk = new Disk()
+    this.disk = new Disk(this.world.time.now)
     // Whatever it did before, it does not know any more.
     this.movedOnAt.clear()
     this.furthest = 0
