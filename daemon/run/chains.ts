@@ -30,14 +30,53 @@ export interface ChainComponents {
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
 }
 
-/**
- * A record and those before it, oldest first: back to the first that is known, which is left out, or to the first of the run.
- *
- * @throws DaemonError `block_unavailable`; `bad_chain` where a record names a parent that is of another run or not of the round before
- */
-export async function fetchChain(
+/** All fetches of chains of one run: whoever is new hears of the same chain from every peer, and of its next records while it learns it. */
+export class Chains {
+  readonly #components: ChainComponents
+  /** Records that a fetch under way has come to, and when what it found has been told. */
+  readonly #underway = new Map<string, Promise<void>>()
+
+  constructor(components: ChainComponents) {
+    this.#components = components
+  }
+
+  /**
+   * Gets a record and those before it: back to the first that is known, which is left out, or to the first of the run.
+   * Where it comes to a record that another fetch came to before, it waits for that one: what that tells is known then. The other is further down, so nobody waits for this one there.
+   *
+   * @param tell what was found, oldest first; what it gives is what this gives
+   * @throws DaemonError `block_unavailable`; `bad_chain` where a record names a parent that is of another run or not of the round before
+   */
+  async fetch<T>(
+    tip: string,
+    isKnown: (cid: string) => boolean,
+    options: FetchOptions,
+    tell: (found: ChainRecord[]) => T | Promise<T>
+  ): Promise<T> {
+    const told = Promise.withResolvers<void>()
+    const mine: string[] = []
+    const isMine = async (cid: string): Promise<boolean> => {
+      const before = this.#underway.get(cid)
+      if (before === undefined) {
+        this.#underway.set(cid, told.promise)
+        mine.push(cid)
+      } else await before
+      return before === undefined
+    }
+    try {
+      return await tell(await fetchChain(tip, isKnown, isMine, this.#components, options))
+    } finally {
+      for (const cid of mine) this.#underway.delete(cid)
+      told.resolve()
+    }
+  }
+}
+
+/** @param isMine asked before each record: false, after a while, where another fetch had it and has told it, or has failed */
+async function fetchChain(
   tip: string,
   isKnown: (cid: string) => boolean,
+  isMine: (cid: string) => Promise<boolean>,
   { run, blocks, fetcher, chain }: ChainComponents,
   options: FetchOptions
 ): Promise<ChainRecord[]> {
@@ -45,6 +84,7 @@ export async function fetchChain(
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Uint8Array>()
   for (let next = tip; next !== run && !isKnown(next); ) {
+    if (!(await isMine(next))) continue
     const child = found.at(-1)
     if (
       child !== undefined &&

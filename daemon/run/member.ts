@@ -46,7 +46,7 @@ import type { GivenUp } from '../trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
-import { type ChainRecord, fetchChain } from './chains.ts'
+import { type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
@@ -115,6 +115,7 @@ export class RunMember {
   readonly #own: OwnContributions
   readonly #trainer: TrainerSupervisor | null
   readonly #pace: PaceState
+  readonly #chains: Chains
   readonly #knownRecords: Set<string>
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
@@ -158,6 +159,7 @@ export class RunMember {
     this.#rounds = rounds
     this.#own = new OwnContributions({ ...components, peer: components.self })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
+    this.#chains = new Chains(components)
     this.#knownRecords = new Set(knownRecords)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
@@ -499,15 +501,17 @@ export class RunMember {
 
   /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
-    const found = await fetchChain(cid, at => at !== cid && this.#knownRecords.has(at), this.#chains(), this.#fetchOptions(holders))
-    const needed = new Set<string>()
-    const refused: string[] = []
-    for (const { cid, record, brought } of found) {
-      this.#dispatch({ type: 'record', cid, record })
-      if (remembers(this.#rounds, cid)) for (const part of record.contributions) needed.add(part)
-      else refused.push(...brought)
-    }
-    for (const cid of refused) if (!needed.has(cid) && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
+    const isKnown = (at: string): boolean => at !== cid && this.#knownRecords.has(at)
+    await this.#chains.fetch(cid, isKnown, this.#fetchOptions(holders), async found => {
+      const needed = new Set<string>()
+      const refused: string[] = []
+      for (const { cid, record, brought } of found) {
+        this.#dispatch({ type: 'record', cid, record })
+        if (remembers(this.#rounds, cid)) for (const part of record.contributions) needed.add(part)
+        else refused.push(...brought)
+      }
+      for (const cid of refused) if (!needed.has(cid) && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
+    })
   }
 
   /**
@@ -522,7 +526,13 @@ export class RunMember {
     this.#startedOverAtMs = performance.now()
     const past = await wholePast(this.#c)
     const ours = new Set(past.records.map(({ cid }) => cid))
-    const theirs = await fetchChain(head, cid => ours.has(cid), this.#chains(), this.#fetchOptions(peer === undefined ? [] : [peer]))
+    const options = this.#fetchOptions(peer === undefined ? [] : [peer])
+    const theirs = await this.#chains.fetch(
+      head,
+      cid => ours.has(cid),
+      options,
+      found => found
+    )
     const contributions = await this.#contributionsOf(theirs)
     for (const { cid } of theirs) this.#knownRecords.add(cid)
     this.#rounds = reopenRounds(this.#rounds, {
@@ -541,11 +551,6 @@ export class RunMember {
       if (bytes !== undefined) contributions.push({ cid, contribution: (await openContribution(bytes)).contribution, held: false })
     }
     return contributions
-  }
-
-  #chains() {
-    const { run, blocks, fetcher, chain } = this.#c
-    return { run, blocks, fetcher, chain }
   }
 
   async #fetchAnchor({ cid, anchor, holders }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {

@@ -3,7 +3,7 @@
 import { decodeBodyRoot } from '../../protocols/bodies/index.ts'
 import { type Contribution, createRounds, openContribution, type RunRules, viewOf } from '../../protocols/rounds/index.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
-import { type ChainComponents, type ChainRecord, fetchChain } from './chains.ts'
+import { type ChainComponents, type ChainRecord, Chains } from './chains.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head } from './ledger.ts'
 
@@ -31,12 +31,19 @@ export async function chooseTold(
   components: ChainComponents,
   { onRefused, ...options }: ChooseOptions
 ): Promise<Head[]> {
+  const fetching = new Chains(components)
   const chains = await Promise.all(
     told.map(async ({ peer, head }) => {
       const signal = AbortSignal.any([options.signal, AbortSignal.timeout(CHAIN_TIMEOUT_MS)])
       const from = () => [...new Set([peer, ...options.from()])]
       try {
-        return { peer, head, records: await fetchChain(head, () => false, components, { ...options, signal, from }) }
+        const records = await fetching.fetch(
+          head,
+          () => false,
+          { ...options, signal, from },
+          found => found
+        )
+        return { peer, head, records }
       } catch (error) {
         options.signal.throwIfAborted()
         onRefused(peer, isCodedError(error) ? error.code : signal.aborted ? 'timeout' : 'internal', reasonOf(error))

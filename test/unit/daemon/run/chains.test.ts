@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { fetchChain } from '../../../../daemon/run/chains.ts'
+import { type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
 import { BlockExchange } from '../../../../protocols/blocks/index.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../../../protocols/cids.ts'
@@ -14,7 +14,7 @@ import { temporaryHome } from '../../storage/temporary-home.ts'
 
 const RUN = cidOf(Buffer.from('run'), DAG_CBOR)
 
-describe('fetchChain', () => {
+describe('Chains.fetch()', () => {
   const home = temporaryHome()
   const network = new MemoryNetwork()
   let ours: BlockStore
@@ -23,41 +23,47 @@ describe('fetchChain', () => {
   let syncs: SyncService[] = []
   let chain: string[] = []
   let asked: { fromRound: number; limit: number }[] = []
+  let served: string[] = []
+  let chains: Chains
 
   beforeEach(async () => {
     ours = await openBlockFiles(join(home(), 'ours'))
     theirs = await openBlockFiles(join(home(), 'theirs'))
     chain = []
     asked = []
+    served = []
     const source = {
       head: async () => null,
       chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit)
     }
     const nodes = [network.node('ours'), network.node('theirs')]
-    exchanges = nodes.map((node, i) => new BlockExchange({ node, store: i === 0 ? ours : theirs }, { network: 'test' }))
+    const watched: BlockStore = {
+      ...{ has: cid => theirs.has(cid), put: (cid, bytes) => theirs.put(cid, bytes) },
+      get: cid => {
+        served.push(cid)
+        return theirs.get(cid)
+      }
+    } as BlockStore
+    exchanges = nodes.map((node, i) => new BlockExchange({ node, store: i === 0 ? ours : watched }, { network: 'test' }))
     syncs = nodes.map(node => new SyncService({ node, source }, { network: 'test' }))
     for (const service of [...exchanges, ...syncs]) await service.start()
+    chains = new Chains({
+      run: RUN,
+      blocks: ours,
+      fetcher: new Fetcher(exchanges[0]!, ours),
+      chain: (peer, fromRound, limit, signal) => {
+        asked.push({ fromRound, limit })
+        return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
+      }
+    })
   })
   afterEach(async () => {
     for (const service of [...exchanges, ...syncs]) await service.stop()
     await Promise.all([ours.close(), theirs.close()])
   })
 
-  const fetch = (tip: string, known: string[] = []) =>
-    fetchChain(
-      tip,
-      cid => known.includes(cid),
-      {
-        run: RUN,
-        blocks: ours,
-        fetcher: new Fetcher(exchanges[0]!, ours),
-        chain: (peer, fromRound, limit, signal) => {
-          asked.push({ fromRound, limit })
-          return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
-        }
-      },
-      { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs: 5_000 }
-    )
+  const fetch = (tip: string, known: string[] = [], tell = (found: ChainRecord[]) => found) =>
+    chains.fetch(tip, cid => known.includes(cid), { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs: 5_000 }, tell)
 
   /** Records on the other node's disk, each with one contribution of its own. */
   async function grow(rounds: number, change: (record: RoundRecord) => RoundRecord = record => record): Promise<void> {
@@ -129,5 +135,27 @@ describe('fetchChain', () => {
     await grow(2)
     await theirs.delete(chain[0]!)
     await assert.rejects(fetch(chain[1]!), { code: 'block_unavailable' })
+  })
+
+  it('gets a chain once, whoever names it or its next records meanwhile', async () => {
+    await grow(40)
+    const known: string[] = []
+    const tell = (found: ChainRecord[]): ChainRecord[] => {
+      known.push(...found.map(({ cid }) => cid))
+      return found
+    }
+    const found = await Promise.all([38, 38, 40, 39, 38].map(round => fetch(chain[round - 1]!, known, tell)))
+    assert.deepEqual(found.map(roundsOf), [chain.slice(0, 38).map((_, i) => i + 1), [], [40], [39], []])
+    assert.deepEqual([served.length, new Set(served).size], [78, 78], 'every record, and every contribution but those of two short ways')
+  })
+
+  it('goes on alone where another fetch that was under way has failed', async () => {
+    await grow(12)
+    const failing = fetch(chain[11]!, [], () => {
+      throw new Error('not taken')
+    })
+    const second = fetch(chain[11]!)
+    await assert.rejects(failing, { message: 'not taken' })
+    assert.equal((await second).length, 12)
   })
 })
