@@ -18,6 +18,8 @@ export const CORRUPT_FILES_MAX = 64
 export const RESERVED_BYTES = 8 * MiB
 /** Level's memtable and log. Our records are small; a small log makes opening after a crash fast and needs little room to recover into. */
 export const RECORDS_WRITE_BUFFER_BYTES = MiB
+/** Blocks of tables that Level keeps in memory. What is asked for again and again is the newest, in its memtable; its own 8 MiB would only fill, an hour long. */
+export const RECORDS_CACHE_BYTES = MiB
 /** Room that reopening the records may need: the log rewritten as a table, and a new manifest. */
 export const RECORDS_REOPEN_BYTES = 4 * MiB
 /** One record is facts about blocks, never the bytes themselves. */

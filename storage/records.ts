@@ -1,7 +1,7 @@
 // Records in Level: small facts, as JSON, in the keyspaces of one table. What was put with `sync` survives a power cut, anything else a crash.
 // Keys are joined with '/', numbers written with orderedKey() so that their order is that of the keys.
 import { Level } from 'level'
-import { KEY_BYTES_MAX, RECORD_BYTES_MAX, RECORDS_REOPEN_BYTES, RECORDS_WRITE_BUFFER_BYTES } from './constants.ts'
+import { KEY_BYTES_MAX, RECORD_BYTES_MAX, RECORDS_CACHE_BYTES, RECORDS_REOPEN_BYTES, RECORDS_WRITE_BUFFER_BYTES } from './constants.ts'
 import { diskFull, fileFailure, quoted, StorageError, systemCode } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 
@@ -66,7 +66,7 @@ export function orderedKey(count: number): string {
 
 /** Opens the records and takes their lock, which is the lock of the home. */
 export async function openRecords(folder: string): Promise<LevelRecords> {
-  const level: Level<string, string> = new Level(folder, { writeBufferSize: RECORDS_WRITE_BUFFER_BYTES })
+  const level: Level<string, string> = new Level(folder, { cacheSize: RECORDS_CACHE_BYTES, writeBufferSize: RECORDS_WRITE_BUFFER_BYTES })
   try {
     await level.open()
   } catch (error) {
