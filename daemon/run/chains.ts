@@ -14,6 +14,8 @@ const PAGE_TRIES = 3
 
 /** Contributions that are fetched at once: what is signed is small, and so many are in memory until they are on disk. */
 const PAGE_CONTRIBUTIONS = 1_024
+/** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
+const WRITTEN_AT_ONCE = 256
 
 export interface ChainRecord {
   cid: string
@@ -81,6 +83,7 @@ async function fetchChain(
   options: FetchOptions
 ): Promise<ChainRecord[]> {
   const found: ChainRecord[] = []
+  const unwritten: { of: ChainRecord; cid: string; bytes: Uint8Array }[] = []
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Uint8Array>()
   for (let next = tip; next !== run && !isKnown(next); ) {
@@ -105,9 +108,13 @@ async function fetchChain(
         `The chain of record ${tip} goes wrong at record ${next}: run ${record.run}, round ${record.round}`
       )
     }
-    found.push({ cid: next, record, brought: (await store(next, bytes)) ? [next] : [] })
+    const chained = { cid: next, record, brought: [] }
+    found.push(chained)
+    unwritten.push({ of: chained, cid: next, bytes })
+    if (unwritten.length >= WRITTEN_AT_ONCE) await write()
     next = record.parent
   }
+  await write()
   // Envelopes are small: with them here, the rules need nobody to look at the chain.
   if (found.length > FEW_RECORDS) await fetchContributions()
   return found.reverse()
@@ -117,14 +124,19 @@ async function fetchChain(
     const cids = [...listedBy.keys()]
     for (let from = 0; from < cids.length; from += PAGE_CONTRIBUTIONS) {
       const envelopes = await fetcher.signedBlocks(cids.slice(from, from + PAGE_CONTRIBUTIONS), options)
-      for (const [cid, bytes] of envelopes) if (await store(cid, bytes)) listedBy.get(cid)!.brought.push(cid)
+      for (const [cid, bytes] of envelopes) unwritten.push({ of: listedBy.get(cid)!, cid, bytes })
+      await write()
     }
   }
 
-  async function store(cid: string, bytes: Uint8Array): Promise<boolean> {
-    if (await blocks.has(cid)) return false
-    await blocks.put(cid, bytes)
-    return true
+  async function write(): Promise<void> {
+    await Promise.all(
+      unwritten.splice(0).map(async ({ of, cid, bytes }) => {
+        if (await blocks.has(cid)) return
+        await blocks.put(cid, bytes)
+        of.brought.push(cid)
+      })
+    )
   }
 
   async function fetchPage(fromRound: number, limit: number): Promise<Map<string, Uint8Array>> {

@@ -77,7 +77,7 @@ export class Fetcher {
       const held = await this.#blocks.get(cid)
       if (held !== undefined) found.set(cid, held)
     }
-    for (const cid of cids) await look(cid)
+    await Promise.all(cids.map(look))
     const absent = [...new Set(cids)].filter(cid => !found.has(cid))
     await this.#inTurns(absent, options, async (cid, bytes) => {
       if (cidOf(bytes, parseCid(cid).code) !== cid) throw new ProtocolError('wrong_bytes', `got bytes for ${cid} that do not hash to it`)
@@ -88,7 +88,7 @@ export class Fetcher {
       found.set(cid, bytes)
     })
     // What came by another way meanwhile was not asked for.
-    for (const cid of absent) if (!found.has(cid)) await look(cid)
+    await Promise.all(absent.filter(cid => !found.has(cid)).map(look))
     return found
   }
 
