@@ -43,8 +43,8 @@ interface Audit {
 
 /** Contributions that wait for their audit: a slow machine looks at fewer, and never at what was forgotten meanwhile. */
 const MAX_WAITING = 4
-/** A tenth of a core beside a trainer that takes all: with 19 an audit of seconds took longer than a run. */
-const AUDIT_NICENESS = 10
+/** A tenth of a core beside a trainer that takes all, which has 5: with 14 more than it an audit of seconds took longer than a run. */
+const AUDIT_NICENESS = 15
 /** Milliseconds that one audit may take. */
 const AUDIT_TIMEOUT_MS = 10 * 60_000
 

@@ -1,6 +1,7 @@
 // The trainer's own process: takes inner steps and answers the daemon. A driver that crashes or runs out of memory ends this process, not the daemon.
 import { existsSync } from 'node:fs'
 import { readdir, rename, rm } from 'node:fs/promises'
+import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { floatsOf, makeFolder, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
@@ -52,6 +53,8 @@ interface OpenedEngine {
   corpusTokens: number
 }
 
+/** A third of what the daemon has where there is not enough for both: its answers are what others wait for. Audits come after training. */
+const TRAINER_NICENESS = 5
 const STATE_FILE = 'state.safetensors'
 const RESTORED_KEPT = 64
 /** What training says of a state that it cannot resume from, whether its bytes were damaged or they hold what they should not. */
@@ -369,6 +372,12 @@ function factsOf(error: unknown): { code: string; message: string } {
 process.once('disconnect', () => process.exit(0))
 // Ctrl-C in a terminal reaches the whole group; the daemon decides when its trainer stops.
 process.on('SIGINT', () => {})
+try {
+  // Before any engine starts its threads: they inherit it.
+  setPriority(TRAINER_NICENESS)
+} catch {
+  // A sandbox may forbid it; training does not depend on it.
+}
 main(new Inbox()).then(
   () => process.exit(0),
   error => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Death } from '../../../../daemon/trainer/deaths.ts'
 import type { TrainerReady, TrainerStart } from '../../../../daemon/trainer/messages.ts'
@@ -195,6 +196,7 @@ describe('TrainerSupervisor', function () {
     const { supervisor, deaths, readies } = trainer({ engine: 'wasm' })
     try {
       await until(() => readies.length === 1)
+      assert.ok(getPriority(supervisor.pid!) > getPriority(), 'the daemon comes first')
       await supervisor.snapshot(1)
       for (const count of [1, 2, 3]) {
         process.kill(supervisor.pid!, 'SIGKILL')
