@@ -764,11 +764,18 @@ export class RunMember {
   /** The adopted rounds after `ancestor` up to `tip`, oldest first: several when this node had fallen behind or changed branches. */
   async #roundsSince(ancestor: string, tip: string): Promise<KeptRound[]> {
     const seconds = Math.round(performance.now() - this.#adoptedAtMs) / 1000
+    const chain: { cid: string; record: RoundRecord }[] = []
+    for (let cid = tip; cid !== ancestor; cid = chain.at(-1)!.record.parent) {
+      chain.push({ cid, record: (await openRecord(await this.#c.fetcher.block(cid, this.#fetchOptions()))).record })
+    }
+    chain.reverse()
     const rounds: KeptRound[] = []
-    for (let cid = tip; cid !== ancestor; cid = rounds[0]!.parent) {
-      const { record } = await openRecord(await this.#c.fetcher.block(cid, this.#fetchOptions()))
+    // A newcomer has hundreds to read, and whatever is read waits for the disk and for its turn.
+    for (let from = 0; from < chain.length; from += ROUNDS_READ_AT_ONCE) {
+      const some = chain.slice(from, from + ROUNDS_READ_AT_ONCE)
       // Who catches up on several at once cannot tell how long any of them took.
-      rounds.unshift(await this.#keptRound(cid, record, cid === tip && record.parent === ancestor ? seconds : null))
+      const took = chain.length === 1 ? seconds : null
+      rounds.push(...(await Promise.all(some.map(({ cid, record }) => this.#keptRound(cid, record, took)))))
     }
     return rounds
   }
@@ -1133,6 +1140,8 @@ const RETRY_MS = 2_000
 const RATE_WINDOW_MS = 10_000
 /** How many fetch timeouts a whole anchor may take. */
 const ANCHOR_PATIENCE = 6
+/** Rounds of a chain that are read from disk at once when it is adopted. */
+const ROUNDS_READ_AT_ONCE = 64
 /** Between two looks at a chain that parted too long ago, in ms: each reads the whole history. */
 const START_OVER_MS = 60_000
 
