@@ -160,7 +160,8 @@ class Parts {
       { node: this.#node },
       {
         ...{ network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs },
-        isRefused: peer => this.#trust.isBanned(peer)
+        isRefused: peer => this.#trust.isBanned(peer),
+        isKnown: peer => this.#trust.isAccepted(peer, undefined) || this.#node.isConnected(peer)
       }
     )
     this.#presence.start()
@@ -628,7 +629,8 @@ function hostsOf({ whos }: Twin): string {
 const GONE = {
   left: 'it said goodbye',
   silent: 'it has been silent too long',
-  unreachable: 'it does not answer'
+  unreachable: 'it does not answer',
+  crowded_out: 'there are too many, and a known one came'
 }
 
 /** An address that somebody chose is not swapped for another one behind their back. */

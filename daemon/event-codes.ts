@@ -8,6 +8,8 @@ const EVENT_CODES: { [code: string]: string } = {
   peer_left: 'A peer said goodbye.',
   peer_silent: 'A peer that was here has not been heard of for longer than presence allows.',
   peer_unreachable: 'No stream to the peer could be opened, or it broke off.',
+  peer_crowded_out:
+    'More peers speak than a node can remember; this stranger made room for one that a run has accepted or that is connected.',
   identity_twice: "This node's identity lives in two processes: others take them for one, and both for a liar.",
   peer_identity_twice: 'The identity of a peer lives in two processes.',
   clock_skew: "This machine's clock differs from the mesh's; no round depends on it.",

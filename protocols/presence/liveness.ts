@@ -17,7 +17,7 @@ export interface HeardEvent {
   leaving: boolean
 }
 
-export type GoneReason = 'left' | 'silent' | 'unreachable'
+export type GoneReason = 'left' | 'silent' | 'unreachable' | 'crowded_out'
 
 export type PresenceCommand =
   /** The message is news: take its content. */
@@ -35,6 +35,8 @@ export interface LivePeer {
 }
 
 export interface PresenceState {
+  /** Who is let in where there is room for no more: identities cost nothing, and thousands of them may speak. */
+  isKnown: (peer: string) => boolean
   live: Map<string, LivePeer>
   /** Sessions that are over, oldest first. */
   retired: Map<string, { sessions: number[]; atMs: number }>
@@ -43,8 +45,8 @@ export interface PresenceState {
   silentFromMs: number
 }
 
-export function createPresenceState(): PresenceState {
-  return { live: new Map(), retired: new Map(), tickedAtMs: null, silentFromMs: 0 }
+export function createPresenceState(isKnown: PresenceState['isKnown'] = () => false): PresenceState {
+  return { isKnown, live: new Map(), retired: new Map(), tickedAtMs: null, silentFromMs: 0 }
 }
 
 /** @param nowMs monotonic milliseconds */
@@ -72,14 +74,22 @@ function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent
     retire(state, peer, session, nowMs)
     return known === undefined ? [] : drop(state, peer, 'left')
   }
-  if (known === undefined && state.live.size >= MAX_PEERS) return []
+  const isFull = known === undefined && state.live.size >= MAX_PEERS
+  const crowdedOut = isFull ? lastStranger(state, peer) : undefined
+  if (isFull && crowdedOut === undefined) return []
   if (known?.session === session) {
     hearAgain(known, seq, nowMs)
     return [{ type: 'take', peer, joined: false }]
   }
   if (known !== undefined) retire(state, peer, known.session, nowMs)
+  const room = crowdedOut === undefined ? [] : drop(state, crowdedOut, 'crowded_out')
   state.live.set(peer, { session, seq, heardAtMs: nowMs, disconnectedAtMs: null })
-  return [{ type: 'take', peer, joined: known === undefined }]
+  return [...room, { type: 'take', peer, joined: known === undefined }]
+}
+
+/** Who makes room for a known peer: of the others, who came last. */
+function lastStranger({ isKnown, live }: PresenceState, peer: string): string | undefined {
+  return isKnown(peer) ? [...live.keys()].reverse().find(other => !isKnown(other)) : undefined
 }
 
 /** One more message, newer than those before, of the session that counts already. */

@@ -14,7 +14,14 @@ import {
   presenceTopic,
   TICK_MS
 } from './constants.ts'
-import { advancePresence, createPresenceState, type GoneReason, type PresenceCommand, type PresenceEvent } from './liveness.ts'
+import {
+  advancePresence,
+  createPresenceState,
+  type GoneReason,
+  type PresenceCommand,
+  type PresenceEvent,
+  type PresenceState
+} from './liveness.ts'
 import { decodePresence, encodePresence, type Presence, type PresenceRun } from './messages.ts'
 
 export interface PresenceComponents {
@@ -41,6 +48,8 @@ export interface PresenceOptions {
   clockOffsetMs?: number
   /** Peers that are as if they were not here, whoever passes their words on. @default nobody */
   isRefused?: (peer: string) => boolean
+  /** Peers for whom others make room. @default nobody */
+  isKnown?: (peer: string) => boolean
 }
 
 export interface PresentPeer {
@@ -67,7 +76,7 @@ export class PresenceService {
   readonly #node: PresenceComponents['node']
   readonly #topic: string
   readonly #options: PresenceOptions
-  readonly #state = createPresenceState()
+  readonly #state: PresenceState
   readonly #present = new Map<string, PresentPeer & { offsetMs: number }>()
   readonly #runs = new Map<string, OwnRun>()
   readonly #listeners = new Set<(change: PresenceChange) => void>()
@@ -83,6 +92,7 @@ export class PresenceService {
   constructor({ node }: PresenceComponents, options: PresenceOptions) {
     this.#node = node
     this.#options = options
+    this.#state = createPresenceState(options.isKnown)
     this.#topic = presenceTopic(options.network)
   }
 

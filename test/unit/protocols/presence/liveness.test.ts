@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { SILENCE_MS, TICK_MS } from '../../../../protocols/presence/constants.ts'
+import { MAX_PEERS, SILENCE_MS, TICK_MS } from '../../../../protocols/presence/constants.ts'
 import { PRESENCE_TIMEOUT_MS } from '../../../../protocols/presence/index.ts'
 import { advancePresence, createPresenceState, type PresenceEvent } from '../../../../protocols/presence/liveness.ts'
 
@@ -65,6 +65,20 @@ describe('advancePresence()', () => {
     advancePresence(state, heard('a', 2), 15)
     assert.deepEqual(advancePresence(state, { type: 'unreachable', peer: 'a' }, 20), [])
     assert.equal(state.live.size, 1)
+  })
+
+  it('lets a known peer in where strangers have filled all room, and no other stranger', () => {
+    const state = createPresenceState(peer => peer.startsWith('known'))
+    advancePresence(state, heard('known 1', 1), 0)
+    for (let i = 1; i < MAX_PEERS; i++) advancePresence(state, heard(`stranger ${i}`, 1), 0)
+    assert.deepEqual(advancePresence(state, heard('late stranger', 1), 1), [])
+    assert.deepEqual(advancePresence(state, heard('known 2', 1), 1), [
+      { type: 'gone', peer: `stranger ${MAX_PEERS - 1}`, reason: 'crowded_out' },
+      { type: 'take', peer: 'known 2', joined: true }
+    ])
+    assert.deepEqual(advancePresence(state, heard(`stranger ${MAX_PEERS - 1}`, 2), 2), [])
+    assert.deepEqual(advancePresence(state, heard('known 1', 2), 2), [{ type: 'take', peer: 'known 1', joined: false }])
+    assert.equal(state.live.size, MAX_PEERS)
   })
 
   it('blames nobody for its own sleep', () => {
