@@ -9,7 +9,7 @@ import { cidOf, DAG_CBOR, parseCid, RAW } from '../../protocols/cids.ts'
 import { encodePresence, type Presence } from '../../protocols/presence/messages.ts'
 import { encodeRoundsMessage } from '../../protocols/rounds/gossip-messages.ts'
 import { type Contribution, signContribution, signRecord } from '../../protocols/rounds/index.ts'
-import { encodeSyncRequest } from '../../protocols/sync/messages.ts'
+import { decodeHeadAnswer, encodeSyncRequest } from '../../protocols/sync/messages.ts'
 import type { Stranger, StrangerOptions } from './stranger.ts'
 
 /** What a way works with. */
@@ -140,6 +140,31 @@ function lyingMember(
       for (let seq = 1; seq <= 3; seq++) {
         await stranger.gossip.publish(topic, encodePresence({ ...memberOf(scene.run, said), seq })).catch(() => {})
         await delay(300)
+      }
+      return stranger
+    }
+  }
+}
+
+/** Contributions to the rounds that are open, of one body: whoever asks for it gets these bytes; null: it is asked for nothing, as the block is there. */
+function lyingAuthor(name: string, codes: string[], bodyOf: (scene: Scene) => { body: string; bytes: Uint8Array | null }): Way {
+  return {
+    name: `author: ${name}`,
+    codes,
+    act: async scene => {
+      const { body, bytes } = bodyOf(scene)
+      const answer = answerFrames(asked => (asked[0] === 1 && bytes !== null ? [blockAnswer(bytes)] : []))
+      const stranger = await scene.stranger({ gossips: true, speaks: ['blocks/1', 'rounds/1'], answer })
+      const topic = topicOf('rounds', scene)
+      await stranger.hears(topic, scene.victim.peer)
+      // A round is open for a second or two.
+      for (let n = 0; n < 3; n++) {
+        const stream = lpStream(await open(stranger, scene, 'sync/1'))
+        await stream.write(encodeSyncRequest({ ask: 'head', run: scene.run }))
+        const { head, round } = decodeHeadAnswer((await stream.read()).subarray())!
+        const facts = { round: round + 1, parent: head, tokens: 128, body }
+        await stranger.gossip.publish(topic, await contributionOf(stranger, scene.run, facts)).catch(() => {})
+        await delay(1_000)
       }
       return stranger
     }
@@ -306,6 +331,15 @@ export const WAYS: readonly Way[] = [
     { head: cid(5, DAG_CBOR), round: 3 },
     answerFrames(() => [Uint8Array.from([0, 0, 16, 0, 0]), ...new Array<Uint8Array>(3).fill(new Uint8Array(1_000))])
   ),
+  // ---- an author whose bodies are none
+  lyingAuthor('a body that is no body', ['bad_body'], () => {
+    const bytes = dagCbor.encode({ not: 'a body' })
+    return { body: cidOf(bytes, DAG_CBOR), bytes }
+  }),
+  lyingAuthor('a body that is not what it is named for', ['wrong_bytes', 'fetch_timeout'], () => ({
+    ...{ body: cid(6, DAG_CBOR), bytes: random(50) }
+  })),
+  lyingAuthor("the run's own manifest as a body", ['bad_body'], ({ run }) => ({ body: run, bytes: null })),
   // ---- the node itself
   {
     name: 'node: protocols of another version',
