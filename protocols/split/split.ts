@@ -191,6 +191,8 @@ function onOtherBranches(state: SplitState, view: SplitView, nowMs: number): Fin
   for (const { peer, head, round } of view.live) {
     const ours = view.records.get(round)
     if (head === null || ours === undefined || ours === head) continue
+    // Anybody may say that it is in the run, and at any head: a split is one of authors.
+    if ((state.followed.get(peer)?.round ?? null) === null) continue
     apart.add(peer)
     if (!state.otherBranch.has(peer)) state.otherBranch.set(peer, { sinceMs: nowMs, sinceRound: round })
   }

@@ -205,6 +205,13 @@ describe('the rule of a split mesh', () => {
     assert.equal(mesh.look()[0]?.type, 'healed')
   })
 
+  it('believes no stranger that it is on another branch', () => {
+    const mesh = new Mesh('a', 'b', 'c')
+    mesh.here.add('stranger')
+    mesh.heads.set('stranger', { head: 'x9', round: 9 })
+    assert.equal(mesh.after(300), undefined)
+  })
+
   it('gives up an hour after the last sign of life, and follows a bounded number of peers', () => {
     const mesh = new Mesh('a', 'b', 'c', 'd')
     mesh.look()
