@@ -1,5 +1,5 @@
 // Audits: this node's own look at what others contributed. One contribution at a time, in a process of its own; what is too much is passed over.
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isAudited, type Standing, verdictOf } from '../../protocols/trust/index.ts'
@@ -65,11 +65,15 @@ export class Audits {
 
   /** Takes a sample of a round that was just adopted. @param parentAnchor what its contributions were made from */
   consider(round: KeptRound, parentAnchor: string): void {
-    for (const { cid, body, peer, age } of round.contributions) {
+    const sampled = round.contributions.filter(({ cid, peer, age }) => {
       // One of the round before was made from another anchor.
-      if (peer === this.#c.self || age !== 0 || this.#waiting.length >= MAX_WAITING) continue
-      const sampled = isAudited({ cid, standing: this.#c.standing(peer) }, { fraction: this.#fraction, salt: this.#salt })
-      if (sampled) this.#waiting.push({ cid, body, peer, round: round.round, anchor: parentAnchor })
+      if (peer === this.#c.self || age !== 0) return false
+      return isAudited({ cid, standing: this.#c.standing(peer) }, { fraction: this.#fraction, salt: this.#salt })
+    })
+    // By lot: those on probation are sampled each time, and a few of low names would take all places from everybody else.
+    while (sampled.length > 0 && this.#waiting.length < MAX_WAITING) {
+      const [{ cid, body, peer }] = sampled.splice(randomInt(sampled.length), 1) as [KeptRound['contributions'][number]]
+      this.#waiting.push({ cid, body, peer, round: round.round, anchor: parentAnchor })
     }
     this.#working ??= this.#work().finally(() => {
       this.#working = null
