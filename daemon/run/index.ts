@@ -635,9 +635,12 @@ class Runs implements RunHost {
 
   /** True where it counts: others' opinions are passed on by those who give something on them. */
   #heardOpinion(member: RunMember, opinion: Opinion): boolean {
-    const acceptance = opinion.round < member.head.round - OPINION_ROUNDS ? null : member.acceptedBefore(opinion.round, opinion.peer)
+    const { round } = member.head
+    const acceptance = opinion.round < round - OPINION_ROUNDS ? null : member.acceptedBefore(opinion.round, opinion.peer)
     if (acceptance?.accepted !== true) return false
-    return this.#c.trust.heardOpinion(opinion, acceptance)
+    // Two are many of the few who began a run: whichever round an opinion names, it takes a share of those who are here now.
+    const now = member.acceptedBefore(round + 1, opinion.peer)?.electorate ?? 0
+    return this.#c.trust.heardOpinion(opinion, { ...acceptance, electorate: Math.max(acceptance.electorate, now) })
   }
 
   /** Tells the others of a run what this node saw of a peer. */
@@ -829,7 +832,7 @@ class Runs implements RunHost {
     return chooseTold(
       told,
       rulesOf(run, manifest),
-      { run, blocks: this.#c.store.blocks, fetcher: this.#fetcher, chain },
+      { run, blocks: this.#c.store.blocks, fetcher: this.#fetcher, chain, isKept: () => false },
       {
         ...{ from: this.#holders(run), signal, timeoutMs: FIND_TIMEOUT_MS },
         onRefused: (peer, code, message) =>
