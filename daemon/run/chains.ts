@@ -1,8 +1,15 @@
 // Others' chains of records, brought to this node's disk: one by one where it is a little behind, a thousand at a time where it is far behind.
 // What a peer says of its chain only tells what to fetch; the way from a record to its parents is read from the signed records themselves.
-import { openRecord, type RoundRecord } from '../../protocols/rounds/index.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  MAX_LISTED_OFF_CHAIN,
+  MAX_RECORDS_OFF_CHAIN,
+  openContribution,
+  openRecord,
+  type RoundRecord
+} from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
-import { DaemonError } from '../errors.ts'
+import { DaemonError, reasonOf } from '../errors.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 
 /** Records that are fetched one after the other before a peer is asked for the names of all that follow. */
@@ -14,6 +21,8 @@ const PAGE_TRIES = 3
 
 /** Contributions that are fetched at once: what is signed is small, and so many are in memory until they are on disk. */
 const PAGE_CONTRIBUTIONS = 1_024
+/** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
+const CHAIN_TIMEOUT_MS = 10 * 60_000
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
 const WRITTEN_AT_ONCE = 256
 
@@ -30,6 +39,8 @@ export interface ChainComponents {
   fetcher: Fetcher
   /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
+  /** Whether a record or a contribution is to stay where the fetch that brought it fails. */
+  isKept(cid: string): boolean
 }
 
 /** All fetches of chains of one run: whoever is new hears of the same chain from every peer, and of its next records while it learns it. */
@@ -44,10 +55,12 @@ export class Chains {
 
   /**
    * Gets a record and those before it: back to the first that is known, which is left out, or to the first of the run.
-   * Where it comes to a record that another fetch came to before, it waits for that one: what that tells is known then. The other is further down, so nobody waits for this one there.
+   * Where it comes to a record that another fetch came to before, it waits for that one, as what that tells is known then: for one fetch timeout in all, so that who drags his chain out holds up
+   * nobody else's. Of a fetch that fails nothing stays.
    *
    * @param tell what was found, oldest first; what it gives is what this gives
-   * @throws DaemonError `block_unavailable`; `bad_chain` where a record names a parent that is of another run or not of the round before
+   * @throws DaemonError `block_unavailable`, also after ten minutes; `bad_chain` where a record names a parent that is of another run or not of the round before, lists what is no contribution, or where
+   * there are more than any node remembers
    */
   async fetch<T>(
     tip: string,
@@ -55,18 +68,30 @@ export class Chains {
     options: FetchOptions,
     tell: (found: ChainRecord[]) => T | Promise<T>
   ): Promise<T> {
+    const { blocks, isKept } = this.#components
+    const limit = AbortSignal.timeout(CHAIN_TIMEOUT_MS)
+    const signal = AbortSignal.any([options.signal, limit])
     const told = Promise.withResolvers<void>()
     const mine: string[] = []
+    let waits = true
     const isMine = async (cid: string): Promise<boolean> => {
       const before = this.#underway.get(cid)
       if (before === undefined) {
         this.#underway.set(cid, told.promise)
         mine.push(cid)
-      } else await before
-      return before === undefined
+        return true
+      }
+      if (waits) waits = await settlesWithin(before, options.timeoutMs, signal)
+      return !waits
     }
+    const found: ChainRecord[] = []
     try {
-      return await tell(await fetchChain(tip, isKnown, isMine, this.#components, options))
+      await fetchChain(tip, found, isKnown, isMine, this.#components, { ...options, signal })
+      return await tell(found.reverse())
+    } catch (error) {
+      for (const cid of found.flatMap(({ brought }) => brought)) if (!isKept(cid)) await blocks.delete(cid)
+      if (!limit.aborted || options.signal.aborted) throw error
+      throw new DaemonError('block_unavailable', `The chain of record ${tip} did not come within ${CHAIN_TIMEOUT_MS / 1000} s`)
     } finally {
       for (const cid of mine) this.#underway.delete(cid)
       told.resolve()
@@ -74,16 +99,30 @@ export class Chains {
   }
 }
 
-/** @param isMine asked before each record: false, after a while, where another fetch had it and has told it, or has failed */
+async function settlesWithin(promise: Promise<void>, ms: number, signal: AbortSignal): Promise<boolean> {
+  const settled = new AbortController()
+  const late = delay(ms, false, { signal: AbortSignal.any([signal, settled.signal]) }).catch(() => false)
+  try {
+    return await Promise.race([promise.then(() => true), late])
+  } finally {
+    settled.abort()
+  }
+}
+
+/**
+ * @param found takes what was found, newest first: where this fails, what it has come to
+ * @param isMine asked before each record: false, after a while, where another fetch had it and has told it, or has failed
+ */
 async function fetchChain(
   tip: string,
+  found: ChainRecord[],
   isKnown: (cid: string) => boolean,
   isMine: (cid: string) => Promise<boolean>,
   { run, blocks, fetcher, chain }: ChainComponents,
   options: FetchOptions
-): Promise<ChainRecord[]> {
-  const found: ChainRecord[] = []
+): Promise<void> {
   const unwritten: { of: ChainRecord; cid: string; bytes: Uint8Array }[] = []
+  let listed = 0
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Uint8Array>()
   for (let next = tip; next !== run && !isKnown(next); ) {
@@ -101,13 +140,16 @@ async function fetchChain(
     }
     const bytes = page.get(next) ?? (await fetcher.signed(next, options))
     const { record } = await openRecord(bytes)
+    const refuse = (why: string): DaemonError =>
+      new DaemonError('bad_chain', `The chain of record ${tip} goes wrong at record ${next}: ${why}`)
     // A chain gets to round 0 in as many steps as its tip's round says, or is refused on the way: nobody leads us on for ever.
-    if (record.run !== run || record.round < 1 || (child !== undefined && record.round !== child.record.round - 1)) {
-      throw new DaemonError(
-        'bad_chain',
-        `The chain of record ${tip} goes wrong at record ${next}: run ${record.run}, round ${record.round}`
+    if (record.run !== run || record.round < 1 || (child !== undefined && record.round !== child.record.round - 1))
+      throw refuse(`run ${record.run}, round ${record.round}`)
+    listed += record.contributions.length
+    if (found.length >= MAX_RECORDS_OFF_CHAIN || listed > MAX_LISTED_OFF_CHAIN)
+      throw refuse(
+        `${found.length + 1} records with ${listed} contributions, ${MAX_RECORDS_OFF_CHAIN} with ${MAX_LISTED_OFF_CHAIN} are allowed`
       )
-    }
     const chained = { cid: next, record, brought: [] }
     found.push(chained)
     unwritten.push({ of: chained, cid: next, bytes })
@@ -117,26 +159,33 @@ async function fetchChain(
   await write()
   // Envelopes are small: with them here, the rules need nobody to look at the chain.
   if (found.length > FEW_RECORDS) await fetchContributions()
-  return found.reverse()
 
   async function fetchContributions(): Promise<void> {
     const listedBy = new Map(found.flatMap(chained => chained.record.contributions.map(cid => [cid, chained] as const)))
     const cids = [...listedBy.keys()]
     for (let from = 0; from < cids.length; from += PAGE_CONTRIBUTIONS) {
       const envelopes = await fetcher.signedBlocks(cids.slice(from, from + PAGE_CONTRIBUTIONS), options)
-      for (const [cid, bytes] of envelopes) unwritten.push({ of: listedBy.get(cid)!, cid, bytes })
+      for (const [cid, bytes] of envelopes) {
+        const of = listedBy.get(cid)!
+        // Anything may be named in a record, an anchor's index too: what is stored here goes again with the record, and is nothing else's.
+        await openContribution(bytes).catch(error => {
+          throw new DaemonError('bad_chain', `Record ${of.cid} lists ${cid}, which is no contribution: ${reasonOf(error)}`)
+        })
+        unwritten.push({ of, cid, bytes })
+      }
       await write()
     }
   }
 
   async function write(): Promise<void> {
-    await Promise.all(
-      unwritten.splice(0).map(async ({ of, cid, bytes }) => {
-        if (await blocks.has(cid)) return
-        await blocks.put(cid, bytes)
-        of.brought.push(cid)
-      })
-    )
+    const writing = unwritten.splice(0).map(async ({ of, cid, bytes }) => {
+      if (await blocks.has(cid)) return
+      await blocks.put(cid, bytes)
+      of.brought.push(cid)
+    })
+    // All of them, also where one fails: what is written must be known.
+    const failed = (await Promise.allSettled(writing)).find(result => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
 
   async function fetchPage(fromRound: number, limit: number): Promise<Map<string, Uint8Array>> {

@@ -159,7 +159,8 @@ export class RunMember {
     this.#rounds = rounds
     this.#own = new OwnContributions({ ...components, peer: components.self })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
-    this.#chains = new Chains(components)
+    const { run, blocks, fetcher, chain } = components
+    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => remembers(this.#rounds, cid) })
     this.#knownRecords = new Set(knownRecords)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
@@ -393,11 +394,17 @@ export class RunMember {
           message: saidWith(REASONS[command.code].sentence, command.detail),
           data: { subject: command.subject, ...(command.detail === undefined ? {} : { detail: command.detail }) }
         })
-        if (command.code === 'fork_too_old') this.#background('start over', () => this.#startOver(command.subject, command.peer))
+        if (command.code === 'fork_too_old')
+          this.#background(this.#startOverName(command.peer), () => this.#startOver(command.subject, command.peer))
         return
       default:
         command satisfies never
     }
+  }
+
+  /** Strangers' branches that are too old are looked at one at a time, and keep nobody from looking at an author's. */
+  #startOverName(closer: string | undefined): string {
+    return closer !== undefined && this.isAccepted(closer) ? `start over/${closer}` : 'start over'
   }
 
   #report(report: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
@@ -519,28 +526,28 @@ export class RunMember {
    * At most once a minute, whatever chains a peer may show.
    */
   async #startOver(head: string, peer: string | undefined): Promise<void> {
-    const waitMs = this.#startedOverAtMs + START_OVER_MS - performance.now()
-    if (waitMs > 0) await delay(waitMs, undefined, { signal: this.#stopping.signal })
+    for (let waitMs = 1; waitMs > 0; ) {
+      waitMs = this.#startedOverAtMs + START_OVER_MS - performance.now()
+      if (waitMs > 0) await delay(waitMs, undefined, { signal: this.#stopping.signal })
+    }
     // What seemed too old may only have been far ahead of us, and known by now.
     if (remembers(this.#rounds, head)) return
     this.#startedOverAtMs = performance.now()
-    const past = await wholePast(this.#c)
-    const ours = new Set(past.records.map(({ cid }) => cid))
+    const ours = new Set((await wholePast(this.#c)).records.map(({ cid }) => cid))
     const options = this.#fetchOptions(peer === undefined ? [] : [peer])
-    const theirs = await this.#chains.fetch(
-      head,
-      cid => ours.has(cid),
-      options,
-      found => found
-    )
-    const contributions = await this.#contributionsOf(theirs)
-    for (const { cid } of theirs) this.#knownRecords.add(cid)
-    this.#rounds = reopenRounds(this.#rounds, {
-      now: performance.now(),
-      records: [...past.records, ...theirs.map(({ cid, record }) => ({ cid, record, ready: false }))],
-      contributions: [...past.contributions, ...contributions]
+    const isOurs = (cid: string): boolean => ours.has(cid)
+    await this.#chains.fetch(head, isOurs, options, async theirs => {
+      const contributions = await this.#contributionsOf(theirs)
+      // Read once more: rounds may have been adopted meanwhile.
+      const past = await wholePast(this.#c)
+      for (const { cid } of theirs) this.#knownRecords.add(cid)
+      this.#rounds = reopenRounds(this.#rounds, {
+        now: performance.now(),
+        records: [...past.records, ...theirs.map(({ cid, record }) => ({ cid, record, ready: false }))],
+        contributions: [...past.contributions, ...contributions]
+      })
+      this.#dispatch({ type: 'tick' })
     })
-    this.#dispatch({ type: 'tick' })
   }
 
   /** The contributions of others' records, as far as their envelopes are here; their bodies are of long ago. */

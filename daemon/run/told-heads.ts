@@ -7,8 +7,8 @@ import { type ChainComponents, type ChainRecord, Chains } from './chains.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head } from './ledger.ts'
 
-/** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
-const CHAIN_TIMEOUT_MS = 10 * 60_000
+/** Envelopes in memory at once. */
+const CONTRIBUTIONS_AT_ONCE = 1_024
 
 export interface ToldHead {
   peer: string
@@ -34,19 +34,18 @@ export async function chooseTold(
   const fetching = new Chains(components)
   const chains = await Promise.all(
     told.map(async ({ peer, head }) => {
-      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(CHAIN_TIMEOUT_MS)])
       const from = () => [...new Set([peer, ...options.from()])]
       try {
         const records = await fetching.fetch(
           head,
           () => false,
-          { ...options, signal, from },
+          { ...options, from },
           found => found
         )
         return { peer, head, records }
       } catch (error) {
         options.signal.throwIfAborted()
-        onRefused(peer, isCodedError(error) ? error.code : signal.aborted ? 'timeout' : 'internal', reasonOf(error))
+        onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
         return { peer, head, records: null }
       }
     })
@@ -79,16 +78,16 @@ export async function chooseTold(
 /** Those whose envelopes can be had: a record that lacks one is not taken, nor what stands on it. */
 async function contributionsOf(
   records: readonly ChainRecord[],
-  { blocks, fetcher }: ChainComponents,
+  { fetcher }: ChainComponents,
   options: FetchOptions
 ): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
   const cids = [...new Set(records.flatMap(({ record }) => record.contributions))]
-  if (cids.length > 0) await fetcher.blocks(cids, options)
   const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
-  for (const cid of cids) {
-    const bytes = await blocks.get(cid)
-    const opened = bytes === undefined ? null : await openContribution(bytes).catch(() => null)
-    if (opened !== null) contributions.push({ cid, contribution: opened.contribution, held: false })
+  for (let from = 0; from < cids.length; from += CONTRIBUTIONS_AT_ONCE) {
+    for (const [cid, bytes] of await fetcher.signedBlocks(cids.slice(from, from + CONTRIBUTIONS_AT_ONCE), options)) {
+      const opened = await openContribution(bytes).catch(() => null)
+      if (opened !== null) contributions.push({ cid, contribution: opened.contribution, held: false })
+    }
   }
   return contributions
 }

@@ -4,7 +4,7 @@
 // commands, with no socket, clock, randomness or await. The same code runs in the daemon and, hundreds of times over, in test/simulation.
 export { acceptedBefore } from './acceptance.ts'
 export type { Trunk } from './chain/record-tree.ts'
-export { FORK_WINDOW_ROUNDS, RECENT_ROUNDS } from './constants.ts'
+export { FORK_WINDOW_ROUNDS, MAX_LISTED_OFF_CHAIN, MAX_RECORDS_OFF_CHAIN, RECENT_ROUNDS } from './constants.ts'
 export type { Fate, InvitationRules, Part, RoundCommand, RoundEvent, RunRules } from './events.ts'
 export {
   type Contribution,

@@ -6,7 +6,7 @@ import { type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
 import { BlockExchange } from '../../../../protocols/blocks/index.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../../../protocols/cids.ts'
-import { type RoundRecord, signRecord } from '../../../../protocols/rounds/index.ts'
+import { type RoundRecord, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
 import { SyncService } from '../../../../protocols/sync/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
@@ -25,6 +25,7 @@ describe('Chains.fetch()', () => {
   let asked: { fromRound: number; limit: number }[] = []
   let served: string[] = []
   let chains: Chains
+  const kept = new Set<string>()
 
   beforeEach(async () => {
     ours = await openBlockFiles(join(home(), 'ours'))
@@ -32,6 +33,7 @@ describe('Chains.fetch()', () => {
     chain = []
     asked = []
     served = []
+    kept.clear()
     const source = {
       head: async () => null,
       chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit)
@@ -48,9 +50,7 @@ describe('Chains.fetch()', () => {
     syncs = nodes.map(node => new SyncService({ node, source }, { network: 'test' }))
     for (const service of [...exchanges, ...syncs]) await service.start()
     chains = new Chains({
-      run: RUN,
-      blocks: ours,
-      fetcher: new Fetcher(exchanges[0]!, ours),
+      ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours), isKept: cid => kept.has(cid) },
       chain: (peer, fromRound, limit, signal) => {
         asked.push({ fromRound, limit })
         return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
@@ -62,24 +62,33 @@ describe('Chains.fetch()', () => {
     await Promise.all([ours.close(), theirs.close()])
   })
 
-  const fetch = (tip: string, known: string[] = [], tell = (found: ChainRecord[]) => found) =>
-    chains.fetch(tip, cid => known.includes(cid), { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs: 5_000 }, tell)
+  const fetch = (
+    tip: string,
+    known: string[] = [],
+    tell = (found: ChainRecord[]): ChainRecord[] | Promise<ChainRecord[]> => found,
+    timeoutMs = 5_000
+  ) => chains.fetch(tip, cid => known.includes(cid), { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs }, tell)
 
   /** Records on the other node's disk, each with one contribution of its own. */
-  async function grow(rounds: number, change: (record: RoundRecord) => RoundRecord = record => record): Promise<void> {
+  async function grow(
+    rounds: number,
+    change: (record: RoundRecord) => RoundRecord | Promise<RoundRecord> = record => record
+  ): Promise<void> {
     const key = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(3))
     const closer = peerIdFromPrivateKey(key).toString()
     const anchor = cidOf(Buffer.from('anchor'), DAG_CBOR)
     for (let round = 1; round <= rounds; round++) {
-      const envelope = Buffer.from(`contribution ${round}`)
-      const contribution = cidOf(envelope, RAW)
-      await theirs.put(contribution, envelope)
-      const record = change({ run: RUN, round, parent: chain.at(-1) ?? RUN, contributions: [contribution], anchor, closer })
+      const parent = chain.at(-1) ?? RUN
+      const facts = { run: RUN, round, parent, peer: closer, tokens: 100, steps: 5, loss: 3, codec: 'f32', norm: 1, body: anchor }
+      const contribution = await signContribution(facts, key)
+      await theirs.put(contribution.cid, contribution.bytes)
+      const record = await change({ run: RUN, round, parent, contributions: [contribution.cid], anchor, closer })
       const block = await signRecord(record, key)
       await theirs.put(block.cid, block.bytes)
       chain.push(block.cid)
     }
   }
+  const blocksOf = async (store: BlockStore): Promise<number> => (await store.usage()).blocks
   const roundsOf = (found: { record: RoundRecord }[]) => found.map(({ record }) => record.round)
 
   it('gives what is missing, oldest first, and walks a short way alone', async () => {
@@ -95,7 +104,7 @@ describe('Chains.fetch()', () => {
       chain.map((_, i) => i + 1)
     )
     assert.deepEqual(asked, [{ fromRound: 1, limit: 36 }])
-    assert.equal(await ours.has(cidOf(Buffer.from('contribution 7'), RAW)), true)
+    assert.equal(await blocksOf(ours), 80)
   })
 
   it('gets there one by one where the peer tells another chain than the records do', async () => {
@@ -157,5 +166,26 @@ describe('Chains.fetch()', () => {
     const second = fetch(chain[11]!)
     await assert.rejects(failing, { message: 'not taken' })
     assert.equal((await second).length, 12)
+  })
+
+  it('waits one fetch timeout for another fetch, and no longer', async () => {
+    await grow(12)
+    const dragged = Promise.withResolvers<ChainRecord[]>()
+    const first = fetch(chain[7]!, [], () => dragged.promise)
+    assert.equal((await fetch(chain[11]!, [], found => found, 300)).length, 12)
+    dragged.resolve([])
+    assert.deepEqual(await first, [])
+  })
+
+  it('keeps nothing of a chain that fails, and no block of anything else that a record names', async () => {
+    const noise = Buffer.from("an anchor's index")
+    const index = cidOf(noise, RAW)
+    await theirs.put(index, noise)
+    await grow(12, record => (record.round === 9 ? { ...record, contributions: [...record.contributions, index].sort() } : record))
+    await assert.rejects(fetch(chain[11]!), { code: 'bad_chain' })
+    assert.equal(await blocksOf(ours), 0)
+    kept.add(chain[2]!)
+    await assert.rejects(fetch(chain[11]!), { code: 'bad_chain' })
+    assert.deepEqual([await blocksOf(ours), await ours.has(chain[2]!)], [1, true])
   })
 })

@@ -79,7 +79,10 @@ describe('a node that is in no run', () => {
     chooseTold(
       heads.map((head, i) => ({ peer: `peer ${i}`, head })),
       rules,
-      { run: RUN, blocks: ours, fetcher, chain: (peer, from, limit, signal) => sync.chain(peer, RUN, from, limit, { signal }) },
+      {
+        ...{ run: RUN, blocks: ours, fetcher, isKept: () => false },
+        chain: (peer, from, limit, signal) => sync.chain(peer, RUN, from, limit, { signal })
+      },
       { ...options, onRefused: (peer, code) => refused.push(`${peer}: ${code}`) }
     )
 
