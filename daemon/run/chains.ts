@@ -69,8 +69,9 @@ export class Chains {
     tell: (found: ChainRecord[]) => T | Promise<T>
   ): Promise<T> {
     const { blocks, isKept } = this.#components
-    const limit = AbortSignal.timeout(CHAIN_TIMEOUT_MS)
-    const signal = AbortSignal.any([options.signal, limit])
+    const limit = new AbortController()
+    const timer = setTimeout(() => limit.abort(), CHAIN_TIMEOUT_MS)
+    const signal = AbortSignal.any([options.signal, limit.signal])
     const told = Promise.withResolvers<void>()
     const mine: string[] = []
     let waits = true
@@ -90,9 +91,10 @@ export class Chains {
       return await tell(found.reverse())
     } catch (error) {
       for (const cid of found.flatMap(({ brought }) => brought)) if (!isKept(cid)) await blocks.delete(cid)
-      if (!limit.aborted || options.signal.aborted) throw error
+      if (!limit.signal.aborted || options.signal.aborted) throw error
       throw new DaemonError('block_unavailable', `The chain of record ${tip} did not come within ${CHAIN_TIMEOUT_MS / 1000} s`)
     } finally {
+      clearTimeout(timer)
       for (const cid of mine) this.#underway.delete(cid)
       told.resolve()
     }
