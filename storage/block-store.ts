@@ -118,13 +118,8 @@ class BlockFiles implements BlockStore {
   }
 
   async put(cid: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
-    const digest = digestOf(cid)
     checkSize(cid, bytes)
-    if (!same(hashOf(bytes), digest)) {
-      throw new StorageError('wrong_bytes', `these ${bytes.byteLength} bytes are not block ${cid}: their hash differs`, {
-        details: { cid }
-      })
-    }
+    checkHash(cid, bytes)
     await this.#put(cid, bytes, options)
   }
 
@@ -311,6 +306,12 @@ function isCid(name: string): boolean {
   } catch {
     return false
   }
+}
+
+/** @throws StorageError `wrong_bytes` where the bytes are not those that the CID names; `bad_cid` */
+export function checkHash(cid: string, bytes: Uint8Array): void {
+  if (same(hashOf(bytes), digestOf(cid))) return
+  throw new StorageError('wrong_bytes', `these ${bytes.byteLength} bytes are not block ${cid}: their hash differs`, { details: { cid } })
 }
 
 function hashOf(bytes: Uint8Array): Uint8Array {

@@ -5,7 +5,7 @@
 //   const cid = await store.blocks.putRaw(bytes, { durable: true })
 //   await store.records.table('heads').put(run, { head: cid }, { sync: true })
 //   await store.close()
-export { type BlockStore, CBOR_CODEC, cidOf, openBlockFiles, type PutOptions, RAW_CODEC } from './block-store.ts'
+export { type BlockStore, CBOR_CODEC, checkHash, cidOf, openBlockFiles, type PutOptions, RAW_CODEC } from './block-store.ts'
 export {
   type Checkpoint,
   type NewCheckpoint,

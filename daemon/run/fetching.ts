@@ -1,9 +1,8 @@
 // Gets what a round needs from whoever has it: signed blocks, whole bodies, anchors. Everything is named by its hash, so anybody may send it.
 import { decodeBodyRoot, decodeStageIndex, fetchBody, listBodyBlocks } from '../../protocols/bodies/index.ts'
-import { parseCid } from '../../protocols/cids.ts'
 import { ProtocolError } from '../../protocols/errors.ts'
 import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
-import { type BlockStore, cidOf } from '../../storage/index.ts'
+import { type BlockStore, checkHash } from '../../storage/index.ts'
 import { DaemonError } from '../errors.ts'
 
 /** What this needs of the block exchange. */
@@ -46,8 +45,7 @@ export class Fetcher {
     const startedMs = performance.now()
     await this.blocks([cid], options)
     const bytes = await this.#blocks.get(cid)
-    if (bytes === undefined) throw new DaemonError('block_unavailable', `Nobody reachable gave block ${cid} in ${msSince(startedMs)} ms`)
-    return bytes
+    return hadIn(cid, bytes, startedMs)
   }
 
   /**
@@ -62,8 +60,7 @@ export class Fetcher {
   async signed(cid: string, options: FetchOptions): Promise<Uint8Array> {
     const startedMs = performance.now()
     const bytes = (await this.signedBlocks([cid], options)).get(cid)
-    if (bytes === undefined) throw new DaemonError('block_unavailable', `Nobody reachable gave block ${cid} in ${msSince(startedMs)} ms`)
-    return bytes
+    return hadIn(cid, bytes, startedMs)
   }
 
   /**
@@ -80,7 +77,7 @@ export class Fetcher {
     await Promise.all(cids.map(look))
     const absent = [...new Set(cids)].filter(cid => !found.has(cid))
     await this.#inTurns(absent, options, async (cid, bytes) => {
-      if (cidOf(bytes, parseCid(cid).code) !== cid) throw new ProtocolError('wrong_bytes', `got bytes for ${cid} that do not hash to it`)
+      checkHash(cid, bytes)
       if (bytes.length > MAX_GOSSIP_BYTES) {
         const limit = `at most ${MAX_GOSSIP_BYTES} are allowed`
         throw new ProtocolError('message_too_large', `cannot take ${cid} of ${bytes.length} bytes as a signed block: ${limit}`)
@@ -181,6 +178,12 @@ export class Fetcher {
     if (bytes === undefined) throw new DaemonError('block_unavailable', `Block ${cid} is not here`)
     return bytes
   }
+}
+
+/** @throws DaemonError `block_unavailable` where it was not had */
+function hadIn(cid: string, bytes: Uint8Array | undefined, startedMs: number): Uint8Array {
+  if (bytes !== undefined) return bytes
+  throw new DaemonError('block_unavailable', `Nobody reachable gave block ${cid} in ${msSince(startedMs)} ms`)
 }
 
 /** What it really took: a fetch ends before its time when everybody asked has failed. */
