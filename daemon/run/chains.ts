@@ -18,9 +18,6 @@ const FEW_RECORDS = 4
 const PAGE_RECORDS = 1_024
 /** Peers asked for one page: the first that answers will do. */
 const PAGE_TRIES = 3
-
-/** Contributions that are fetched at once: what is signed is small, and so many are in memory until they are on disk. */
-const PAGE_CONTRIBUTIONS = 1_024
 /** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
 const CHAIN_TIMEOUT_MS = 10 * 60_000
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
@@ -164,9 +161,7 @@ async function fetchChain(
 
   async function fetchContributions(): Promise<void> {
     const listedBy = new Map(found.flatMap(chained => chained.record.contributions.map(cid => [cid, chained] as const)))
-    const cids = [...listedBy.keys()]
-    for (let from = 0; from < cids.length; from += PAGE_CONTRIBUTIONS) {
-      const envelopes = await fetcher.signedBlocks(cids.slice(from, from + PAGE_CONTRIBUTIONS), options)
+    for await (const envelopes of fetcher.signedPages([...listedBy.keys()], options)) {
       for (const [cid, bytes] of envelopes) {
         const of = listedBy.get(cid)!
         // Anything may be named in a record, an anchor's index too: what is stored here goes again with the record, and is nothing else's.

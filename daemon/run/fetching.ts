@@ -28,6 +28,9 @@ export interface FetchOptions {
 /** Time limits for one list of blocks: a peer that gives one block in each holds nobody up for ever. */
 const MAX_TURNS = 20
 
+/** Signed blocks that are fetched at once. */
+const PAGE_BLOCKS = 1_024
+
 /** Fetches blocks and bodies into this node's store. */
 export class Fetcher {
   readonly #exchange: Exchange
@@ -87,6 +90,11 @@ export class Fetcher {
     // What came by another way meanwhile was not asked for.
     await Promise.all(absent.filter(cid => !found.has(cid)).map(look))
     return found
+  }
+
+  /** The same page by page: what is signed is small, and a page of it is in memory. */
+  async *signedPages(cids: readonly string[], options: FetchOptions): AsyncGenerator<Map<string, Uint8Array>> {
+    for (let from = 0; from < cids.length; from += PAGE_BLOCKS) yield await this.signedBlocks(cids.slice(from, from + PAGE_BLOCKS), options)
   }
 
   async #inTurns(

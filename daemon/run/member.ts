@@ -526,10 +526,8 @@ export class RunMember {
    * At most once a minute, whatever chains a peer may show.
    */
   async #startOver(head: string, peer: string | undefined): Promise<void> {
-    for (let waitMs = 1; waitMs > 0; ) {
-      waitMs = this.#startedOverAtMs + START_OVER_MS - performance.now()
-      if (waitMs > 0) await delay(waitMs, undefined, { signal: this.#stopping.signal })
-    }
+    const waitMs = (): number => this.#startedOverAtMs + START_OVER_MS - performance.now()
+    while (waitMs() > 0) await delay(waitMs(), undefined, { signal: this.#stopping.signal })
     // What seemed too old may only have been far ahead of us, and known by now.
     if (remembers(this.#rounds, head)) return
     this.#startedOverAtMs = performance.now()

@@ -7,9 +7,6 @@ import { type ChainComponents, type ChainRecord, Chains } from './chains.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head } from './ledger.ts'
 
-/** Envelopes in memory at once. */
-const CONTRIBUTIONS_AT_ONCE = 1_024
-
 export interface ToldHead {
   peer: string
   head: string
@@ -83,8 +80,8 @@ async function contributionsOf(
 ): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
   const cids = [...new Set(records.flatMap(({ record }) => record.contributions))]
   const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
-  for (let from = 0; from < cids.length; from += CONTRIBUTIONS_AT_ONCE) {
-    for (const [cid, bytes] of await fetcher.signedBlocks(cids.slice(from, from + CONTRIBUTIONS_AT_ONCE), options)) {
+  for await (const envelopes of fetcher.signedPages(cids, options)) {
+    for (const [cid, bytes] of envelopes) {
       const opened = await openContribution(bytes).catch(() => null)
       if (opened !== null) contributions.push({ cid, contribution: opened.contribution, held: false })
     }
