@@ -118,15 +118,11 @@ export class TrustBook {
   }
 
   /**
-   * @param accepted its author was accepted in the run before that round; `electorate`: authors of the last rounds
+   * @param electorate how many authors it is weighed against; null where its author has no voice
    * @returns false where it counts for nothing
    */
-  heardOpinion(
-    { run, peer: author, about, round, code }: Opinion,
-    { accepted, electorate }: { accepted: boolean; electorate: number }
-  ): boolean {
-    const aboutAccepted = this.isAccepted(about, run)
-    return this.#judge({ type: 'opinion', author, about, code, run, round, accepted, aboutAccepted, electorate })
+  heardOpinion({ run, peer: author, about, round, code }: Opinion, electorate: number | null): boolean {
+    return this.#judge({ type: 'opinion', author, about, code, run, round, aboutAccepted: this.isAccepted(about, run), electorate })
   }
 
   /** What is known of a peer, all in good standing who are not. */

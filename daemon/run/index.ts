@@ -26,7 +26,7 @@ import type {
 import type { PresenceChange, PresenceService } from '../../protocols/presence/index.ts'
 import { RoundsGossip } from '../../protocols/rounds/service.ts'
 import { SyncService } from '../../protocols/sync/index.ts'
-import { OPINION_ROUNDS, type Opinion, OpinionsGossip, signOpinion } from '../../protocols/trust/index.ts'
+import { OpinionsGossip, signOpinion } from '../../protocols/trust/index.ts'
 import { makeFolder, type Store, writeFileAtomic } from '../../storage/index.ts'
 import { ENGINE_NAMES } from '../../training/engines/engine.ts'
 import { parameterCount } from '../../training/models/sizes.ts'
@@ -613,7 +613,8 @@ class Runs implements RunHost {
     }
     for (const { peer, standing } of this.#c.trust.distrusted()) member.judged(peer, standing)
     const opinions = new OpinionsGossip({ node }, { network: node.network, run })
-    opinions.start(opinion => this.#heardOpinion(member, opinion))
+    // Those are passed on that count.
+    opinions.start(opinion => this.#c.trust.heardOpinion(opinion, member.electorateOf(opinion)))
     const split = new SplitWatch({
       ...{ run, self: node.peer, ledger, events },
       live: () => presence.membersOf(run),
@@ -631,16 +632,6 @@ class Runs implements RunHost {
   async #keptBeside(run: string): Promise<string[]> {
     const others = [...this.#joined].filter(([other]) => other !== run).flatMap(([, { retention }]) => retention.roots)
     return [...others, ...(await keptRoots(this.#c.store, this.#others.keys(), run))]
-  }
-
-  /** True where it counts: others' opinions are passed on by those who give something on them. */
-  #heardOpinion(member: RunMember, opinion: Opinion): boolean {
-    const { round } = member.head
-    const acceptance = opinion.round < round - OPINION_ROUNDS ? null : member.acceptedBefore(opinion.round, opinion.peer)
-    if (acceptance?.accepted !== true) return false
-    // Two are many of the few who began a run: whichever round an opinion names, it takes a share of those who are here now.
-    const now = member.acceptedBefore(round + 1, opinion.peer)?.electorate ?? 0
-    return this.#c.trust.heardOpinion(opinion, { ...acceptance, electorate: Math.max(acceptance.electorate, now) })
   }
 
   /** Tells the others of a run what this node saw of a peer. */

@@ -13,6 +13,7 @@ import {
   closerOf,
   createPace,
   createRounds,
+  electorateOf,
   holdingToTell,
   openContribution,
   openRecord,
@@ -31,7 +32,7 @@ import {
   targetRound,
   viewOf
 } from '../../protocols/rounds/index.ts'
-import type { Standing } from '../../protocols/trust/index.ts'
+import { OPINION_ROUNDS, type Opinion, type Standing } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import { type Contributed, normScales } from '../../training/outer/index.ts'
@@ -243,9 +244,9 @@ export class RunMember {
     this.#dispatch({ type: 'standing', peer, standing: standing === 'banned' ? 'shunned' : standing === 'probation' ? 'watched' : 'good' })
   }
 
-  /** See `acceptedBefore` of the rules. */
-  acceptedBefore(round: number, peer: string): { accepted: boolean; electorate: number } | null {
-    return acceptedBefore(this.#rounds, round, peer)
+  /** See `electorateOf` of the rules. */
+  electorateOf({ round, peer }: Opinion): number | null {
+    return electorateOf(this.#rounds, round, peer, OPINION_ROUNDS)
   }
 
   /** Whether the run's history, as far as this node has it, has accepted anything of a peer. */

@@ -7,3 +7,14 @@ export function acceptedBefore(state: RoundsState, round: number, peer: string):
   const before = ancestorAt(state.head, round - 1)
   return before === null ? null : { accepted: knownAt(state.tree, before, peer), electorate: recentAuthors(before).length }
 }
+
+/**
+ * How many authors a word of `peer` about what another did in that round is weighed against; null where it counts for nothing: who says it was not accepted before, or it is of more than `rounds` ago.
+ * Two are many of the few who began a run: whichever round a word names, it takes a share of those who are here now.
+ */
+export function electorateOf(state: RoundsState, round: number, peer: string, rounds: number): number | null {
+  const { round: last } = state.head
+  const then = round < last - rounds ? null : acceptedBefore(state, round, peer)
+  if (then === null || !then.accepted) return null
+  return Math.max(then.electorate, acceptedBefore(state, last + 1, peer)!.electorate)
+}

@@ -92,8 +92,8 @@ export type TrustEvent =
   /** This node saw it. `run` and `round` where it belongs to a round. `accepted`: the history of that run, or of any where there is none, had accepted the peer. */
   | { type: 'offence'; peer: string; code: string; subject?: string; run?: string; round?: number; accepted: boolean }
   /**
-   * An opinion whose signature was verified. `accepted`: its author was accepted before that round; `aboutAccepted`: so is whom it is about by now;
-   * `electorate`: authors of the last rounds.
+   * An opinion whose signature was verified. `aboutAccepted`: a history has accepted by now whom it is about; `electorate`: how many authors it is weighed against,
+   * null where its author has no voice.
    */
   | {
       type: 'opinion'
@@ -102,9 +102,8 @@ export type TrustEvent =
       code: string
       run: string
       round: number
-      accepted: boolean
       aboutAccepted: boolean
-      electorate: number
+      electorate: number | null
     }
   /** `untilMs`: Unix; null for ever. */
   | { type: 'ban'; peer: string; reason: string; until: number | null }
@@ -218,8 +217,8 @@ function settle(row: Judged, code: string, now: number, out: TrustCommand[], opi
 
 /** @returns whether it counted: what is too much, and what is no news, does not */
 function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opinion' }>, now: number, out: TrustCommand[]): boolean {
-  const { author, about, code, run, round, accepted, aboutAccepted, electorate } = event
-  if (!accepted || author === about || author === state.self || standingOf(state, author) !== 'good') return false
+  const { author, about, code, run, round, aboutAccepted, electorate } = event
+  if (electorate === null || author === about || author === state.self || standingOf(state, author) !== 'good') return false
   // Anybody may make a run and be its authors: they judge nobody who was never of it.
   if (!aboutAccepted && about !== state.self) return false
   forgetOld(state, now)

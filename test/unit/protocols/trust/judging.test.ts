@@ -37,7 +37,6 @@ describe('judge()', () => {
       code: 'norm_mismatch',
       run: 'run',
       round: 5,
-      accepted: true,
       aboutAccepted: true,
       electorate: 6,
       ...more
@@ -96,7 +95,7 @@ describe('judge()', () => {
   })
 
   it('gives nothing on a crowd of new identities, and of old ones never more than probation', () => {
-    for (let n = 0; n < 500; n++) opinion(`stranger${n}`, 'X', { accepted: false })
+    for (let n = 0; n < 500; n++) opinion(`stranger${n}`, 'X', { electorate: null })
     assert.equal(standingOf(state, 'X'), 'good')
     assert.deepEqual(standings(opinion('A', 'X')), [])
     assert.deepEqual(standings(opinion('A', 'X')), [])
@@ -153,7 +152,7 @@ describe('judge()', () => {
 
   it('hears of itself once an author and code in a while, of few codes, and says which opinions counted', () => {
     const hear = (author: string, about: string, code: string) =>
-      judge(state, { type: 'opinion', author, about, code, run: 'run', round: 5, accepted: true, aboutAccepted: true, electorate: 6 }, now)
+      judge(state, { type: 'opinion', author, about, code, run: 'run', round: 5, aboutAccepted: true, electorate: 6 }, now)
     assert.deepEqual([hear('A', 'self', 'bad_body').counted, hear('A', 'self', 'bad_body').counted], [true, false])
     let heard = 0
     for (let n = 0; n < 100; n++) heard += hear('A', 'self', `made_up_${'x'.repeat(n)}`).commands.length
