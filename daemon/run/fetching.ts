@@ -69,23 +69,19 @@ export class Fetcher {
   /**
    * As many of these as anybody has, by their CIDs. Nothing is stored: anybody may name anything as a record or a contribution, and what is no such thing is to leave no trace.
    *
-   * @throws ProtocolError message_too_large where one is larger than what is signed may be
+   * @throws ProtocolError message_too_large where one is larger than what is signed may be, one that lies here too: a thousand chunks of an anchor may be named
    */
   async signedBlocks(cids: readonly string[], options: FetchOptions): Promise<Map<string, Uint8Array>> {
     const found = new Map<string, Uint8Array>()
     const look = async (cid: string): Promise<void> => {
       const held = await this.#blocks.get(cid)
-      if (held !== undefined) found.set(cid, held)
+      if (held !== undefined) found.set(cid, small(cid, held))
     }
     await Promise.all(cids.map(look))
     const absent = [...new Set(cids)].filter(cid => !found.has(cid))
     await this.#inTurns(absent, options, async (cid, bytes) => {
       checkHash(cid, bytes)
-      if (bytes.length > MAX_GOSSIP_BYTES) {
-        const limit = `at most ${MAX_GOSSIP_BYTES} are allowed`
-        throw new ProtocolError('message_too_large', `cannot take ${cid} of ${bytes.length} bytes as a signed block: ${limit}`)
-      }
-      found.set(cid, bytes)
+      found.set(cid, small(cid, bytes))
     })
     // What came by another way meanwhile was not asked for.
     await Promise.all(absent.filter(cid => !found.has(cid)).map(look))
@@ -186,6 +182,13 @@ export class Fetcher {
     if (bytes === undefined) throw new DaemonError('block_unavailable', `Block ${cid} is not here`)
     return bytes
   }
+}
+
+/** @throws ProtocolError message_too_large */
+function small(cid: string, bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= MAX_GOSSIP_BYTES) return bytes
+  const limit = `at most ${MAX_GOSSIP_BYTES} are allowed`
+  throw new ProtocolError('message_too_large', `cannot take ${cid} of ${bytes.length} bytes as a signed block: ${limit}`)
 }
 
 /** @throws DaemonError `block_unavailable` where it was not had */

@@ -103,6 +103,8 @@ describe('Fetcher', () => {
     await assert.rejects(asking.fetcher.signed(chunk.cid, options('holder')), { code: 'block_unavailable' })
     assert.equal(asking.failures[0]?.code, 'wrong_bytes')
     assert.equal((await asking.store.blocks.usage()).blocks, 0)
+    await asking.store.blocks.put(large![0], new Uint8Array(large![1]))
+    await assert.rejects(asking.fetcher.signedBlocks([small![0], large![0]], options('holder')), { code: 'message_too_large' })
   })
 
   it('fetches again what was damaged on disk, and only that', async () => {
