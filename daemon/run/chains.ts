@@ -16,7 +16,7 @@ import type { Fetcher, FetchOptions } from './fetching.ts'
 const FEW_RECORDS = 4
 /** Names of records asked for at once. */
 const PAGE_RECORDS = 1_024
-/** Peers asked for one page: the first that answers will do. */
+/** Peers asked for one page: the first whose page is of this chain will do. */
 const PAGE_TRIES = 3
 /** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
 const CHAIN_TIMEOUT_MS = 10 * 60_000
@@ -36,7 +36,7 @@ export interface ChainComponents {
   fetcher: Fetcher
   /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
-  /** Whether a record or a contribution is to stay where the fetch that brought it fails. */
+  /** Whether a record, and then what it lists, or a contribution is to stay where the fetch that brought it fails: it may have been told meanwhile by another way. */
   isKept(cid: string): boolean
 }
 
@@ -71,7 +71,7 @@ export class Chains {
     const signal = AbortSignal.any([options.signal, limit.signal])
     const told = Promise.withResolvers<void>()
     const mine: string[] = []
-    let waits = true
+    let waitsUntilMs: number | null = null
     const isMine = async (cid: string): Promise<boolean> => {
       const before = this.#underway.get(cid)
       if (before === undefined) {
@@ -79,15 +79,17 @@ export class Chains {
         mine.push(cid)
         return true
       }
-      if (waits) waits = await settlesWithin(before, options.timeoutMs, signal)
-      return !waits
+      waitsUntilMs ??= performance.now() + options.timeoutMs
+      const waitsMs = waitsUntilMs - performance.now()
+      return waitsMs <= 0 || !(await settlesWithin(before, waitsMs, signal))
     }
     const found: ChainRecord[] = []
     try {
       await fetchChain(tip, found, isKnown, isMine, this.#components, { ...options, signal })
       return await tell(found.reverse())
     } catch (error) {
-      for (const cid of found.flatMap(({ brought }) => brought)) if (!isKept(cid)) await blocks.delete(cid)
+      const unkept = found.filter(({ cid }) => !isKept(cid))
+      for (const cid of unkept.flatMap(({ brought }) => brought)) if (!isKept(cid)) await blocks.delete(cid)
       if (!limit.signal.aborted || options.signal.aborted) throw error
       throw new DaemonError('block_unavailable', `The chain of record ${tip} did not come within ${CHAIN_TIMEOUT_MS / 1000} s`)
     } finally {
@@ -125,6 +127,8 @@ async function fetchChain(
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Uint8Array>()
   for (let next = tip; next !== run && !isKnown(next); ) {
+    // Where all of it lies on disk nothing else asks.
+    options.signal.throwIfAborted()
     if (!(await isMine(next))) continue
     const child = found.at(-1)
     if (
@@ -135,7 +139,7 @@ async function fetchChain(
       !(await blocks.has(next))
     ) {
       pagedFrom = Math.max(1, child.record.round - PAGE_RECORDS)
-      page = await fetchPage(pagedFrom, child.record.round - pagedFrom)
+      page = await fetchPage(next, pagedFrom, child.record.round - pagedFrom)
     }
     const bytes = page.get(next) ?? (await fetcher.signed(next, options))
     const { record } = await openRecord(bytes)
@@ -165,9 +169,11 @@ async function fetchChain(
       for (const [cid, bytes] of envelopes) {
         const of = listedBy.get(cid)!
         // Anything may be named in a record, an anchor's index too: what is stored here goes again with the record, and is nothing else's.
-        await openContribution(bytes).catch(error => {
+        const { contribution } = await openContribution(bytes).catch(error => {
           throw new DaemonError('bad_chain', `Record ${of.cid} lists ${cid}, which is no contribution: ${reasonOf(error)}`)
         })
+        if (contribution.run !== run)
+          throw new DaemonError('bad_chain', `Record ${of.cid} lists ${cid}, which is of run ${contribution.run}`)
         unwritten.push({ of, cid, bytes })
       }
       await write()
@@ -185,12 +191,14 @@ async function fetchChain(
     if (failed !== undefined) throw failed.reason
   }
 
-  async function fetchPage(fromRound: number, limit: number): Promise<Map<string, Uint8Array>> {
+  async function fetchPage(next: string, fromRound: number, limit: number): Promise<Map<string, Uint8Array>> {
     for (const peer of options.from().slice(0, PAGE_TRIES)) {
       const cids = await chain(peer, fromRound, limit, options.signal).catch(() => null)
       if (cids === null || cids.length === 0) continue
-      // What it names need not be records: those are stored that the way down leads over.
-      return fetcher.signedBlocks(cids.slice(0, limit), options)
+      // What it names need not be records: those are stored that the way down leads over. Where it does not even begin there, or names what is no signed block, the next is asked.
+      const page = await fetcher.signedBlocks(cids.slice(0, limit), options).catch(() => null)
+      options.signal.throwIfAborted()
+      if (page?.has(next)) return page
     }
     return new Map()
   }

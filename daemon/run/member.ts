@@ -161,7 +161,7 @@ export class RunMember {
     this.#own = new OwnContributions({ ...components, peer: components.self })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
     const { run, blocks, fetcher, chain } = components
-    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => remembers(this.#rounds, cid) })
+    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#knownRecords.has(cid) || remembers(this.#rounds, cid) })
     this.#knownRecords = new Set(knownRecords)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
@@ -515,7 +515,8 @@ export class RunMember {
       const refused: string[] = []
       for (const { cid, record, brought } of found) {
         this.#dispatch({ type: 'record', cid, record })
-        if (remembers(this.#rounds, cid)) for (const part of record.contributions) needed.add(part)
+        // Also one that another fetch told long ago, which is adopted and behind us by now: history stays.
+        if (this.#knownRecords.has(cid)) for (const part of record.contributions) needed.add(part)
         else refused.push(...brought)
       }
       for (const cid of refused) if (!needed.has(cid) && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)

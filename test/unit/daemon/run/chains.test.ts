@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
@@ -24,6 +25,8 @@ describe('Chains.fetch()', () => {
   let chain: string[] = []
   let asked: { fromRound: number; limit: number }[] = []
   let served: string[] = []
+  /** What the peer `liar` says that its chain is. */
+  let lies: string[] = []
   let chains: Chains
   const kept = new Set<string>()
 
@@ -53,6 +56,7 @@ describe('Chains.fetch()', () => {
       ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours), isKept: cid => kept.has(cid) },
       chain: (peer, fromRound, limit, signal) => {
         asked.push({ fromRound, limit })
+        if (peer === 'liar') return Promise.resolve(lies)
         return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
       }
     })
@@ -175,6 +179,69 @@ describe('Chains.fetch()', () => {
     assert.equal((await fetch(chain[11]!, [], found => found, 300)).length, 12)
     dragged.resolve([])
     assert.deepEqual(await first, [])
+  })
+
+  it('waits one fetch timeout for all other fetches together', async () => {
+    await grow(12)
+    const dragged = Array.from({ length: 12 }, () => Promise.withResolvers<ChainRecord[]>())
+    for (const { promise } of dragged) promise.catch(() => {})
+    const others = dragged.map(({ promise }) => fetch(chain[7]!, [], () => promise, 60_000).catch(() => 'failed'))
+    const last = fetch(chain[11]!, [], found => found, 400)
+    let hasEnded = false
+    void last.then(() => {
+      hasEnded = true
+    })
+    // Each gives way to the next before that time is over.
+    let failed = 0
+    for (; failed < dragged.length && !hasEnded; failed++) {
+      await delay(300)
+      dragged[failed]!.reject(new Error('not taken'))
+    }
+    assert.equal((await last).length, 12)
+    assert.ok(failed < dragged.length, `${failed} were waited for`)
+    for (const { reject } of dragged) reject(new Error('not taken'))
+    await Promise.all(others)
+  })
+
+  it('asks the next peer where one names what is no record, or none of this chain', async () => {
+    await grow(40)
+    const noise = Buffer.alloc(100 * 1024, 7)
+    const large = cidOf(noise, DAG_CBOR)
+    await theirs.put(large, noise)
+    for (const lie of [[large], [chain[0]!]]) {
+      lies = lie
+      asked = []
+      const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000 }
+      const found = await chains.fetch(
+        chain[39]!,
+        () => false,
+        options,
+        records => records
+      )
+      assert.deepEqual([found.length, asked.length], [40, 2])
+      for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
+    }
+  })
+
+  it('refuses a record that lists what is of another run', async () => {
+    const other = cidOf(Buffer.from('other'), DAG_CBOR)
+    const key = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(3))
+    const facts = { run: other, round: 3, parent: other, peer: peerIdFromPrivateKey(key).toString(), tokens: 100, steps: 5, loss: 3 }
+    const { cid, bytes } = await signContribution({ ...facts, codec: 'f32', norm: 1, body: other }, key)
+    await theirs.put(cid, bytes)
+    await grow(8, record => (record.round === 3 ? { ...record, contributions: [...record.contributions, cid].sort() } : record))
+    await assert.rejects(fetch(chain[7]!), { code: 'bad_chain' })
+    assert.equal(await blocksOf(ours), 0)
+  })
+
+  it('leaves all of a record that was told by another way before its fetch failed', async () => {
+    await grow(12)
+    const failing = fetch(chain[11]!, [], () => {
+      kept.add(chain[2]!)
+      throw new Error('not taken')
+    })
+    await assert.rejects(failing, { message: 'not taken' })
+    assert.equal(await blocksOf(ours), 2, 'the record and what it lists')
   })
 
   it('keeps nothing of a chain that fails, and no block of anything else that a record names', async () => {
