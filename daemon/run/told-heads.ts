@@ -58,8 +58,11 @@ export async function chooseTold(
   const { head } = viewOf(state)
   const chosen: Head[] = []
   for (let at = records.get(head); at !== undefined; at = records.get(at.record.parent)) {
+    records.delete(at.cid)
     chosen.unshift({ record: at.cid, round: at.record.round, anchor: at.record.anchor })
   }
+  // Of the others nothing stays.
+  for (const { brought } of records.values()) for (const cid of brought) await components.blocks.delete(cid)
   if (chosen.length === 0 && !chains.some(({ head }) => head === rules.run)) {
     throw new DaemonError(
       'bad_chain',
