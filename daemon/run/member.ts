@@ -52,11 +52,13 @@ import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
 import type { Phases } from './phases.ts'
-import { recentPast, wholePast } from './restart.ts'
+import { continuedPast, type KeptPast, recentPast, wholePast } from './restart.ts'
 import type { Retention } from './retention.ts'
 import { HeldUp, lastAcceptedIn, SHARE_ROUNDS, shareOf, slowSentence } from './round-answers.ts'
 import { rulesOf } from './run-rules.ts'
 
+/** Looks at whether what was read of our past goes up to the rules' head. */
+const PAST_TRIES = 8
 /** How often the rules are told the time, in ms; finer than any grace, and cheap. */
 const TICK_MS = 200
 
@@ -385,6 +387,8 @@ export class RunMember {
         this.#background('sync', () => this.#syncHeads())
         return
       case 'report':
+        // Who slept long has a head that these rules knew, and have forgotten since.
+        if (command.code === 'fork_too_old' && this.#knownRecords.has(command.subject)) return
         if (command.round !== undefined) this.#heldUp.note(command.round, command.code, command.peer)
         this.#report(command, {
           type: REASONS[command.code].content || (command.peer !== undefined && !REFUSES_NOBODY.has(command.code)) ? 'refused' : 'run',
@@ -404,8 +408,8 @@ export class RunMember {
   }
 
   /** Strangers' branches that are too old are looked at one at a time, and keep nobody from looking at an author's. */
-  #startOverName(closer: string | undefined): string {
-    return closer !== undefined && this.isAccepted(closer) ? `start over/${closer}` : 'start over'
+  #startOverName(peer: string | undefined): string {
+    return peer !== undefined && this.isAccepted(peer) ? `start over/${peer}` : 'start over'
   }
 
   #report(report: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
@@ -533,13 +537,14 @@ export class RunMember {
     // What seemed too old may only have been far ahead of us, and known by now.
     if (remembers(this.#rounds, head)) return
     this.#startedOverAtMs = performance.now()
-    const ours = new Set((await wholePast(this.#c)).records.map(({ cid }) => cid))
+    const ours = new Set((await this.#c.ledger.rounds(Number.MAX_SAFE_INTEGER)).map(({ record }) => record))
     const options = this.#fetchOptions(peer === undefined ? [] : [peer])
     const isOurs = (cid: string): boolean => ours.has(cid)
     await this.#chains.fetch(head, isOurs, options, async theirs => {
+      if (theirs.length === 0) return
       const contributions = await this.#contributionsOf(theirs)
-      // Read once more: rounds may have been adopted meanwhile.
-      const past = await wholePast(this.#c)
+      const past = await this.#pastToHead()
+      if (past === null) return
       for (const { cid } of theirs) this.#knownRecords.add(cid)
       this.#rounds = reopenRounds(this.#rounds, {
         now: performance.now(),
@@ -548,6 +553,17 @@ export class RunMember {
       })
       this.#dispatch({ type: 'tick' })
     })
+  }
+
+  /** Our whole chain up to where the rules stand, though rounds are adopted while it is read. Null where that does not come to be: the disk lost a part, or it goes too fast. */
+  async #pastToHead(): Promise<KeptPast | null> {
+    let past = await wholePast(this.#c)
+    for (let tries = 0; tries < PAST_TRIES; tries++) {
+      if ((past.records.at(-1)?.cid ?? this.#c.run) === viewOf(this.#rounds).head) return past
+      await this.#adopting
+      past = await continuedPast(this.#c, past)
+    }
+    return null
   }
 
   /** The contributions of others' records, as far as their envelopes are here; their bodies are of long ago. */

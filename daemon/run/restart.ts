@@ -48,6 +48,15 @@ export async function wholePast(past: Kept): Promise<KeptPast> {
   return opened(past, await allRounds(past))
 }
 
+/** The same with what was adopted since it was read. */
+export async function continuedPast(past: Kept, read: KeptPast): Promise<KeptPast> {
+  const rounds = await allRounds(past)
+  const { records, contributions } = read
+  if (records.length > 0 && rounds[records.length - 1]?.record !== records.at(-1)!.cid) return opened(past, rounds)
+  const more = await opened(past, rounds.slice(records.length))
+  return { earlier: [], records: [...records, ...more.records], contributions: [...contributions, ...more.contributions] }
+}
+
 async function allRounds({ ledger }: Kept): Promise<KeptRound[]> {
   return (await ledger.rounds(Number.MAX_SAFE_INTEGER)).reverse()
 }

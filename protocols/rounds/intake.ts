@@ -446,21 +446,27 @@ function isAskedFor(state: RoundsState, cid: string, { closer }: RoundRecord): b
 }
 
 function tooOld(state: RoundsState, cid: string, record: RoundRecord, out: RoundCommand[]): void {
-  const gone = [cid]
-  for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
+  const gone = new Set([cid])
+  for (const next of gone) {
     state.tooOld.add(next)
     if (state.tooOld.size > MAX_ORPHAN_RECORDS) state.tooOld.delete(state.tooOld.keys().next().value!)
     for (const [orphan, waiting] of state.orphans) {
       if (waiting.parent !== next) continue
       state.orphans.delete(orphan)
-      gone.push(orphan)
+      gone.add(orphan)
     }
   }
-  // An old record of our own chain comes here too, harmlessly; only a peer whose head rests on it is worth a word.
-  for (const [peer, live] of state.peers) {
-    if (!state.tooOld.has(live.head)) continue
-    out.push({ type: 'report', code: 'fork_too_old', subject: live.head, peer, round: record.round })
-    return
+  // Only a head that rests on it is worth a word: each that an author has, and one of those that only strangers have, who could name any number.
+  const known = (peer: string): boolean => knownAt(state.tree, state.head, peer)
+  const heads = [...state.peers].filter(([, { head }]) => gone.has(head))
+  const told = new Set<string>()
+  for (const isKnown of [true, false]) {
+    for (const [peer, { head }] of heads) {
+      if (known(peer) !== isKnown || told.has(head)) continue
+      told.add(head)
+      out.push({ type: 'report', code: 'fork_too_old', subject: head, peer, round: record.round })
+      if (!isKnown) break
+    }
   }
 }
 

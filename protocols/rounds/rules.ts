@@ -173,6 +173,11 @@ export function reopenRounds(state: RoundsState, start: RoundsStart): RoundsStat
   next.shunned = state.shunned
   next.refusals = state.refusals
   next.computeMs = state.computeMs
+  // The same round is open, and has its deadline from when it was opened.
+  if (next.head.cid === state.head.cid) {
+    next.adoptedAt = state.adoptedAt
+    next.head.adoptedAt = state.head.adoptedAt
+  }
   // Lighter after all: then it is as far from us as it was, and nobody has to look again.
   for (const cid of state.tooOld) if (!next.tree.byCid.has(cid)) next.tooOld.add(cid)
   return next

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
-import { recentPast, wholePast } from '../../../../daemon/run/restart.ts'
+import { continuedPast, recentPast, wholePast } from '../../../../daemon/run/restart.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import {
   type Contribution,
@@ -84,6 +84,19 @@ describe('a restart', function () {
     assert.deepEqual(viewOf(states[0]!), viewOf(states[1]!))
     assert.deepEqual([...states[0]!.tree.known].sort(), [...states[1]!.tree.known].sort())
     assert.equal(states[0]!.tree.root.cid, states[1]!.tree.root.cid)
+  })
+
+  it('reads on where it stopped, and anew where its branch was left meanwhile', async () => {
+    const upTo = (end: number) => ({ ...past(), ledger: { rounds: async () => rounds.slice(0, end).reverse() } })
+    const [early, late] = [await wholePast(upTo(5)), await wholePast(upTo(9))]
+    reads.length = 0
+    assert.deepEqual(await continuedPast(upTo(9), early), late)
+    assert.equal(reads.length, 2 * 4)
+    const other = { ...past(), ledger: { rounds: async () => [{ ...rounds[0]!, record: rounds[3]!.record }] } }
+    assert.deepEqual(
+      (await continuedPast(other, early)).records.map(({ cid }) => cid),
+      [rounds[3]!.record]
+    )
   })
 
   it('goes back to the genesis while the run is young', async () => {

@@ -12,6 +12,7 @@ import {
   type RoundsStart,
   type RoundsState,
   type RunRules,
+  reopenRounds,
   type Trunk,
   targetRound,
   viewOf
@@ -822,12 +823,29 @@ describe('createRounds()', () => {
       node.record('s5', sibling)
       assert.equal(node.view.moving?.cid, 's5')
     }
-    const other = recordOf('A', ['A3', 'B3'], 3, 'r2')
-    late.tell({ type: 'peerLive', peer: 'C', head: 'o3', round: 3, trains: true })
-    assert.deepEqual(
-      of(late.record('o3', other), 'report').map(({ code }) => code),
-      ['fork_too_old']
-    )
+    // Heads that rest on one that parted before: each that an author has is told of, whoever else has one, and one of those that strangers have.
+    const live = (peer: string, head: string) => late.tell({ type: 'peerLive', peer, head, round: 3, trains: true })
+    for (const stranger of ['X', 'Y', 'Z']) live(stranger, stranger === 'Z' ? 'p3' : 'o3')
+    live('C', 'q3')
+    live('D', 'q3')
+    const reported = (cid: string, parts: string[]) =>
+      of(late.record(cid, recordOf('B', parts, 3, 'r2')), 'report').map(({ code, peer, subject }) => [code, peer, subject])
+    assert.deepEqual(reported('o3', ['A3', 'B3']), [['fork_too_old', 'X', 'o3']])
+    assert.deepEqual(reported('q3', ['A3', 'C3']), [['fork_too_old', 'C', 'q3']])
+  })
+
+  it('begins again with more history in the same open round, whose deadline stays', () => {
+    const records = [{ cid: 'r1', record: recordOf('A', ['A1', 'B1']), ready: true }]
+    const contributions = ['A', 'B'].map(peer => ({ cid: nameOf(peer), contribution: made(peer), held: true }))
+    const node = new Node('A')
+    node.held(['A', 'B'])
+    node.record('r1', records[0]!.record)
+    node.at(5_000)
+    node.computed('r1', records[0]!.record)
+    const { head, deadlineAt } = node.view
+    assert.equal(head, 'r1')
+    const again = viewOf(reopenRounds(node.state, { now: 17_000, records, contributions }))
+    assert.deepEqual([again.head, again.deadlineAt], ['r1', deadlineAt])
   })
 
   it('goes on with a record whose anchor was not computed yet', () => {
