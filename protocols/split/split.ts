@@ -99,42 +99,46 @@ export function absentPeers(state: SplitState, nowMs: number): string[] {
 function follow(state: SplitState, view: SplitView, nowMs: number): void {
   const { followed } = state
   const live = new Set(view.live.map(({ peer }) => peer))
-  /** Names in the DHT cost nothing: whoever is here or gave work takes the place of one that is only announced. */
-  const makeRoom = (): void => {
-    for (const [peer, { isMember }] of followed) {
-      if (isMember || live.has(peer)) continue
-      followed.delete(peer)
-      return
+  const authors = new Set(view.authors.map(({ peer }) => peer))
+  const drop = (mayGo: (peer: string, seen: Followed) => boolean): boolean => {
+    for (const [peer, seen] of followed) {
+      if (seen.isMember || authors.has(peer) || !mayGo(peer, seen)) continue
+      return followed.delete(peer)
     }
+    return false
   }
-  const see = (peer: string, isOnlyAnnounced = false): Followed | null => {
+  /**
+   * Names in the DHT cost nothing, and being here costs little: whoever is here takes the place of one that is only announced, an author that of anybody who
+   * is none. Who gave work before goes last: it is missed if it stays on another branch.
+   */
+  const makeRoom = (isAuthor: boolean): boolean =>
+    drop(peer => !live.has(peer)) || (isAuthor && (drop((_, { round }) => round === null) || drop(() => true)))
+  const see = (peer: string, as: 'author' | 'live' | 'announced'): Followed | null => {
     const known = followed.get(peer)
     if (known !== undefined) return known
     if (peer === view.self) return null
-    if (followed.size >= MAX_FOLLOWED && !isOnlyAnnounced) makeRoom()
-    if (followed.size >= MAX_FOLLOWED) return null
+    if (followed.size >= MAX_FOLLOWED && (as === 'announced' || !makeRoom(as === 'author'))) return null
     const seen = { round: null, hereAtMs: nowMs, wasHere: false, isMember: false }
     followed.set(peer, seen)
     return seen
   }
-  for (const { peer } of view.live) {
-    const seen = see(peer)
-    if (seen === null) continue
-    seen.hereAtMs = nowMs
-    seen.wasHere = true
-  }
   for (const { peer, round } of view.authors) {
-    const seen = see(peer)
+    const seen = see(peer, 'author')
     if (seen === null) continue
     seen.round = Math.max(round, seen.round ?? 0)
     seen.isMember = true
   }
-  for (const peer of view.announced) see(peer, true)
+  for (const { peer } of view.live) {
+    const seen = see(peer, 'live')
+    if (seen === null) continue
+    seen.hereAtMs = nowMs
+    seen.wasHere = true
+  }
+  for (const peer of view.announced) see(peer, 'announced')
   for (const peer of view.left) followed.delete(peer)
   // Whom the DHT goes on naming lives somewhere.
   for (const [peer, { hereAtMs }] of followed) if (nowMs - hereAtMs > FORGET_MS && !view.announced.has(peer)) followed.delete(peer)
   // A member that is here and whose work no recent record has is one no longer: its going would split nothing.
-  const authors = new Set(view.authors.map(({ peer }) => peer))
   for (const peer of live) {
     const seen = followed.get(peer)
     if (seen !== undefined && !authors.has(peer)) seen.isMember = false
