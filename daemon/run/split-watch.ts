@@ -114,7 +114,7 @@ export class SplitWatch {
       this.#finding = null
       this.#told = null
       const back =
-        command.given === 'back' ? `${command.back.join(', ')} are here again` : 'those who were missed have not been heard of for an hour'
+        command.given === 'back' ? `${command.back.join(', ')} are here again` : 'those who were missed have not been here for an hour'
       events.emit({ type: 'run', run, code: 'mesh_healed', message: `all members see one another: ${back}`, data: { back: command.back } })
       return
     }

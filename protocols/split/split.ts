@@ -56,11 +56,13 @@ export interface SplitState {
   readonly otherBranch: Map<string, { sinceMs: number; sinceRound: number }>
   /** Those whom the alarm names, null while there is none. */
   alarm: Set<string> | null
+  /** When strangers were first missed, and when last; null where none ever were. */
+  strangersMissed: { sinceMs: number; lastMs: number } | null
   lookedAtMs: number | null
 }
 
 export function createSplit(): SplitState {
-  return { followed: new Map(), otherBranch: new Map(), alarm: null, lookedAtMs: null }
+  return { followed: new Map(), otherBranch: new Map(), alarm: null, strangersMissed: null, lookedAtMs: null }
 }
 
 /** @param nowMs monotonic milliseconds */
@@ -162,10 +164,17 @@ function missingAtOnce(state: SplitState, view: SplitView, nowMs: number): Missi
     ([peer, { hereAtMs, isMember }]) =>
       !isMember && nowMs - hereAtMs >= STALE_NAME_MS && view.announced.has(peer) && view.unreachable.has(peer)
   )
-  const named = [...(counts ? vanished : []), ...(strangers.length >= 2 ? strangers : [])]
+  const named = [...(counts ? vanished : []), ...(strangers.length >= 2 && mayMissStrangers(state, nowMs) ? strangers : [])]
   return named
     .map(([peer, { round }]) => ({ peer, lastRound: round, announced: view.announced.has(peer), unreachable: view.unreachable.has(peer) }))
     .sort((a, b) => (a.peer < b.peer ? -1 : 1))
+}
+
+/** Anybody may announce the run under any number of names and answer to none: strangers are missed for an hour, and again after an hour without. */
+function mayMissStrangers(state: SplitState, nowMs: number): boolean {
+  const { sinceMs, lastMs } = state.strangersMissed ?? { sinceMs: nowMs, lastMs: nowMs }
+  state.strangersMissed = { sinceMs: nowMs - lastMs > FORGET_MS ? nowMs : sinceMs, lastMs: nowMs }
+  return nowMs - state.strangersMissed.sinceMs < FORGET_MS
 }
 
 /**

@@ -152,14 +152,37 @@ describe('the rule of a split mesh', () => {
     assert.equal(mesh.after(1_200), undefined)
   })
 
-  it('misses those who were never met for as long as they are announced', () => {
+  it('misses those who were never met for an hour, whoever takes their places, and again after an hour without', () => {
     const mesh = new Mesh('a', 'b')
+    const announce = (...peers: string[]): void => {
+      mesh.announced = new Set(peers)
+      mesh.unreachable = mesh.announced
+    }
+    announce('x', 'y')
+    assert.equal(mesh.after(1_200)?.type, 'split')
+    while (mesh.now < 4_600_000) assert.equal(mesh.look()[0]?.type, 'split', `at ${mesh.now}`)
+    assert.deepEqual(mesh.after(300), { type: 'healed', back: [], given: 'forgotten' })
+    assert.equal(mesh.after(3_600), undefined)
+    announce('v', 'w', 'x', 'y')
+    assert.equal(mesh.after(3_600), undefined, 'names cost nothing')
+    announce()
+    mesh.after(600)
+    announce('x', 'y')
+    assert.equal(mesh.after(3_600), undefined, 'a pause neither')
+    announce()
+    mesh.after(3_700)
+    announce('x', 'y')
+    assert.equal(mesh.after(1_200)?.type, 'split')
+  })
+
+  it('misses members while strangers are missed no more', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
     mesh.announced = new Set(['x', 'y'])
     mesh.unreachable = mesh.announced
-    assert.equal(mesh.after(1_200)?.type, 'split')
-    for (let looks = 0; looks < 3_000; looks++) assert.equal(mesh.look()[0]?.type, 'split', `after ${looks} looks`)
-    mesh.announced = new Set()
-    assert.equal(mesh.look()[0]?.type, 'healed')
+    assert.equal(mesh.after(7_200)?.type, 'healed')
+    mesh.lose('c', 'd')
+    const said = mesh.after(60)
+    assert.deepEqual(said?.type === 'split' && said.finding.missing.map(({ peer }) => peer), ['c', 'd'])
   })
 
   it('takes members that had died one by one before this node came for no cut, and those that went in one round for one', () => {
@@ -186,6 +209,10 @@ describe('the rule of a split mesh', () => {
     assert.ok(said?.type === 'split')
     assert.match(findingSentence(said.finding), /^this node sees a, b; x, y announce the run and could never be reached$/)
     mesh.unreachable = new Set()
+    assert.equal(mesh.look()[0]?.type, 'healed')
+    mesh.unreachable = new Set(['x', 'y'])
+    assert.equal(mesh.look()[0]?.type, 'split')
+    mesh.announced = new Set()
     assert.equal(mesh.look()[0]?.type, 'healed')
   })
 
