@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
 import {
-  acceptedBefore,
   advance,
   advancePace,
   type Contribution,
@@ -14,6 +13,7 @@ import {
   createPace,
   createRounds,
   electorateOf,
+  hasAccepted,
   holdingToTell,
   openContribution,
   openRecord,
@@ -253,7 +253,7 @@ export class RunMember {
 
   /** Whether the run's history, as far as this node has it, has accepted anything of a peer. */
   isAccepted(peer: string): boolean {
-    return acceptedBefore(this.#rounds, this.#rounds.head.round + 1, peer)?.accepted === true
+    return hasAccepted(this.#rounds, peer)
   }
 
   peerGone(peer: string): void {

@@ -38,7 +38,7 @@ export async function recentPast(past: Past): Promise<KeptPast> {
   const last = before.at(-1)
   if (last === undefined) return wholePast(past)
   const recent = [...before.slice(-RECENT_ROUNDS).reverse().map(authorsOf), past.genesisPeers].slice(0, RECENT_ROUNDS)
-  const known = new Set([...past.genesisPeers, ...before.flatMap(authorsOf)])
+  const known = new Set(before.flatMap(authorsOf))
   const trunk: Trunk = { cid: last.record, record: recordOf(past.run, last), parts: last.contributions.map(partOf), known, recent }
   return { ...(await opened(past, rounds.slice(before.length))), trunk, earlier: before.map(({ record }) => record) }
 }

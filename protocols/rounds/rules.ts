@@ -79,7 +79,9 @@ export interface RoundsView {
  */
 export function createRounds(rules: RunRules, self: string | null, start: RoundsStart): RoundsState {
   const tree =
-    start.trunk === undefined ? genesisTree(rules.run, rules.genesisAnchor, rules.genesisPeers) : laterTree(start.trunk, start.now)
+    start.trunk === undefined
+      ? genesisTree(rules.run, rules.genesisAnchor, rules.genesisPeers)
+      : laterTree(start.trunk, rules.genesisPeers, start.now)
   const state: RoundsState = {
     rules,
     self,

@@ -24,7 +24,7 @@ export function chooseHead(tree: RecordTree, run: string, counts: (record: TreeR
     }
     for (const record of unread) for (const part of record.parts) known.add(part.peer)
     unread = []
-    at = preferred(run, at, children, peer => tree.known.has(peer) || known.has(peer), counts)
+    at = preferred(run, at, children, peer => tree.named.has(peer) || tree.known.has(peer) || known.has(peer), counts)
   }
 }
 

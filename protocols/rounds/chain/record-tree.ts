@@ -54,6 +54,8 @@ export interface TreeRecord {
 
 export interface RecordTree {
   root: TreeRecord
+  /** Peers that the manifest names. */
+  named: ReadonlySet<string>
   /** Authors accepted up to and with the root. */
   known: Set<string>
   byCid: Map<string, TreeRecord>
@@ -64,7 +66,7 @@ export interface RecordTree {
 /** Record 0: its authors are the peers that the manifest names. */
 export function genesisTree(run: string, anchor: string, genesisPeers: readonly string[]): RecordTree {
   const root: TreeRecord = { ...blank(run, 0, anchor, '', '', 0), status: 'valid', ready: true, recent: [genesisPeers] }
-  return { root, known: new Set(genesisPeers), byCid: new Map([[run, root]]), changes: 0 }
+  return { root, named: new Set(genesisPeers), known: new Set(), byCid: new Map([[run, root]]), changes: 0 }
 }
 
 /** Where the rules begin when not at the genesis: an adopted record, and what is left of the history before it. */
@@ -72,18 +74,19 @@ export interface Trunk {
   cid: string
   record: RoundRecord
   parts: Part[]
-  /** Authors accepted before this record, those that the manifest names included. */
+  /** Authors accepted before this record. */
   known: Iterable<string>
   /** Authors of the last k records, the newest first, this one included. */
   recent: readonly (readonly string[])[]
 }
 
 /** What `prune` would have left of a whole history. */
-export function laterTree({ cid, record, parts, known, recent }: Trunk, now: number): RecordTree {
+export function laterTree({ cid, record, parts, known, recent }: Trunk, genesisPeers: readonly string[], now: number): RecordTree {
   const { round, anchor, parent, closer } = record
   const trunk: TreeRecord = { ...blank(cid, round, anchor, parent, closer, now), record, parts, recent, status: 'valid', ready: true }
   trunk.published = true
-  return { root: trunk, known: new Set([...known, ...parts.map(({ peer }) => peer)]), byCid: new Map([[cid, trunk]]), changes: 0 }
+  const accepted = new Set([...known, ...parts.map(({ peer }) => peer)])
+  return { root: trunk, named: new Set(genesisPeers), known: accepted, byCid: new Map([[cid, trunk]]), changes: 0 }
 }
 
 export function plant(tree: RecordTree, parent: TreeRecord, cid: string, record: RoundRecord, now: number): TreeRecord {
@@ -113,8 +116,13 @@ export function membersAfter(record: TreeRecord): ReadonlySet<string> {
   return record.members
 }
 
-/** Had the history up to and with this record accepted the author? */
+/** Had the history up to and with this record accepted the author? Those that the manifest names are in from the start. */
 export function knownAt(tree: RecordTree, record: TreeRecord, peer: string): boolean {
+  return tree.named.has(peer) || acceptedAt(tree, record, peer)
+}
+
+/** Had it accepted any work of theirs? Whoever writes a manifest names whom they like. */
+export function acceptedAt(tree: RecordTree, record: TreeRecord, peer: string): boolean {
   if (tree.known.has(peer)) return true
   for (let at: TreeRecord | null = record; at !== null; at = at.parent) {
     if (at.parts.some(part => part.peer === peer)) return true

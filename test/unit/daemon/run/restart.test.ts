@@ -4,10 +4,12 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
 import { continuedPast, recentPast, wholePast } from '../../../../daemon/run/restart.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import { knownAt } from '../../../../protocols/rounds/chain/record-tree.ts'
 import {
   type Contribution,
   createRounds,
   FORK_WINDOW_ROUNDS,
+  hasAccepted,
   type RoundRecord,
   type RunRules,
   signContribution,
@@ -84,6 +86,13 @@ describe('a restart', function () {
     assert.deepEqual(viewOf(states[0]!), viewOf(states[1]!))
     assert.deepEqual([...states[0]!.tree.known].sort(), [...states[1]!.tree.known].sort())
     assert.equal(states[0]!.tree.root.cid, states[1]!.tree.root.cid)
+    for (const state of states) {
+      assert.deepEqual(
+        peers.map(peer => hasAccepted(state, peer)),
+        [true, true, false]
+      )
+      assert.ok(knownAt(state.tree, state.head, peers[2]!), 'the manifest names it')
+    }
   })
 
   it('reads on where it stopped, and anew where its branch was left meanwhile', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { acceptedBefore, advance, createRounds, electorateOf, type RoundsState } from '../../../../protocols/rounds/index.ts'
+import { acceptedBefore, advance, createRounds, electorateOf, hasAccepted, type RoundsState } from '../../../../protocols/rounds/index.ts'
 
 const FOUNDERS = ['A', 'B', 'C']
 const CROWD = Array.from({ length: 30 }, (_, n) => `P${String(n).padStart(2, '0')}`)
@@ -33,6 +33,14 @@ describe('acceptedBefore()', () => {
     assert.deepEqual(acceptedBefore(state, 2, 'P00'), { accepted: false, electorate: 3 })
     assert.deepEqual(acceptedBefore(state, 3, 'P00'), { accepted: true, electorate: 33 })
     assert.equal(acceptedBefore(state, 4, 'P00'), null)
+  })
+})
+
+describe('hasAccepted()', () => {
+  it('tells whose work is in the chain, and nothing of whom the manifest only names', () => {
+    const state = adopted(['A', 'B'])
+    assert.deepEqual([hasAccepted(state, 'A'), hasAccepted(state, 'C')], [true, false])
+    assert.equal(acceptedBefore(state, 2, 'C')!.accepted, true)
   })
 })
 

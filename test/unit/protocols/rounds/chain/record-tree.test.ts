@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { fateOf } from '../../../../../protocols/rounds/chain/fates.ts'
 import {
+  acceptedAt,
   ancestorAt,
   commonAncestor,
   genesisTree,
@@ -39,6 +40,21 @@ describe('the record tree', () => {
     const one = grow(tree, tree.root, 'r1', ['A', 'B'])
     assert.deepEqual(recentAuthors(one), ['A', 'B', 'G'])
     assert.deepEqual(recentAuthors(grow(tree, one, 'r2', ['B', 'C'])), ['B', 'C', 'A'])
+  })
+
+  it('acceptedAt() tells whose work the history has, which being named in the manifest is not, before and after prune()', () => {
+    const one = grow(tree, tree.root, 'r1', ['A', 'Z'])
+    const head = chain(tree, one, 20, 'r')
+    const facts = () => ['Z', 'G', 'X'].map(peer => [acceptedAt(tree, head, peer), knownAt(tree, head, peer)])
+    const expected = [
+      [true, true],
+      [false, true],
+      [false, false]
+    ]
+    assert.deepEqual(facts(), expected)
+    prune(tree, head, head, [], 5, 3)
+    assert.deepEqual(facts(), expected)
+    assert.equal(acceptedAt(tree, grow(tree, head, 'last', ['G']), 'G'), true)
   })
 
   it('commonAncestor() and ancestorAt() find the way back', () => {
