@@ -1,5 +1,6 @@
 // Others' chains of records, brought to this node's disk: one by one where it is a little behind, a thousand at a time where it is far behind.
 // What a peer says of its chain only tells what to fetch; the way from a record to its parents is read from the signed records themselves.
+import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   MAX_LISTED_OFF_CHAIN,
@@ -20,6 +21,8 @@ const PAGE_RECORDS = 1_024
 const PAGE_TRIES = 3
 /** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
 const CHAIN_TIMEOUT_MS = 10 * 60_000
+/** Records, and what they list, that all fetches under way may hold in memory together: that of four of the longest chains. */
+const MAX_UNDERWAY = 4 * (MAX_RECORDS_OFF_CHAIN + MAX_LISTED_OFF_CHAIN)
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
 const WRITTEN_AT_ONCE = 256
 
@@ -45,9 +48,14 @@ export class Chains {
   readonly #components: ChainComponents
   /** Records that a fetch under way has come to, and when what it found has been told. */
   readonly #underway = new Map<string, Promise<void>>()
+  /** What each fetch under way has found, and what makes it give way. */
+  readonly #weights = new Map<AbortController, number>()
+  readonly #most: number
 
-  constructor(components: ChainComponents) {
+  /** @param most records, with what they list, of all fetches under way */
+  constructor(components: ChainComponents, most = MAX_UNDERWAY) {
     this.#components = components
+    this.#most = most
   }
 
   /**
@@ -56,7 +64,7 @@ export class Chains {
    * nobody else's. Of a fetch that fails nothing stays.
    *
    * @param tell what was found, oldest first; what it gives is what this gives
-   * @throws DaemonError `block_unavailable`, also after ten minutes; `bad_chain` where a record names a parent that is of another run or not of the round before, lists what is no contribution, or where
+   * @throws DaemonError `block_unavailable`, also after ten minutes, and where too much is being fetched; `bad_chain` where a record names a parent that is of another run or not of the round before, lists what is no contribution, or where
    * there are more than any node remembers
    */
   async fetch<T>(
@@ -67,7 +75,11 @@ export class Chains {
   ): Promise<T> {
     const { blocks, isKept } = this.#components
     const limit = new AbortController()
-    const timer = setTimeout(() => limit.abort(), CHAIN_TIMEOUT_MS)
+    const timer = setTimeout(
+      () =>
+        limit.abort(new DaemonError('block_unavailable', `The chain of record ${tip} did not come within ${CHAIN_TIMEOUT_MS / 1000} s`)),
+      CHAIN_TIMEOUT_MS
+    )
     const signal = AbortSignal.any([options.signal, limit.signal])
     const told = Promise.withResolvers<void>()
     const mine: string[] = []
@@ -85,17 +97,37 @@ export class Chains {
     }
     const found: ChainRecord[] = []
     try {
-      await fetchChain(tip, found, isKnown, isMine, this.#components, { ...options, signal })
+      try {
+        await fetchChain(tip, found, isKnown, isMine, weight => this.#weigh(limit, weight), this.#components, { ...options, signal })
+      } finally {
+        this.#weights.delete(limit)
+      }
       return await tell(found.reverse())
     } catch (error) {
       const unkept = found.filter(({ cid }) => !isKept(cid))
       for (const cid of unkept.flatMap(({ brought }) => brought)) if (!isKept(cid)) await blocks.delete(cid)
-      if (!limit.signal.aborted || options.signal.aborted) throw error
-      throw new DaemonError('block_unavailable', `The chain of record ${tip} did not come within ${CHAIN_TIMEOUT_MS / 1000} s`)
+      throw limit.signal.aborted && !options.signal.aborted ? limit.signal.reason : error
     } finally {
       clearTimeout(timer)
       for (const cid of mine) this.#underway.delete(cid)
       told.resolve()
+    }
+  }
+
+  /** Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes. */
+  #weigh(limit: AbortController, weight: number): void {
+    this.#weights.set(limit, weight)
+    const sum = [...this.#weights.values()].reduce((sum, each) => sum + each, 0)
+    if (sum <= this.#most) return
+    let drawn = randomInt(sum)
+    for (const [other, held] of this.#weights) {
+      drawn -= held
+      if (drawn >= 0) continue
+      this.#weights.delete(other)
+      other.abort(
+        new DaemonError('block_unavailable', `Too many chains are being fetched: more than ${this.#most} records and contributions`)
+      )
+      return
     }
   }
 }
@@ -112,6 +144,7 @@ async function settlesWithin(promise: Promise<void>, ms: number, signal: AbortSi
 
 /**
  * @param found takes what was found, newest first: where this fails, what it has come to
+ * @param weigh told how many records and contributions it has come to, whenever that is more
  * @param isMine asked before each record: false, after a while, where another fetch had it and has told it, or has failed
  */
 async function fetchChain(
@@ -119,6 +152,7 @@ async function fetchChain(
   found: ChainRecord[],
   isKnown: (cid: string) => boolean,
   isMine: (cid: string) => Promise<boolean>,
+  weigh: (weight: number) => void,
   { run, blocks, fetcher, chain }: ChainComponents,
   options: FetchOptions
 ): Promise<void> {
@@ -155,6 +189,7 @@ async function fetchChain(
       )
     const chained = { cid: next, record, brought: [] }
     found.push(chained)
+    weigh(found.length + listed)
     unwritten.push({ of: chained, cid: next, bytes })
     if (unwritten.length >= WRITTEN_AT_ONCE) await write()
     next = record.parent

@@ -30,6 +30,8 @@ const MAX_TURNS = 20
 
 /** Signed blocks that are fetched at once. */
 const PAGE_BLOCKS = 1_024
+/** Bytes of those: a record that lists a thousand contributions has 41 KB, and nobody fills memory with pages of the largest. */
+const MAX_PAGE_BYTES = 16 * 1024 ** 2
 
 /** Fetches blocks and bodies into this node's store. */
 export class Fetcher {
@@ -69,19 +71,26 @@ export class Fetcher {
   /**
    * As many of these as anybody has, by their CIDs. Nothing is stored: anybody may name anything as a record or a contribution, and what is no such thing is to leave no trace.
    *
-   * @throws ProtocolError message_too_large where one is larger than what is signed may be, one that lies here too: a thousand chunks of an anchor may be named
+   * @throws ProtocolError message_too_large where one is larger than what is signed may be, or all are: those that lie here too, since a thousand chunks of an anchor may be named
    */
   async signedBlocks(cids: readonly string[], options: FetchOptions): Promise<Map<string, Uint8Array>> {
     const found = new Map<string, Uint8Array>()
+    let total = 0
+    const take = (cid: string, bytes: Uint8Array): void => {
+      if (bytes.length > MAX_GOSSIP_BYTES) throw tooLarge(`${cid} of ${bytes.length} bytes as a signed block`, MAX_GOSSIP_BYTES)
+      total += bytes.length
+      if (total > MAX_PAGE_BYTES) throw tooLarge(`${cids.length} signed blocks of ${total} bytes`, MAX_PAGE_BYTES)
+      found.set(cid, bytes)
+    }
     const look = async (cid: string): Promise<void> => {
       const held = await this.#blocks.get(cid)
-      if (held !== undefined) found.set(cid, small(cid, held))
+      if (held !== undefined) take(cid, held)
     }
     await Promise.all(cids.map(look))
     const absent = [...new Set(cids)].filter(cid => !found.has(cid))
     await this.#inTurns(absent, options, async (cid, bytes) => {
       checkHash(cid, bytes)
-      found.set(cid, small(cid, bytes))
+      take(cid, bytes)
     })
     // What came by another way meanwhile was not asked for.
     await Promise.all(absent.filter(cid => !found.has(cid)).map(look))
@@ -184,11 +193,8 @@ export class Fetcher {
   }
 }
 
-/** @throws ProtocolError message_too_large */
-function small(cid: string, bytes: Uint8Array): Uint8Array {
-  if (bytes.length <= MAX_GOSSIP_BYTES) return bytes
-  const limit = `at most ${MAX_GOSSIP_BYTES} are allowed`
-  throw new ProtocolError('message_too_large', `cannot take ${cid} of ${bytes.length} bytes as a signed block: ${limit}`)
+function tooLarge(what: string, limit: number): ProtocolError {
+  return new ProtocolError('message_too_large', `cannot take ${what}: at most ${limit} are allowed`)
 }
 
 /** @throws DaemonError `block_unavailable` where it was not had */

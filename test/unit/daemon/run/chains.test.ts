@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
+import { type ChainComponents, type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
 import { BlockExchange } from '../../../../protocols/blocks/index.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../../../protocols/cids.ts'
@@ -25,6 +25,8 @@ describe('Chains.fetch()', () => {
   let chain: string[] = []
   let asked: { fromRound: number; limit: number }[] = []
   let served: string[] = []
+  /** A block that the other node gives only when this is over. */
+  let held: { cid: string; until: Promise<void> } | null = null
   /** What the peer `liar` says that its chain is. */
   let lies: string[] = []
   let chains: Chains
@@ -37,6 +39,7 @@ describe('Chains.fetch()', () => {
     asked = []
     served = []
     kept.clear()
+    held = null
     const source = {
       head: async () => null,
       chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit)
@@ -44,22 +47,24 @@ describe('Chains.fetch()', () => {
     const nodes = [network.node('ours'), network.node('theirs')]
     const watched: BlockStore = {
       ...{ has: cid => theirs.has(cid), put: (cid, bytes) => theirs.put(cid, bytes) },
-      get: cid => {
+      get: async cid => {
         served.push(cid)
+        if (cid === held?.cid) await held.until
         return theirs.get(cid)
       }
     } as BlockStore
     exchanges = nodes.map((node, i) => new BlockExchange({ node, store: i === 0 ? ours : watched }, { network: 'test' }))
     syncs = nodes.map(node => new SyncService({ node, source }, { network: 'test' }))
     for (const service of [...exchanges, ...syncs]) await service.start()
-    chains = new Chains({
-      ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours), isKept: cid => kept.has(cid) },
-      chain: (peer, fromRound, limit, signal) => {
-        asked.push({ fromRound, limit })
-        if (peer === 'liar') return Promise.resolve(lies)
-        return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
-      }
-    })
+    chains = new Chains(components())
+  })
+  const components = (): ChainComponents => ({
+    ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours), isKept: cid => kept.has(cid) },
+    chain: (peer, fromRound, limit, signal) => {
+      asked.push({ fromRound, limit })
+      if (peer === 'liar') return Promise.resolve(lies)
+      return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
+    }
   })
   afterEach(async () => {
     for (const service of [...exchanges, ...syncs]) await service.stop()
@@ -201,6 +206,31 @@ describe('Chains.fetch()', () => {
     assert.ok(failed < dragged.length, `${failed} were waited for`)
     for (const { reject } of dragged) reject(new Error('not taken'))
     await Promise.all(others)
+  })
+
+  it('lets one give way where all together are too much', async () => {
+    chains = new Chains(components(), 30)
+    await grow(12)
+    const first = chain
+    chain = []
+    await grow(12, record => ({ ...record, anchor: cidOf(Buffer.from('other'), DAG_CBOR) }))
+    const waiting = Promise.withResolvers<void>()
+    held = { cid: first[0]!, until: waiting.promise }
+    const whole = chain
+    chain = first
+    const slow = fetch(first[11]!).then(
+      () => 'came',
+      error => error.code
+    )
+    // It has come to four records and waits for the page of all others.
+    while (!served.includes(first[0]!)) await delay(5)
+    chain = whole
+    const fast = await fetch(whole[11]!).then(
+      () => 'came',
+      error => error.code
+    )
+    waiting.resolve()
+    assert.deepEqual([fast, await slow].sort(), ['block_unavailable', 'came'])
   })
 
   it('asks the next peer where one names what is no record, or none of this chain', async () => {
