@@ -136,7 +136,10 @@ export class SplitWatch {
       this.#calledAtMs.set(peer, nowMs)
       void this.#call(peer)
     }
-    for (const peer of this.#calledAtMs.keys()) if (!absent.includes(peer)) this.#calledAtMs.delete(peer)
+    // Names cost nothing: of who is followed no more, nothing is remembered.
+    const followed = new Set(absent)
+    for (const peer of this.#calledAtMs.keys()) if (!followed.has(peer)) this.#calledAtMs.delete(peer)
+    for (const peer of this.#unreachable) if (!followed.has(peer)) this.#unreachable.delete(peer)
     if (nowMs - this.#askedAtMs < (absent.length > 0 ? ASK_INTERVAL_MS : ASK_QUIET_INTERVAL_MS)) return
     this.#askedAtMs = nowMs
     void this.#ask()
