@@ -1,6 +1,10 @@
 // The moments of a round at which a node can be lost. Each is an event; a tester may ask the daemon to stay in one, to kill it right there.
 import type { Phase } from '../../protocols/control/constants.ts'
+import { RecentMap } from '../../protocols/recent-map.ts'
 import type { EventLog } from '../events.ts'
+
+/** Phases remembered as told: those of some twenty rounds. Work on older ones is over; otherwise it would be told once more. */
+const MAX_TOLD = 256
 
 /**
  * Tells the phases of one run. `hold` is `phase@round`, such as `closing@3`: the node stays in that phase the first time it comes to it from that round on,
@@ -11,7 +15,7 @@ export class Phases {
   readonly #events: EventLog
   readonly #run: string
   readonly #hold: { phase: string; round: number; closer: boolean } | null
-  readonly #told = new Set<string>()
+  readonly #told = new RecentMap<string, true>(MAX_TOLD)
 
   constructor(events: EventLog, run: string, hold: string | null) {
     this.#events = events
@@ -30,7 +34,7 @@ export class Phases {
     // Who closes may be known only when the phase is come to for another contribution.
     const name = `${phase}@${round} ${held}`
     if (!this.#told.has(name)) {
-      this.#told.add(name)
+      this.#told.set(name, true)
       const data = { phase, held, ...(held && this.#hold?.closer ? { closer: true } : {}) }
       this.#events.emit({ type: 'phase', run: this.#run, round, code: phase, message: `${phase} of round ${round}`, data })
     }
