@@ -16,7 +16,7 @@ const HASH_BYTES = 32
 
 /** The CID of these bytes, as base32 text. */
 export function cidOf(bytes: Uint8Array, codec: typeof RAW | typeof DAG_CBOR): string {
-  return CID.createV1(codec, createDigest(SHA2_256, createHash('sha256').update(bytes).digest())).toString()
+  return textOf(CID.createV1(codec, createDigest(SHA2_256, createHash('sha256').update(bytes).digest())))
 }
 
 /** True when the bytes hash to the digest that `cid` (text of a CID that parseCid takes) carries. */
@@ -40,7 +40,7 @@ export function cidText(value: unknown, codec?: typeof RAW | typeof DAG_CBOR): s
   if (cid === null) throw new ProtocolError('bad_message', 'expected a CID')
   checkCid(cid)
   if (codec !== undefined && cid.code !== codec) throw new ProtocolError('bad_message', `expected a CID of codec ${codec}, got ${cid.code}`)
-  return cid.toString()
+  return textOf(cid)
 }
 
 /** The 36 bytes of a CID. */
@@ -51,11 +51,16 @@ export function cidToBytes(text: string): Uint8Array {
 /** @throws ProtocolError bad_message */
 export function cidFromBytes(bytes: Uint8Array): string {
   try {
-    return checkCid(CID.decode(bytes)).toString()
+    return textOf(checkCid(CID.decode(bytes)))
   } catch (cause) {
     if (cause instanceof ProtocolError) throw cause
     throw new ProtocolError('bad_message', 'cannot decode a CID', { cause })
   }
+}
+
+/** In one piece: put together letter by letter it is a tree of 47 strings, 1.6 KB instead of 80 bytes for as long as nobody reads it as a whole. */
+function textOf(cid: CID): string {
+  return Buffer.from(cid.toString(), 'latin1').toString('latin1')
 }
 
 function checkCid(cid: CID): CID {
