@@ -289,7 +289,8 @@ describe('TrainerSupervisor', function () {
       }
       assert.deepEqual(
         deaths.map(({ code, engine, givenUp }) => [code, engine, givenUp?.engine]),
-        [1, 2, 3].map(count => ['engine_out_of_memory', 'traced', count === 3 ? 'traced' : undefined])
+        [1, 2, 3].map(count => ['engine_out_of_memory', 'traced', count === 3 ? 'traced' : undefined]),
+        deaths.map(({ reason }) => reason).join('\n')
       )
       await until(() => readies.length === 4)
       assert.equal(readies.at(-1)!.engine, 'wasm')
