@@ -11,7 +11,14 @@ import type { Tokenizer, TokenizerKind } from './tokenizer.ts'
 /** Names under which published tokenizers keep their end of text, most telling first. */
 const END_OF_TEXT_NAMES = [END_OF_TEXT, '<|end_of_text|>', '</s>', '<eos>', '<|im_end|>', '[SEP]']
 
-const TokenId = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(MAX_VOCABULARY - 1))
+/** No minus zero: written again it is another number. */
+const TokenId = v.pipe(
+  v.number(),
+  v.integer(),
+  v.minValue(0),
+  v.maxValue(MAX_VOCABULARY - 1),
+  v.check(id => !Object.is(id, -0))
+)
 /** Not `v.record`: it drops the keys `prototype` and `constructor`, and both are words of GPT-2. */
 const Vocabulary = v.custom<Record<string, number>>(
   value => typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(id => v.is(TokenId, id))

@@ -156,6 +156,7 @@ describe('tokenizerFromJson()', () => {
       '{}',
       JSON.stringify({ ...wordLevel, model: { ...wordLevel.model, vocab: { a: -1 } } }),
       JSON.stringify({ ...wordLevel, model: { ...wordLevel.model, vocab: { a: 2 ** 31 } } }),
+      JSON.stringify({ ...wordLevel, added_tokens: [{ id: 0, content: 'a' }] }).replace('"id":0', '"id":-0'),
       JSON.stringify({ ...wordLevel, model: { ...wordLevel.model, type: 'Oracle' } }),
       JSON.stringify({ ...bpe, model: { ...bpe.model, merges: ['a bb'] } }),
       JSON.stringify({ ...bpe, model: { ...bpe.model, merges: ['ab'] } })
