@@ -84,11 +84,14 @@ function ownByteLevel({ model, added_tokens }: v.InferOutput<typeof ByteLevelFil
   const size = Object.values(model.vocab).reduce((most, id) => Math.max(most, id + 1), 0)
   const pieces = new Array<Uint8Array | undefined>(size).fill(undefined)
   for (const [symbols, id] of Object.entries(model.vocab)) {
-    if (addedIds.get(symbols) === id) continue
+    const addedId = addedIds.get(symbols)
+    if (addedId === id) continue
     const piece = bytesOfSymbols(symbols)
-    if (piece === undefined || pieces[id] !== undefined) return null
+    // One text with two ids, or two texts with one.
+    if (addedId !== undefined || piece === undefined || pieces[id] !== undefined) return null
     pieces[id] = piece
   }
+  if (added.some(({ id }) => pieces[id] !== undefined)) return null
   if (new Set(pieces.filter(piece => piece?.length === 1).map(piece => piece![0])).size < 256) return null
   const merges = model.merges.map((pair, rank) => {
     const [left, right, ...rest] = typeof pair === 'string' ? pair.split(' ') : pair

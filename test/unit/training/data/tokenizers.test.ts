@@ -148,6 +148,19 @@ describe('tokenizerFromJson()', () => {
     assert.throws(() => tokenizer.decode([4]), { code: 'bad_token_id' })
   })
 
+  it('leaves alone a file in which an added token and the vocabulary do not agree on an id', async () => {
+    const file = JSON.parse(trainByteBpe([TEXT], { vocabulary: 262 }).files()['tokenizer.json']!)
+    const end = '<|endoftext|>'
+    const { id } = file.added_tokens[0]
+    for (const vocab of [
+      { ...file.model.vocab, j: id, [end]: file.model.vocab.j },
+      { ...file.model.vocab, [end]: id + 1 }
+    ]) {
+      const text = JSON.stringify({ ...file, model: { ...file.model, vocab } })
+      assert.equal((await tokenizerFromJson(text)).files()['tokenizer.json'], text)
+    }
+  })
+
   it('refuses what is no tokenizer', async () => {
     const bpe = JSON.parse(bytesTokenizer().files()['tokenizer.json']!)
     const broken = [
