@@ -22,7 +22,7 @@ import type { RoundCommand, RoundEvent } from './events.ts'
 import { mayBeHead } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
-import { addHolder, listed, type Open, peersAt, place, placedIn, type RoundsState, uproot } from './state.ts'
+import { addHolder, listed, noteTooOld, type Open, peersAt, place, placedIn, type RoundsState, uproot } from './state.ts'
 
 export function take(state: RoundsState, event: RoundEvent, out: RoundCommand[]): void {
   switch (event.type) {
@@ -362,7 +362,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
     closedSince = closing.since
     state.closing = null
   }
-  if (record.round <= tree.root.round || state.tooOld.has(record.parent)) {
+  if (record.round <= tree.root.round || (state.tooOld.has(record.parent) && !tree.byCid.has(record.parent))) {
     tooOld(state, cid, record, out)
     return
   }
@@ -448,8 +448,7 @@ function isAskedFor(state: RoundsState, cid: string, { closer }: RoundRecord): b
 function tooOld(state: RoundsState, cid: string, record: RoundRecord, out: RoundCommand[]): void {
   const gone = new Set([cid])
   for (const next of gone) {
-    state.tooOld.add(next)
-    if (state.tooOld.size > MAX_ORPHAN_RECORDS) state.tooOld.delete(state.tooOld.keys().next().value!)
+    noteTooOld(state, next)
     for (const [orphan, waiting] of state.orphans) {
       if (waiting.parent !== next) continue
       state.orphans.delete(orphan)

@@ -6,6 +6,7 @@ import { askHeads, fetchBodies, pursue, retryLeftOut } from './catching-up.ts'
 import { chooseHead } from './chain/choice.ts'
 import { fateOf } from './chain/fates.ts'
 import {
+  ancestorAt,
   commonAncestor,
   fell,
   genesisTree,
@@ -30,7 +31,7 @@ import { chooseTarget, mayBeHead, reconsider } from './following.ts'
 import { drop, examine, fetchAhead, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { closeIfDue, missedBy, noteSilence, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
-import { liveHolders, placedIn, type RoundsState, wakeAt } from './state.ts'
+import { liveHolders, noteTooOld, placedIn, type RoundsState, wakeAt } from './state.ts'
 import { announceFirst } from './telling.ts'
 
 /** What a node has on disk when it starts. */
@@ -162,12 +163,15 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
 
 /**
  * The rules begin again with more history than before: after `fork_too_old`, with both branches back to where they parted.
- * What is known of peers and what is open stays, so that nothing has to be heard anew.
+ * What is known of peers, what is open, and branches that they know already stay, so that nothing has to be heard anew and no second branch undoes the way to a first.
  */
 export function reopenRounds(state: RoundsState, start: RoundsStart): RoundsState {
   const open = [...state.contributions.values()].map(({ cid, contribution, held }) => ({ cid, contribution, held }))
   const contributions = [...(start.contributions ?? []), ...open]
-  const next = createRounds(state.rules, state.self, { trains: state.trains, ...start, contributions })
+  const records = [...(start.records ?? [])]
+  for (const { cid, record, ready, published, closer, status } of state.tree.byCid.values())
+    if (record !== null && status === 'valid' && (published || closer !== state.self)) records.push({ cid, record, ready })
+  const next = createRounds(state.rules, state.self, { trains: state.trains, ...start, contributions, records })
   next.peers = state.peers
   for (const live of next.peers.values()) live.claim = null
   next.silent = state.silent
@@ -180,8 +184,9 @@ export function reopenRounds(state: RoundsState, start: RoundsStart): RoundsStat
     next.adoptedAt = state.adoptedAt
     next.head.adoptedAt = state.head.adoptedAt
   }
-  // Lighter after all: then it is as far from us as it was, and nobody has to look again.
-  for (const cid of state.tooOld) if (!next.tree.byCid.has(cid)) next.tooOld.add(cid)
+  // Lighter after all: then it is as far from us as it was, and nobody has to look again. If not, what came of it meanwhile is not too old any more.
+  const stays = ancestorAt(next.target, state.head.round)?.cid === state.head.cid
+  if (stays) for (const cid of state.tooOld) if (!next.tree.byCid.has(cid)) next.tooOld.add(cid)
   return next
 }
 
@@ -328,6 +333,8 @@ function forget(state: RoundsState): void {
   const target = tree.byCid.get(state.target.cid) ?? head
   const named = [...state.peers.values()].flatMap(live => tree.byCid.get(live.head) ?? [])
   prune(tree, head, target, named, FORK_WINDOW_ROUNDS, BRANCH_KEEP_ROUNDS)
+  // Who stands there is asked for it no more.
+  for (const { cid } of named) if (!tree.byCid.has(cid)) noteTooOld(state, cid)
   const needed = new Set(state.lacking.keys())
   for (const record of [...pathToReady(target), ...state.leftOut]) for (const cid of record.record!.contributions) needed.add(cid)
   // A rival lists all that the head does, and what was late for the round before has no other place any more.

@@ -2,7 +2,7 @@
 
 import { fell, membersAfter, type RecordTree, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter } from './chain/validity.ts'
-import { HOLDERS_NEEDED, MAX_HOLDERS } from './constants.ts'
+import { HOLDERS_NEEDED, MAX_HOLDERS, MAX_ORPHAN_RECORDS } from './constants.ts'
 import type { Fate, Part, RunRules } from './events.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import type { ReasonCode } from './reasons.ts'
@@ -253,6 +253,12 @@ export function missingParts(state: RoundsState, record: TreeRecord): Part[] {
 
 export function isMissingParts(state: RoundsState, record: TreeRecord): boolean {
   return record.parts.some(part => state.contributions.get(part.cid)?.held !== true)
+}
+
+/** It parted from our chain before all that is remembered. */
+export function noteTooOld({ tooOld }: RoundsState, cid: string): void {
+  tooOld.add(cid)
+  if (tooOld.size > MAX_ORPHAN_RECORDS) tooOld.delete(tooOld.keys().next().value!)
 }
 
 /** Whether the rules keep this contribution or record: what they do not keep need not be on disk either. */

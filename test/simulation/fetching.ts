@@ -1,11 +1,13 @@
 // How a node gets what the rules want from others: contributions, records, anchors, and a whole chain when it starts over.
-import { type RoundCommand, type RoundEvent, type RoundRecord, reopenRounds } from '../../protocols/rounds/index.ts'
+import { type RoundCommand, type RoundEvent, type RoundRecord, remembers, reopenRounds } from '../../protocols/rounds/index.ts'
 import { HONEST } from './conduct.ts'
 import { flawOf } from './names.ts'
 import type { SimNode } from './node.ts'
 
 /** ms between two looks at a chain that parted too long ago. */
 export const START_OVER_MS = 60_000
+/** ms that it takes to read both chains. */
+const START_OVER_TAKES_MS: [number, number] = [100, 15_000]
 /** Fetch timeouts that one body may take: the rules ask again after as many. */
 const FETCH_PATIENCE = 4
 /** ms that a holder may say nothing before the next one is asked. */
@@ -16,6 +18,7 @@ type Fetch<T extends RoundCommand['type']> = Extract<RoundCommand, { type: T }>
 export class Fetching {
   readonly #node: SimNode
   #startedOverAt = Number.NEGATIVE_INFINITY
+  #startsOver = false
 
   constructor(node: SimNode) {
     this.#node = node
@@ -125,11 +128,16 @@ export class Fetching {
   startOver(head: string): void {
     const node = this.#node
     const { world, disk } = node
-    if (world.time.now - this.#startedOverAt < START_OVER_MS) return
-    this.#startedOverAt = world.time.now
-    const giver = this.#find([], other => other.disk.records.has(head))
-    if (giver === undefined || disk.full) return
-    node.later(2 * world.network.delay(node, giver), () => {
+    if (this.#startsOver) return
+    this.#startsOver = true
+    const waitMs = Math.max(0, this.#startedOverAt + START_OVER_MS - world.time.now)
+    // Meanwhile rounds go on, here and there.
+    node.later(waitMs + world.random.between(...START_OVER_TAKES_MS), () => {
+      this.#startsOver = false
+      if (remembers(node.rounds, head)) return
+      this.#startedOverAt = world.time.now
+      const giver = this.#find([], other => other.disk.records.has(head))
+      if (giver === undefined || disk.full) return
       for (let at = head; at !== 'run'; ) {
         const record = giver.disk.records.get(at)?.record
         if (record === undefined) return
@@ -140,6 +148,7 @@ export class Fetching {
         }
         at = record.parent
       }
+      node.startsOver++
       node.rounds = reopenRounds(node.rounds, disk.past(node.peer, node.now))
       node.tell({ type: 'tick' })
     })

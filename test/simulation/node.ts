@@ -60,6 +60,8 @@ export class SimNode {
   #training!: Training
   #fetching!: Fetching
   forks = 0
+  /** Times that its rules began again for a branch that parted too long ago. */
+  startsOver = 0
   /** The highest round that it ever adopted. */
   furthest = 0
   /** When it first adopted a record on each parent. */
@@ -368,6 +370,8 @@ export class SimNode {
         this.#fetching.heads()
         return
       case 'report':
+        // Who slept long has a head that was ours too, long ago.
+        if (command.code === 'fork_too_old' && this.chain().some(({ cid }) => cid === command.subject)) return
         this.world.reported(this, command)
         if (command.code === 'fork_too_old') this.#fetching.startOver(command.subject)
         return

@@ -188,6 +188,20 @@ describe('rounds in simulation', function () {
     assert.ok(world.reports.has('fork_too_old'))
   })
 
+  it('nobody starts over for who was away longer than all that they remember', () => {
+    const world = new World({ seed: 12, nodes: 4, innerSteps: 5, keepRounds: 2, stepMs: () => 50 })
+    world.run(10_000)
+    const sleeper = world.nodes[3]!
+    sleeper.sleep()
+    assert.ok(world.until(900_000, () => world.highestRound() > 300))
+    assert.deepEqual(world.settle(60_000, 60_000), [])
+    assert.equal(world.highestRound() - world.lowestRound() < 2, true)
+    assert.deepEqual(
+      world.nodes.slice(0, 3).map(({ startsOver }) => startsOver),
+      [0, 0, 0]
+    )
+  })
+
   it('nodes that withhold their bodies or sign two of everything stop nobody', () => {
     const world = new World({
       seed: 10,

@@ -848,6 +848,26 @@ describe('createRounds()', () => {
     assert.deepEqual([again.head, again.deadlineAt], ['r1', deadlineAt])
   })
 
+  it('begins again for one branch and stays on the way to another, and takes what grows on the one that it goes to', () => {
+    const given = [made('A'), made('B'), { ...made('C'), tokens: 900 }]
+    const contributions = given.map(contribution => ({ cid: nameOf(contribution.peer), contribution, held: true }))
+    const ours = { cid: 'r1', record: recordOf('A', ['A1', 'B1']), ready: true }
+    const heavier = { cid: 'x1', record: recordOf('B', ['B1', 'C1']), ready: false }
+    const lighter = { cid: 'y1', record: recordOf('C', ['A1', 'B1']), ready: false }
+    const node = new Node('A', {}, { records: [ours], contributions })
+    // They came while both chains were read.
+    node.state.tooOld.add('x2').add('y2')
+    const unmoved = reopenRounds(node.state, { now: 1, records: [ours, lighter], contributions })
+    assert.deepEqual([viewOf(unmoved).moving, [...unmoved.tooOld]], [null, ['x2', 'y2']], 'nobody has to look again')
+    const moving = reopenRounds(unmoved, { now: 2, records: [ours, heavier], contributions })
+    assert.deepEqual([viewOf(moving).moving?.cid, [...moving.tooOld]], ['x1', []])
+    const again = reopenRounds(moving, { now: 3, records: [ours, lighter], contributions })
+    assert.equal(viewOf(again).moving?.cid, 'x1')
+    const { commands } = advance(again, { type: 'record', cid: 'x2', record: recordOf('B', ['B2', 'C2'], 2, 'x1') }, 4)
+    assert.deepEqual(of(commands, 'report'), [])
+    assert.ok(again.tree.byCid.has('x2'))
+  })
+
   it('goes on with a record whose anchor was not computed yet', () => {
     const one = recordOf('A', ['A1', 'B1'])
     const node = new Node(
