@@ -11,7 +11,7 @@ import {
 } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { DaemonError, reasonOf } from '../errors.ts'
-import type { Fetcher, FetchOptions } from './fetching.ts'
+import { type Fetcher, type FetchOptions, MAX_PAGE_BYTES, pagesOf } from './fetching.ts'
 
 /** Records that are fetched one after the other before a peer is asked for the names of all that follow. */
 const FEW_RECORDS = 4
@@ -21,8 +21,10 @@ const PAGE_RECORDS = 1_024
 const PAGE_TRIES = 3
 /** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
 const CHAIN_TIMEOUT_MS = 10 * 60_000
-/** Records, and what they list, that all fetches under way may hold in memory together: that of four of the longest chains. */
+/** Records, and what they list, that all fetches under way may hold in memory together: that of four of the longest chains, some hundred bytes each. */
 const MAX_UNDERWAY = 4 * (MAX_RECORDS_OFF_CHAIN + MAX_LISTED_OFF_CHAIN)
+/** What a page on its way counts for, since it may be 16 MiB of anything. */
+const PAGE_WEIGHT = MAX_PAGE_BYTES / 128
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
 const WRITTEN_AT_ONCE = 256
 
@@ -31,6 +33,11 @@ export interface ChainRecord {
   record: RoundRecord
   /** What this fetch stored of the record and its contributions: they need not stay. */
   brought: string[]
+}
+
+export interface ChainOptions extends FetchOptions {
+  /** Only strangers name it: where too much is being fetched, it may be given up. */
+  mayGiveWay: boolean
 }
 
 export interface ChainComponents {
@@ -49,7 +56,7 @@ export class Chains {
   /** Records that a fetch under way has come to, and when what it found has been told. */
   readonly #underway = new Map<string, Promise<void>>()
   /** What each fetch under way has found, and what makes it give way. */
-  readonly #weights = new Map<AbortController, number>()
+  readonly #weights = new Map<AbortController, { weight: number; mayGiveWay: boolean }>()
   readonly #most: number
 
   /** @param most records, with what they list, of all fetches under way */
@@ -70,7 +77,7 @@ export class Chains {
   async fetch<T>(
     tip: string,
     isKnown: (cid: string) => boolean,
-    options: FetchOptions,
+    options: ChainOptions,
     tell: (found: ChainRecord[]) => T | Promise<T>
   ): Promise<T> {
     const { blocks, isKept } = this.#components
@@ -97,11 +104,9 @@ export class Chains {
     }
     const found: ChainRecord[] = []
     try {
-      try {
-        await fetchChain(tip, found, isKnown, isMine, weight => this.#weigh(limit, weight), this.#components, { ...options, signal })
-      } finally {
-        this.#weights.delete(limit)
-      }
+      const { mayGiveWay } = options
+      const weigh = (weight: number): void => this.#weigh(limit, { weight, mayGiveWay })
+      await fetchChain(tip, found, isKnown, isMine, weigh, this.#components, { ...options, signal })
       return await tell(found.reverse())
     } catch (error) {
       const unkept = found.filter(({ cid }) => !isKept(cid))
@@ -109,19 +114,23 @@ export class Chains {
       throw limit.signal.aborted && !options.signal.aborted ? limit.signal.reason : error
     } finally {
       clearTimeout(timer)
+      this.#weights.delete(limit)
       for (const cid of mine) this.#underway.delete(cid)
       told.resolve()
     }
   }
 
   /** Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes. */
-  #weigh(limit: AbortController, weight: number): void {
-    this.#weights.set(limit, weight)
-    const sum = [...this.#weights.values()].reduce((sum, each) => sum + each, 0)
-    if (sum <= this.#most) return
-    let drawn = randomInt(sum)
-    for (const [other, held] of this.#weights) {
-      drawn -= held
+  #weigh(limit: AbortController, held: { weight: number; mayGiveWay: boolean }): void {
+    if (limit.signal.aborted) return
+    this.#weights.set(limit, held)
+    const sumOf = (all: { weight: number }[]): number => all.reduce((sum, { weight }) => sum + weight, 0)
+    if (sumOf([...this.#weights.values()]) <= this.#most) return
+    const strangers = [...this.#weights].filter(([, { mayGiveWay }]) => mayGiveWay)
+    if (strangers.length === 0) return
+    let drawn = randomInt(sumOf(strangers.map(([, each]) => each)))
+    for (const [other, { weight }] of strangers) {
+      drawn -= weight
       if (drawn >= 0) continue
       this.#weights.delete(other)
       other.abort(
@@ -159,7 +168,10 @@ async function fetchChain(
   const unwritten: { of: ChainRecord; cid: string; bytes: Uint8Array }[] = []
   let listed = 0
   let pagedFrom = Number.POSITIVE_INFINITY
-  let page = new Map<string, Uint8Array>()
+  let page = new Map<string, Opened>()
+  /** Peers whose pages were not all of this chain. */
+  const lame = new Set<string>()
+  let lastBytes = 0
   for (let next = tip; next !== run && !isKnown(next); ) {
     // Where all of it lies on disk nothing else asks.
     options.signal.throwIfAborted()
@@ -172,11 +184,15 @@ async function fetchChain(
       !page.has(next) &&
       !(await blocks.has(next))
     ) {
-      pagedFrom = Math.max(1, child.record.round - PAGE_RECORDS)
-      page = await fetchPage(next, pagedFrom, child.record.round - pagedFrom)
+      // As many as fit, were they all twice as large as the last.
+      const { round } = child.record
+      const fromRound = Math.max(1, round - Math.min(PAGE_RECORDS, Math.floor(MAX_PAGE_BYTES / 2 / lastBytes)))
+      page = await fetchPage(next, fromRound, round - fromRound)
+      pagedFrom = page.size === 0 ? fromRound : round - page.size
     }
-    const bytes = page.get(next) ?? (await fetcher.signed(next, options))
-    const { record } = await openRecord(bytes)
+    const { bytes, record } = page.get(next) ?? (await opened(await fetcher.signed(next, options)))
+    page.delete(next)
+    lastBytes = bytes.length
     const refuse = (why: string): DaemonError =>
       new DaemonError('bad_chain', `The chain of record ${tip} goes wrong at record ${next}: ${why}`)
     // A chain gets to round 0 in as many steps as its tip's round says, or is refused on the way: nobody leads us on for ever.
@@ -200,8 +216,9 @@ async function fetchChain(
 
   async function fetchContributions(): Promise<void> {
     const listedBy = new Map(found.flatMap(chained => chained.record.contributions.map(cid => [cid, chained] as const)))
-    for await (const envelopes of fetcher.signedPages([...listedBy.keys()], options)) {
-      for (const [cid, bytes] of envelopes) {
+    for (const cids of pagesOf([...listedBy.keys()])) {
+      options.signal.throwIfAborted()
+      for (const [cid, bytes] of await weighed(() => fetcher.signedBlocks(cids, options))) {
         const of = listedBy.get(cid)!
         // Anything may be named in a record, an anchor's index too: what is stored here goes again with the record, and is nothing else's.
         const { contribution } = await openContribution(bytes).catch(error => {
@@ -226,15 +243,48 @@ async function fetchChain(
     if (failed !== undefined) throw failed.reason
   }
 
-  async function fetchPage(next: string, fromRound: number, limit: number): Promise<Map<string, Uint8Array>> {
-    for (const peer of options.from().slice(0, PAGE_TRIES)) {
+  async function weighed<T>(fetchPage: () => Promise<T>): Promise<T> {
+    weigh(found.length + listed + PAGE_WEIGHT)
+    try {
+      return await fetchPage()
+    } finally {
+      weigh(found.length + listed)
+    }
+  }
+
+  async function fetchPage(next: string, fromRound: number, limit: number): Promise<Map<string, Opened>> {
+    const peers = options.from().filter(peer => !lame.has(peer))
+    for (const peer of peers.slice(0, PAGE_TRIES)) {
       const cids = await chain(peer, fromRound, limit, options.signal).catch(() => null)
       if (cids === null || cids.length === 0) continue
-      // What it names need not be records: those are stored that the way down leads over. Where it does not even begin there, or names what is no signed block, the next is asked.
-      const page = await fetcher.signedBlocks(cids.slice(0, limit), options).catch(() => null)
+      // What it names need not be records: those stay that the way down leads over. Where there is none, or what it names is no signed block, the next is asked.
+      const unknown = cids.slice(0, limit).filter(cid => !isKnown(cid))
+      const page = await weighed(() => wayDown(next, unknown)).catch(() => new Map<string, Opened>())
       options.signal.throwIfAborted()
-      if (page?.has(next)) return page
+      if (page.size < unknown.length) lame.add(peer)
+      if (page.size > 0) return page
     }
     return new Map()
   }
+
+  async function wayDown(next: string, cids: string[]): Promise<Map<string, Opened>> {
+    const blocks = await fetcher.signedBlocks(cids, options)
+    const way = new Map<string, Opened>()
+    for (let at = next, bytes = blocks.get(at); bytes !== undefined && !way.has(at); bytes = blocks.get(at)) {
+      const record = await opened(bytes)
+      way.set(at, record)
+      at = record.record.parent
+    }
+    return way
+  }
+}
+
+interface Opened {
+  bytes: Uint8Array
+  record: RoundRecord
+}
+
+async function opened(bytes: Uint8Array): Promise<Opened> {
+  const { record } = await openRecord(bytes)
+  return { bytes, record }
 }

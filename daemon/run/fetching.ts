@@ -31,7 +31,7 @@ const MAX_TURNS = 20
 /** Signed blocks that are fetched at once. */
 const PAGE_BLOCKS = 1_024
 /** Bytes of those: a record that lists a thousand contributions has 41 KB, and nobody fills memory with pages of the largest. */
-const MAX_PAGE_BYTES = 16 * 1024 ** 2
+export const MAX_PAGE_BYTES = 16 * 1024 ** 2
 
 /** Fetches blocks and bodies into this node's store. */
 export class Fetcher {
@@ -95,11 +95,6 @@ export class Fetcher {
     // What came by another way meanwhile was not asked for.
     await Promise.all(absent.filter(cid => !found.has(cid)).map(look))
     return found
-  }
-
-  /** The same page by page: what is signed is small, and a page of it is in memory. */
-  async *signedPages(cids: readonly string[], options: FetchOptions): AsyncGenerator<Map<string, Uint8Array>> {
-    for (let from = 0; from < cids.length; from += PAGE_BLOCKS) yield await this.signedBlocks(cids.slice(from, from + PAGE_BLOCKS), options)
   }
 
   async #inTurns(
@@ -191,6 +186,11 @@ export class Fetcher {
     if (bytes === undefined) throw new DaemonError('block_unavailable', `Block ${cid} is not here`)
     return bytes
   }
+}
+
+/** Signed blocks page by page: they are small, and a page of them may be in memory. */
+export function* pagesOf(cids: readonly string[]): Generator<string[]> {
+  for (let from = 0; from < cids.length; from += PAGE_BLOCKS) yield cids.slice(from, from + PAGE_BLOCKS)
 }
 
 function tooLarge(what: string, limit: number): ProtocolError {

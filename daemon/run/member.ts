@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
 import {
+  acceptedBefore,
   advance,
   advancePace,
   type Contribution,
@@ -37,7 +38,7 @@ import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import { type Contributed, normScales } from '../../training/outer/index.ts'
 import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
-import { isCodedError, reasonOf } from '../errors.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import { isCheap } from '../refusals.ts'
@@ -47,7 +48,7 @@ import type { GivenUp } from '../trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
-import { type ChainRecord, Chains } from './chains.ts'
+import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
@@ -120,6 +121,8 @@ export class RunMember {
   readonly #pace: PaceState
   readonly #chains: Chains
   readonly #knownRecords: Set<string>
+  /** Those of them that were our head once, or on the way to it. */
+  readonly #adopted: Set<string>
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
   #rounds: RoundsState
@@ -165,6 +168,7 @@ export class RunMember {
     const { run, blocks, fetcher, chain } = components
     this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#knownRecords.has(cid) || remembers(this.#rounds, cid) })
     this.#knownRecords = new Set(knownRecords)
+    this.#adopted = new Set(knownRecords)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
           ready: ready => this.#trainerReady(ready),
@@ -387,8 +391,8 @@ export class RunMember {
         this.#background('sync', () => this.#syncHeads())
         return
       case 'report':
-        // Who slept long has a head that these rules knew, and have forgotten since.
-        if (command.code === 'fork_too_old' && this.#knownRecords.has(command.subject)) return
+        // Who slept long has a head that was ours too, long ago.
+        if (command.code === 'fork_too_old' && this.#adopted.has(command.subject)) return
         if (command.round !== undefined) this.#heldUp.note(command.round, command.code, command.peer)
         this.#report(command, {
           type: REASONS[command.code].content || (command.peer !== undefined && !REFUSES_NOBODY.has(command.code)) ? 'refused' : 'run',
@@ -409,7 +413,12 @@ export class RunMember {
 
   /** Strangers' branches that are too old are looked at one at a time, and keep nobody from looking at an author's. */
   #startOverName(peer: string | undefined): string {
-    return peer !== undefined && this.isAccepted(peer) ? `start over/${peer}` : 'start over'
+    return peer !== undefined && this.#hasWeight(peer) ? `start over/${peer}` : 'start over'
+  }
+
+  /** Whether a peer's work weighs in the choice between branches: the manifest may name it. */
+  #hasWeight(peer: string): boolean {
+    return acceptedBefore(this.#rounds, this.#rounds.head.round + 1, peer)?.accepted === true
   }
 
   #report(report: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
@@ -500,6 +509,11 @@ export class RunMember {
     }
   }
 
+  /** Of strangers' chains some give way where too many are fetched. */
+  #chainOptions(holders: string[]): ChainOptions {
+    return { ...this.#fetchOptions(holders), mayGiveWay: !holders.some(peer => this.#hasWeight(peer)) }
+  }
+
   /** A record that somebody named: that nobody has it is told of as what costs nothing, since naming one does not. */
   async #fetchNamed(cid: string, holders: string[]): Promise<void> {
     try {
@@ -514,7 +528,7 @@ export class RunMember {
   /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
     const isKnown = (at: string): boolean => at !== cid && this.#knownRecords.has(at)
-    await this.#chains.fetch(cid, isKnown, this.#fetchOptions(holders), async found => {
+    await this.#chains.fetch(cid, isKnown, this.#chainOptions(holders), async found => {
       const needed = new Set<string>()
       const refused: string[] = []
       for (const { cid, record, brought } of found) {
@@ -538,32 +552,38 @@ export class RunMember {
     if (remembers(this.#rounds, head)) return
     this.#startedOverAtMs = performance.now()
     const ours = new Set((await this.#c.ledger.rounds(Number.MAX_SAFE_INTEGER)).map(({ record }) => record))
-    const options = this.#fetchOptions(peer === undefined ? [] : [peer])
     const isOurs = (cid: string): boolean => ours.has(cid)
-    await this.#chains.fetch(head, isOurs, options, async theirs => {
+    await this.#chains.fetch(head, isOurs, this.#chainOptions(peer === undefined ? [] : [peer]), async theirs => {
       if (theirs.length === 0) return
       const contributions = await this.#contributionsOf(theirs)
       const past = await this.#pastToHead()
-      if (past === null) return
-      for (const { cid } of theirs) this.#knownRecords.add(cid)
-      this.#rounds = reopenRounds(this.#rounds, {
+      const next = reopenRounds(this.#rounds, {
         now: performance.now(),
         records: [...past.records, ...theirs.map(({ cid, record }) => ({ cid, record, ready: false }))],
         contributions: [...past.contributions, ...contributions]
       })
+      // The disk lost a part of our past: without it they would stand far behind what is adopted.
+      if (!remembers(next, viewOf(this.#rounds).head)) {
+        throw new DaemonError(
+          'block_unavailable',
+          `cannot look at the branch of ${head}: the records of our own past are not whole on this disk`
+        )
+      }
+      this.#rounds = next
+      for (const { cid } of theirs) if (remembers(next, cid)) this.#knownRecords.add(cid)
       this.#dispatch({ type: 'tick' })
     })
   }
 
-  /** Our whole chain up to where the rules stand, though rounds are adopted while it is read. Null where that does not come to be: the disk lost a part, or it goes too fast. */
-  async #pastToHead(): Promise<KeptPast | null> {
+  /** Our whole chain up to where the rules stand, though rounds are adopted while it is read; less where the disk lost a part. */
+  async #pastToHead(): Promise<KeptPast> {
     let past = await wholePast(this.#c)
     for (let tries = 0; tries < PAST_TRIES; tries++) {
       if ((past.records.at(-1)?.cid ?? this.#c.run) === viewOf(this.#rounds).head) return past
       await this.#adopting
       past = await continuedPast(this.#c, past)
     }
-    return null
+    return past
   }
 
   /** The contributions of others' records, as far as their envelopes are here; their bodies are of long ago. */
@@ -723,6 +743,7 @@ export class RunMember {
     this.#head = head
     this.#adoptedAtMs = performance.now()
     for (const kept of rounds) {
+      this.#adopted.add(kept.record)
       const { contributors, closer } = kept
       const instead = before[kept.round - ancestor.round - 1]
       const again = instead === undefined ? 'adopted' : 'adopted anew, on another branch than ours was'

@@ -4,7 +4,7 @@ import { decodeBodyRoot } from '../../protocols/bodies/index.ts'
 import { type Contribution, createRounds, openContribution, type RunRules, viewOf } from '../../protocols/rounds/index.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { type ChainComponents, type ChainRecord, Chains } from './chains.ts'
-import type { Fetcher, FetchOptions } from './fetching.ts'
+import { type Fetcher, type FetchOptions, pagesOf } from './fetching.ts'
 import type { Head } from './ledger.ts'
 
 export interface ToldHead {
@@ -28,42 +28,58 @@ export async function chooseTold(
   components: ChainComponents,
   { onRefused, ...options }: ChooseOptions
 ): Promise<Head[]> {
+  const refuse = (peer: string, error: unknown): void => {
+    options.signal.throwIfAborted()
+    onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
+  }
   const fetching = new Chains(components)
-  const chains = await Promise.all(
+  const fetched = await Promise.all(
     told.map(async ({ peer, head }) => {
       const from = () => [...new Set([peer, ...options.from()])]
       try {
-        const records = await fetching.fetch(
+        return await fetching.fetch(
           head,
           () => false,
-          { ...options, from },
-          found => found
+          { ...options, from, mayGiveWay: false },
+          found => ({ peer, head, records: found })
         )
-        return { peer, head, records }
       } catch (error) {
-        options.signal.throwIfAborted()
-        onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
-        return { peer, head, records: null }
+        refuse(peer, error)
+        return null
       }
     })
   )
   const records = new Map<string, ChainRecord>()
-  for (const chain of chains) for (const record of chain.records ?? []) records.set(record.cid, record)
+  const contributions = new Map<string, Contribution>()
+  /** Heads whose chains are here with all that can be had of what they list. */
+  const whole: string[] = []
+  for (const chain of fetched) {
+    if (chain === null) continue
+    try {
+      await addContributions(contributions, chain.records, components, options)
+      for (const record of chain.records) records.set(record.cid, record)
+      whole.push(chain.head)
+    } catch (error) {
+      refuse(chain.peer, error)
+    }
+  }
   const ordered = [...records.values()].sort((a, b) => a.record.round - b.record.round)
   const state = createRounds(rules, null, {
     now: 0,
     records: ordered.map(({ cid, record }) => ({ cid, record, ready: true })),
-    contributions: await contributionsOf(ordered, components, options)
+    contributions: [...contributions].map(([cid, contribution]) => ({ cid, contribution, held: false }))
   })
   const { head } = viewOf(state)
   const chosen: Head[] = []
+  const kept = new Set<string>()
   for (let at = records.get(head); at !== undefined; at = records.get(at.record.parent)) {
-    records.delete(at.cid)
+    for (const cid of [at.cid, ...at.record.contributions]) kept.add(cid)
     chosen.unshift({ record: at.cid, round: at.record.round, anchor: at.record.anchor })
   }
   // Of the others nothing stays.
-  for (const { brought } of records.values()) for (const cid of brought) await components.blocks.delete(cid)
-  if (chosen.length === 0 && !chains.some(({ head }) => head === rules.run)) {
+  for (const { brought } of fetched.flatMap(chain => chain?.records ?? []))
+    for (const cid of brought) if (!kept.has(cid)) await components.blocks.delete(cid)
+  if (chosen.length === 0 && !whole.includes(rules.run)) {
     throw new DaemonError(
       'bad_chain',
       `None of the heads that ${told.length} peers told of run ${rules.run} stands on records that its rules allow`,
@@ -76,20 +92,19 @@ export async function chooseTold(
 }
 
 /** Those whose envelopes can be had: a record that lacks one is not taken, nor what stands on it. */
-async function contributionsOf(
+async function addContributions(
+  contributions: Map<string, Contribution>,
   records: readonly ChainRecord[],
   { fetcher }: ChainComponents,
   options: FetchOptions
-): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
-  const cids = [...new Set(records.flatMap(({ record }) => record.contributions))]
-  const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
-  for await (const envelopes of fetcher.signedPages(cids, options)) {
-    for (const [cid, bytes] of envelopes) {
+): Promise<void> {
+  const listed = new Set(records.flatMap(({ record }) => record.contributions))
+  for (const cids of pagesOf([...listed].filter(cid => !contributions.has(cid)))) {
+    for (const [cid, bytes] of await fetcher.signedBlocks(cids, options)) {
       const opened = await openContribution(bytes).catch(() => null)
-      if (opened !== null) contributions.push({ cid, contribution: opened.contribution, held: false })
+      if (opened !== null) contributions.set(cid, opened.contribution)
     }
   }
-  return contributions
 }
 
 /**

@@ -75,8 +75,12 @@ describe('Chains.fetch()', () => {
     tip: string,
     known: string[] = [],
     tell = (found: ChainRecord[]): ChainRecord[] | Promise<ChainRecord[]> => found,
-    timeoutMs = 5_000
-  ) => chains.fetch(tip, cid => known.includes(cid), { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs }, tell)
+    timeoutMs = 5_000,
+    mayGiveWay = true
+  ) => {
+    const options = { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs, mayGiveWay }
+    return chains.fetch(tip, cid => known.includes(cid), options, tell)
+  }
 
   /** Records on the other node's disk, each with one contribution of its own. */
   async function grow(
@@ -208,29 +212,28 @@ describe('Chains.fetch()', () => {
     await Promise.all(others)
   })
 
-  it('lets one give way where all together are too much', async () => {
-    chains = new Chains(components(), 30)
+  it("lets a stranger's give way where all together are too much", async () => {
+    // Room for one page on its way.
+    chains = new Chains(components(), 200_000)
     await grow(12)
     const first = chain
     chain = []
     await grow(12, record => ({ ...record, anchor: cidOf(Buffer.from('other'), DAG_CBOR) }))
     const waiting = Promise.withResolvers<void>()
     held = { cid: first[0]!, until: waiting.promise }
-    const whole = chain
+    const second = chain
     chain = first
     const slow = fetch(first[11]!).then(
       () => 'came',
       error => error.code
     )
-    // It has come to four records and waits for the page of all others.
+    // It waits for the page of all others.
     while (!served.includes(first[0]!)) await delay(5)
-    chain = whole
-    const fast = await fetch(whole[11]!).then(
-      () => 'came',
-      error => error.code
-    )
+    chain = second
+    assert.equal((await fetch(second[11]!, [], found => found, 5_000, false)).length, 12)
     waiting.resolve()
-    assert.deepEqual([fast, await slow].sort(), ['block_unavailable', 'came'])
+    assert.equal(await slow, 'block_unavailable')
+    assert.equal(await blocksOf(ours), 24)
   })
 
   it('asks the next peer where one names what is no record, or none of this chain', async () => {
@@ -241,7 +244,7 @@ describe('Chains.fetch()', () => {
     for (const lie of [[large], [chain[0]!]]) {
       lies = lie
       asked = []
-      const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000 }
+      const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, mayGiveWay: true }
       const found = await chains.fetch(
         chain[39]!,
         () => false,
@@ -251,6 +254,28 @@ describe('Chains.fetch()', () => {
       assert.deepEqual([found.length, asked.length], [40, 2])
       for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
     }
+  })
+
+  it('asks for no page of records that it knows, and no second one of a peer whose page was not all of this chain', async () => {
+    await grow(40)
+    const known = chain.slice(0, 32)
+    assert.equal((await fetch(chain[39]!, known)).length, 8)
+    assert.deepEqual(
+      known.filter(cid => served.includes(cid)),
+      []
+    )
+    for (const cid of chain) await ours.delete(cid)
+    // The next record and nothing else.
+    lies = [chain[35]!, cidOf(Buffer.from('nothing'), DAG_CBOR)]
+    asked = []
+    const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, mayGiveWay: true }
+    const found = await chains.fetch(
+      chain[39]!,
+      () => false,
+      options,
+      records => records
+    )
+    assert.deepEqual([found.length, asked.map(({ limit }) => limit)], [40, [36, 35]])
   })
 
   it('refuses a record that lists what is of another run', async () => {

@@ -105,6 +105,21 @@ describe('a node that is in no run', () => {
     assert.equal((await choose([minted[11]!, honest[5]!])).at(-1)?.record, honest[5])
   })
 
+  it('chooses among the others where one head’s record lists what is no signed block, and leaves nothing of it', async () => {
+    const honest = await grow([1, 2], 6)
+    const noise = new Uint8Array(100_000).fill(7)
+    const large = cidOf(noise, RAW)
+    await theirs.put(large, noise)
+    const { key, peer: closer } = await author(9)
+    const record = { run: RUN, round: 1, parent: RUN, contributions: [large], anchor: named('anchor'), closer }
+    const block = await signRecord(record, key)
+    await theirs.put(block.cid, block.bytes)
+    const chosen = await choose([block.cid, honest[5]!])
+    assert.equal(chosen.at(-1)?.record, honest[5])
+    assert.deepEqual(refused, ['peer 0: message_too_large'])
+    assert.equal((await ours.usage()).blocks, 6 + 12)
+  })
+
   it('says so where nobody’s head stands on the run, and is content with the genesis', async () => {
     const [lonely] = await grow([9], 1)
     await assert.rejects(choose([lonely!]), { code: 'bad_chain' })
