@@ -120,8 +120,7 @@ export class RunMember {
   readonly #trainer: TrainerSupervisor | null
   readonly #pace: PaceState
   readonly #chains: Chains
-  readonly #knownRecords: Set<string>
-  /** Those of them that were our head once, or on the way to it. */
+  /** All records of our own chain. */
   readonly #adopted: Set<string>
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
@@ -159,16 +158,15 @@ export class RunMember {
   #uploading: { cid: string; sinceMs: number } | null = null
   #startedOverAtMs = Number.NEGATIVE_INFINITY
 
-  private constructor(components: MemberComponents, head: Head, rounds: RoundsState, knownRecords: string[]) {
+  private constructor(components: MemberComponents, head: Head, rounds: RoundsState, adopted: string[]) {
     this.#c = components
     this.#head = head
     this.#rounds = rounds
     this.#own = new OwnContributions({ ...components, peer: components.self })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
     const { run, blocks, fetcher, chain } = components
-    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#knownRecords.has(cid) || remembers(this.#rounds, cid) })
-    this.#knownRecords = new Set(knownRecords)
-    this.#adopted = new Set(knownRecords)
+    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#isKnown(cid) })
+    this.#adopted = new Set(adopted)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
           ready: ready => this.#trainerReady(ready),
@@ -355,7 +353,6 @@ export class RunMember {
     }
     const { state, commands } = advance(this.#rounds, event, performance.now())
     this.#rounds = state
-    if (event.type === 'record' && remembers(state, event.cid)) this.#knownRecords.add(event.cid)
     for (const command of commands) this.#obey(command)
     this.#pump()
   }
@@ -509,6 +506,11 @@ export class RunMember {
     }
   }
 
+  /** Whether a record is of our chain, or the rules keep it, or a contribution. */
+  #isKnown(cid: string): boolean {
+    return this.#adopted.has(cid) || remembers(this.#rounds, cid)
+  }
+
   /** Of strangers' chains some give way where too many are fetched. */
   #chainOptions(holders: string[]): ChainOptions {
     return { ...this.#fetchOptions(holders), mayGiveWay: !holders.some(peer => this.#hasWeight(peer)) }
@@ -527,14 +529,14 @@ export class RunMember {
 
   /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
-    const isKnown = (at: string): boolean => at !== cid && this.#knownRecords.has(at)
+    const isKnown = (at: string): boolean => at !== cid && this.#isKnown(at)
     await this.#chains.fetch(cid, isKnown, this.#chainOptions(holders), async found => {
       const needed = new Set<string>()
       const refused: string[] = []
       for (const { cid, record, brought } of found) {
         this.#dispatch({ type: 'record', cid, record })
         // Also one that another fetch told long ago, which is adopted and behind us by now: history stays.
-        if (this.#knownRecords.has(cid)) for (const part of record.contributions) needed.add(part)
+        if (this.#isKnown(cid)) for (const part of record.contributions) needed.add(part)
         else refused.push(...brought)
       }
       for (const cid of refused) if (!needed.has(cid) && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
@@ -570,7 +572,6 @@ export class RunMember {
         )
       }
       this.#rounds = next
-      for (const { cid } of theirs) if (remembers(next, cid)) this.#knownRecords.add(cid)
       this.#dispatch({ type: 'tick' })
     })
   }
@@ -742,6 +743,7 @@ export class RunMember {
     if (fork) this.#forked = true
     this.#head = head
     this.#adoptedAtMs = performance.now()
+    for (const aside of before) this.#adopted.delete(aside)
     for (const kept of rounds) {
       this.#adopted.add(kept.record)
       const { contributors, closer } = kept
