@@ -22,6 +22,8 @@ export const MISSING_MS = 15_000
 export const STALE_NAME_MS = 18 * 60_000
 /** Milliseconds within which members vanish who vanish for one reason: presence notices each within ten seconds of it. */
 export const AT_ONCE_MS = 15_000
+/** Milliseconds for which whose work a record has counts as its author, however many records follow: longer than one that is cut off takes to be missed. */
+export const AUTHOR_MS = 60_000
 /** Milliseconds for which a live peer may stand on a record that is not in our chain: longer than any choice between two records takes. */
 export const OTHER_BRANCH_MS = 60_000
 /** Milliseconds after which those who were never heard of again are taken for gone, and the alarm ends; so does one of strangers alone, whoever they are. */

@@ -2,7 +2,17 @@
 //
 // One member that is gone is a death, which presence tells. Several that vanish at once, or half of all, are as likely the other side of a cut: machines
 // die one by one, cables and routers take whole groups. So those are named, with what is known of each, until they are back, said goodbye, or an hour is over.
-import { AT_ONCE_MS, FORGET_MS, GAP_MS, MAX_FOLLOWED, MAX_NAMED, MISSING_MS, OTHER_BRANCH_MS, STALE_NAME_MS } from './constants.ts'
+import {
+  AT_ONCE_MS,
+  AUTHOR_MS,
+  FORGET_MS,
+  GAP_MS,
+  MAX_FOLLOWED,
+  MAX_NAMED,
+  MISSING_MS,
+  OTHER_BRANCH_MS,
+  STALE_NAME_MS
+} from './constants.ts'
 
 /** What one node sees of one run at one time. */
 export interface SplitView {
@@ -48,6 +58,8 @@ interface Followed {
   hereAtMs: number
   /** Whether it ever was. */
   wasHere: boolean
+  /** When a recent record had its work last, null where none did. */
+  authorAtMs: number | null
   isMember: boolean
 }
 
@@ -120,7 +132,7 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
     if (known !== undefined) return known
     if (peer === view.self) return null
     if (followed.size >= MAX_FOLLOWED && (as === 'announced' || !makeRoom(as === 'author'))) return null
-    const seen = { round: null, hereAtMs: nowMs, wasHere: false, isMember: false }
+    const seen = { round: null, hereAtMs: nowMs, wasHere: false, authorAtMs: null, isMember: false }
     followed.set(peer, seen)
     return seen
   }
@@ -128,6 +140,7 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
     const seen = see(peer, 'author')
     if (seen === null) continue
     seen.round = Math.max(round, seen.round ?? 0)
+    seen.authorAtMs = nowMs
     seen.isMember = true
   }
   for (const { peer } of view.live) {
@@ -143,17 +156,21 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
   // A member that is here and whose work no recent record has is one no longer: its going would split nothing.
   for (const peer of live) {
     const seen = followed.get(peer)
-    if (seen !== undefined && !authors.has(peer)) seen.isMember = false
+    if (seen !== undefined && !isAuthor(seen, nowMs)) seen.isMember = false
   }
+}
+
+/** Whether recent records have its work, or had a moment ago: where rounds take less than a second, those who are cut off are in none of them before they are missed. */
+function isAuthor({ authorAtMs }: Followed, nowMs: number): boolean {
+  return authorAtMs !== null && nowMs - authorAtMs <= AUTHOR_MS
 }
 
 /** Members that vanished together, and peers that are announced and were never met; none where that may as well be a death. */
 function missingAtOnce(state: SplitState, view: SplitView, nowMs: number): MissingMember[] {
   const live = new Set(view.live.map(({ peer }) => peer))
-  const authors = new Set(view.authors.map(({ peer }) => peer))
   const absent = [...state.followed].filter(([peer, { hereAtMs }]) => !live.has(peer) && nowMs - hereAtMs >= MISSING_MS)
   // Who was missed before stays missed, though newer records know nothing of it; who went long ago, one by one, is none of a cut's.
-  const members = absent.filter(([peer, { isMember }]) => isMember && (authors.has(peer) || state.alarm?.has(peer)))
+  const members = absent.filter(([peer, seen]) => seen.isMember && (isAuthor(seen, nowMs) || state.alarm?.has(peer)))
   const membersHere = 1 + [...state.followed].filter(([peer, { isMember }]) => isMember && live.has(peer)).length
   const isHalf = members.length >= membersHere
   const together = largestAtOnce(members)

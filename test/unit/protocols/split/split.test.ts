@@ -72,6 +72,15 @@ class Mesh {
 }
 
 describe('the rule of a split mesh', () => {
+  it('names who is cut off where rounds take less than a second, and no record has its work any more when it is missed', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    mesh.after(20)
+    mesh.authors = new Set(['a', 'b'])
+    assert.equal(mesh.after(10), undefined, 'as long as they are here for all that one knows')
+    const said = mesh.lose('c', 'd').after(30)
+    assert.deepEqual(said?.type === 'split' && said.finding.missing.map(({ peer }) => peer), ['c', 'd'])
+  })
+
   it('names both sides when two of four vanish at once, and says when they are back', () => {
     const mesh = new Mesh('a', 'b', 'c', 'd')
     assert.equal(mesh.after(60), undefined)
