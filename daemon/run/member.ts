@@ -553,8 +553,7 @@ export class RunMember {
     // What seemed too old may only have been far ahead of us, and known by now.
     if (remembers(this.#rounds, head)) return
     this.#startedOverAtMs = performance.now()
-    const ours = new Set((await this.#c.ledger.rounds(Number.MAX_SAFE_INTEGER)).map(({ record }) => record))
-    const isOurs = (cid: string): boolean => ours.has(cid)
+    const isOurs = (cid: string): boolean => this.#adopted.has(cid)
     await this.#chains.fetch(head, isOurs, this.#chainOptions(peer === undefined ? [] : [peer]), async theirs => {
       if (theirs.length === 0) return
       const contributions = await this.#contributionsOf(theirs)
