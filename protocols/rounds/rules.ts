@@ -333,8 +333,8 @@ function forget(state: RoundsState): void {
   const target = tree.byCid.get(state.target.cid) ?? head
   const named = [...state.peers.values()].flatMap(live => tree.byCid.get(live.head) ?? [])
   prune(tree, head, target, named, FORK_WINDOW_ROUNDS, BRANCH_KEEP_ROUNDS)
-  // Who stands there is asked for it no more.
-  for (const { cid } of named) if (!tree.byCid.has(cid)) noteTooOld(state, cid)
+  // Who stands where we stood once is asked for it no more. A branch that we are on the way to is looked at again.
+  for (const { adoptedAt, cid } of named) if (adoptedAt !== null && !tree.byCid.has(cid)) noteTooOld(state, cid)
   const needed = new Set(state.lacking.keys())
   for (const record of [...pathToReady(target), ...state.leftOut]) for (const cid of record.record!.contributions) needed.add(cid)
   // A rival lists all that the head does, and what was late for the round before has no other place any more.
