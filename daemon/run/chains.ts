@@ -23,7 +23,7 @@ const PAGE_TRIES = 3
 const CHAIN_TIMEOUT_MS = 10 * 60_000
 /** Records, and what they list, that all fetches under way may hold in memory together: that of four of the longest chains, some hundred bytes each. */
 const MAX_UNDERWAY = 4 * (MAX_RECORDS_OFF_CHAIN + MAX_LISTED_OFF_CHAIN)
-/** What a page on its way counts for, since it may be 16 MiB of anything. */
+/** What a page on its way counts for, since it may be 4 MiB of anything. */
 const PAGE_WEIGHT = MAX_PAGE_BYTES / 128
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
 const WRITTEN_AT_ONCE = 256
@@ -36,8 +36,8 @@ export interface ChainRecord {
 }
 
 export interface ChainOptions extends FetchOptions {
-  /** Only strangers name it: where too much is being fetched, it may be given up. */
-  mayGiveWay: boolean
+  /** Only strangers name it: where too much is being fetched, it gives way before those that authors name. */
+  isStrangers: boolean
 }
 
 export interface ChainComponents {
@@ -56,7 +56,7 @@ export class Chains {
   /** Records that a fetch under way has come to, and when what it found has been told. */
   readonly #underway = new Map<string, Promise<void>>()
   /** What each fetch under way has found, and what makes it give way. */
-  readonly #weights = new Map<AbortController, { weight: number; mayGiveWay: boolean }>()
+  readonly #weights = new Map<AbortController, { weight: number; isStrangers: boolean }>()
   readonly #most: number
 
   /** @param most records, with what they list, of all fetches under way */
@@ -104,8 +104,8 @@ export class Chains {
     }
     const found: ChainRecord[] = []
     try {
-      const { mayGiveWay } = options
-      const weigh = (weight: number): void => this.#weigh(limit, { weight, mayGiveWay })
+      const { isStrangers } = options
+      const weigh = (weight: number): void => this.#weigh(limit, { weight, isStrangers })
       await fetchChain(tip, found, isKnown, isMine, weigh, this.#components, { ...options, signal })
       return await tell(found.reverse())
     } catch (error) {
@@ -120,16 +120,20 @@ export class Chains {
     }
   }
 
-  /** Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes. */
-  #weigh(limit: AbortController, held: { weight: number; mayGiveWay: boolean }): void {
+  /**
+   * Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes.
+   * A stranger's; where authors alone name too much, one of theirs, which leaves the strangers' alone.
+   */
+  #weigh(limit: AbortController, held: { weight: number; isStrangers: boolean }): void {
     if (limit.signal.aborted) return
     this.#weights.set(limit, held)
-    const sumOf = (all: { weight: number }[]): number => all.reduce((sum, { weight }) => sum + weight, 0)
-    if (sumOf([...this.#weights.values()]) <= this.#most) return
-    const strangers = [...this.#weights].filter(([, { mayGiveWay }]) => mayGiveWay)
-    if (strangers.length === 0) return
-    let drawn = randomInt(sumOf(strangers.map(([, each]) => each)))
-    for (const [other, { weight }] of strangers) {
+    const sumOf = (all: [unknown, { weight: number }][]): number => all.reduce((sum, [, { weight }]) => sum + weight, 0)
+    const strangers = [...this.#weights].filter(([, { isStrangers }]) => isStrangers)
+    const authors = [...this.#weights].filter(([, { isStrangers }]) => !isStrangers)
+    if (sumOf(strangers) + sumOf(authors) <= this.#most) return
+    const pool = sumOf(authors) > this.#most ? authors : strangers
+    let drawn = randomInt(sumOf(pool))
+    for (const [other, { weight }] of pool) {
       drawn -= weight
       if (drawn >= 0) continue
       this.#weights.delete(other)
@@ -169,7 +173,7 @@ async function fetchChain(
   let listed = 0
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Opened>()
-  /** Peers whose pages were not all of this chain. */
+  /** Peers whose pages were not all of this chain, or did not come whole: asked last. */
   const lame = new Set<string>()
   let lastBytes = 0
   for (let next = tip; next !== run && !isKnown(next); ) {
@@ -253,8 +257,9 @@ async function fetchChain(
   }
 
   async function fetchPage(next: string, fromRound: number, limit: number): Promise<Map<string, Opened>> {
-    const peers = options.from().filter(peer => !lame.has(peer))
-    for (const peer of peers.slice(0, PAGE_TRIES)) {
+    const peers = options.from()
+    const lastLame = [...peers.filter(peer => !lame.has(peer)), ...peers.filter(peer => lame.has(peer))]
+    for (const peer of lastLame.slice(0, PAGE_TRIES)) {
       const cids = await chain(peer, fromRound, limit, options.signal).catch(() => null)
       if (cids === null || cids.length === 0) continue
       // What it names need not be records: those stay that the way down leads over. Where there is none, or what it names is no signed block, the next is asked.

@@ -30,8 +30,8 @@ const MAX_TURNS = 20
 
 /** Signed blocks that are fetched at once. */
 const PAGE_BLOCKS = 1_024
-/** Bytes of those: a record that lists a thousand contributions has 41 KB, and nobody fills memory with pages of the largest. */
-export const MAX_PAGE_BYTES = 16 * 1024 ** 2
+/** Bytes of those: a contribution has some 500, and nobody fills memory with pages of the largest. */
+export const MAX_PAGE_BYTES = 4 * 1024 ** 2
 
 /** Fetches blocks and bodies into this node's store. */
 export class Fetcher {

@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
+import { RecentMap } from '../../protocols/recent-map.ts'
 import {
   acceptedBefore,
   advance,
@@ -16,6 +17,7 @@ import {
   electorateOf,
   hasAccepted,
   holdingToTell,
+  MAX_RECORDS_OFF_CHAIN,
   openContribution,
   openRecord,
   type PaceEvent,
@@ -122,6 +124,8 @@ export class RunMember {
   readonly #chains: Chains
   /** All records of our own chain. */
   readonly #adopted: Set<string>
+  /** Records that the rules took lately: between their adoption and the ledger's nothing else may know of one. */
+  readonly #taken = new RecentMap<string, true>(MAX_RECORDS_OFF_CHAIN)
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
   #rounds: RoundsState
@@ -165,7 +169,7 @@ export class RunMember {
     this.#own = new OwnContributions({ ...components, peer: components.self })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
     const { run, blocks, fetcher, chain } = components
-    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#isKnown(cid) })
+    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#isKept(cid) })
     this.#adopted = new Set(adopted)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
@@ -353,6 +357,7 @@ export class RunMember {
     }
     const { state, commands } = advance(this.#rounds, event, performance.now())
     this.#rounds = state
+    if (event.type === 'record' && remembers(state, event.cid)) this.#taken.set(event.cid, true)
     for (const command of commands) this.#obey(command)
     this.#pump()
   }
@@ -511,9 +516,14 @@ export class RunMember {
     return this.#adopted.has(cid) || remembers(this.#rounds, cid)
   }
 
+  /** Whether it must stay on disk, whoever brought it. */
+  #isKept(cid: string): boolean {
+    return this.#isKnown(cid) || this.#taken.has(cid)
+  }
+
   /** Of strangers' chains some give way where too many are fetched. */
   #chainOptions(holders: string[]): ChainOptions {
-    return { ...this.#fetchOptions(holders), mayGiveWay: !holders.some(peer => this.#hasWeight(peer)) }
+    return { ...this.#fetchOptions(holders), isStrangers: !holders.some(peer => this.#hasWeight(peer)) }
   }
 
   /** A record that somebody named: that nobody has it is told of as what costs nothing, since naming one does not. */
@@ -536,10 +546,10 @@ export class RunMember {
       for (const { cid, record, brought } of found) {
         this.#dispatch({ type: 'record', cid, record })
         // Also one that another fetch told long ago, which is adopted and behind us by now: history stays.
-        if (this.#isKnown(cid)) for (const part of record.contributions) needed.add(part)
+        if (this.#isKept(cid)) for (const part of record.contributions) needed.add(part)
         else refused.push(...brought)
       }
-      for (const cid of refused) if (!needed.has(cid) && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
+      for (const cid of refused) if (!needed.has(cid) && !this.#isKept(cid)) await this.#c.blocks.delete(cid)
     })
   }
 

@@ -40,7 +40,7 @@ export async function chooseTold(
         return await fetching.fetch(
           head,
           () => false,
-          { ...options, from, mayGiveWay: false },
+          { ...options, from, isStrangers: true },
           found => ({ peer, head, records: found })
         )
       } catch (error) {

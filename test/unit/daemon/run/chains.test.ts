@@ -76,9 +76,9 @@ describe('Chains.fetch()', () => {
     known: string[] = [],
     tell = (found: ChainRecord[]): ChainRecord[] | Promise<ChainRecord[]> => found,
     timeoutMs = 5_000,
-    mayGiveWay = true
+    isStrangers = true
   ) => {
-    const options = { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs, mayGiveWay }
+    const options = { from: () => ['theirs'], signal: new AbortController().signal, timeoutMs, isStrangers }
     return chains.fetch(tip, cid => known.includes(cid), options, tell)
   }
 
@@ -212,29 +212,33 @@ describe('Chains.fetch()', () => {
     await Promise.all(others)
   })
 
-  it("lets a stranger's give way where all together are too much", async () => {
-    // Room for one page on its way.
-    chains = new Chains(components(), 200_000)
-    await grow(12)
-    const first = chain
-    chain = []
-    await grow(12, record => ({ ...record, anchor: cidOf(Buffer.from('other'), DAG_CBOR) }))
-    const waiting = Promise.withResolvers<void>()
-    held = { cid: first[0]!, until: waiting.promise }
-    const second = chain
-    chain = first
-    const slow = fetch(first[11]!).then(
-      () => 'came',
-      error => error.code
-    )
-    // It waits for the page of all others.
-    while (!served.includes(first[0]!)) await delay(5)
-    chain = second
-    assert.equal((await fetch(second[11]!, [], found => found, 5_000, false)).length, 12)
-    waiting.resolve()
-    assert.equal(await slow, 'block_unavailable')
-    assert.equal(await blocksOf(ours), 24)
-  })
+  for (const slowIsStrangers of [true, false]) {
+    it(`lets a stranger's give way where all together are too much, be it the ${slowIsStrangers ? 'first' : 'second'}`, async () => {
+      // Room for one page on its way.
+      chains = new Chains(components(), 40_000)
+      await grow(12)
+      const first = chain
+      chain = []
+      await grow(12, record => ({ ...record, anchor: cidOf(Buffer.from('other'), DAG_CBOR) }))
+      const second = chain
+      const waiting = Promise.withResolvers<void>()
+      held = { cid: first[0]!, until: waiting.promise }
+      chain = first
+      const given = (tip: string, isStrangers: boolean): Promise<string> =>
+        fetch(tip, [], found => found, 5_000, isStrangers).then(
+          () => 'came',
+          error => error.code
+        )
+      const slow = given(first[11]!, slowIsStrangers)
+      // It waits for the page of all others.
+      while (!served.includes(first[0]!)) await delay(5)
+      chain = second
+      const fast = await given(second[11]!, !slowIsStrangers)
+      waiting.resolve()
+      assert.deepEqual([await slow, fast], slowIsStrangers ? ['block_unavailable', 'came'] : ['came', 'block_unavailable'])
+      assert.equal(await blocksOf(ours), 24)
+    })
+  }
 
   it('asks the next peer where one names what is no record, or none of this chain', async () => {
     await grow(40)
@@ -244,7 +248,7 @@ describe('Chains.fetch()', () => {
     for (const lie of [[large], [chain[0]!]]) {
       lies = lie
       asked = []
-      const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, mayGiveWay: true }
+      const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, isStrangers: true }
       const found = await chains.fetch(
         chain[39]!,
         () => false,
@@ -268,7 +272,7 @@ describe('Chains.fetch()', () => {
     // The next record and nothing else.
     lies = [chain[35]!, cidOf(Buffer.from('nothing'), DAG_CBOR)]
     asked = []
-    const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, mayGiveWay: true }
+    const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, isStrangers: true }
     const found = await chains.fetch(
       chain[39]!,
       () => false,
