@@ -82,6 +82,17 @@ describe('Chains.fetch()', () => {
     return chains.fetch(tip, cid => known.includes(cid), options, tell)
   }
 
+  /** From two of whom the first is a liar. */
+  const fetchPastLiar = (tip: string) => {
+    const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, isStrangers: true }
+    return chains.fetch(
+      tip,
+      () => false,
+      options,
+      found => found
+    )
+  }
+
   /** Records on the other node's disk, each with one contribution of its own. */
   async function grow(
     rounds: number,
@@ -248,13 +259,7 @@ describe('Chains.fetch()', () => {
     for (const lie of [[large], [chain[0]!]]) {
       lies = lie
       asked = []
-      const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, isStrangers: true }
-      const found = await chains.fetch(
-        chain[39]!,
-        () => false,
-        options,
-        records => records
-      )
+      const found = await fetchPastLiar(chain[39]!)
       assert.deepEqual([found.length, asked.length], [40, 2])
       for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
     }
@@ -272,13 +277,7 @@ describe('Chains.fetch()', () => {
     // The next record and nothing else.
     lies = [chain[35]!, cidOf(Buffer.from('nothing'), DAG_CBOR)]
     asked = []
-    const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, isStrangers: true }
-    const found = await chains.fetch(
-      chain[39]!,
-      () => false,
-      options,
-      records => records
-    )
+    const found = await fetchPastLiar(chain[39]!)
     assert.deepEqual([found.length, asked.map(({ limit }) => limit)], [40, [36, 35]])
   })
 
