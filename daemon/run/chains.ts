@@ -55,8 +55,9 @@ export class Chains {
   readonly #components: ChainComponents
   /** Records that a fetch under way has come to, and when what it found has been told. */
   readonly #underway = new Map<string, Promise<void>>()
-  /** What each fetch under way has found, and what makes it give way. */
-  readonly #weights = new Map<AbortController, { weight: number; isStrangers: boolean }>()
+  /** What the fetches under way have found: those that only strangers name, and those that authors name. */
+  readonly #strangers = new Load()
+  readonly #authors = new Load()
   readonly #most: number
 
   /** @param most records, with what they list, of all fetches under way */
@@ -81,6 +82,7 @@ export class Chains {
     tell: (found: ChainRecord[]) => T | Promise<T>
   ): Promise<T> {
     const { blocks, isKept } = this.#components
+    const load = options.isStrangers ? this.#strangers : this.#authors
     const limit = new AbortController()
     const timer = setTimeout(
       () =>
@@ -104,8 +106,7 @@ export class Chains {
     }
     const found: ChainRecord[] = []
     try {
-      const { isStrangers } = options
-      const weigh = (weight: number): void => this.#weigh(limit, { weight, isStrangers })
+      const weigh = (weight: number): void => this.#weigh(limit, load, weight)
       await fetchChain(tip, found, isKnown, isMine, weigh, this.#components, { ...options, signal })
       return await tell(found.reverse())
     } catch (error) {
@@ -114,7 +115,7 @@ export class Chains {
       throw limit.signal.aborted && !options.signal.aborted ? limit.signal.reason : error
     } finally {
       clearTimeout(timer)
-      this.#weights.delete(limit)
+      load.delete(limit)
       for (const cid of mine) this.#underway.delete(cid)
       told.resolve()
     }
@@ -124,24 +125,42 @@ export class Chains {
    * Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes.
    * A stranger's; where authors alone name too much, one of theirs, which leaves the strangers' alone.
    */
-  #weigh(limit: AbortController, held: { weight: number; isStrangers: boolean }): void {
+  #weigh(limit: AbortController, load: Load, weight: number): void {
     if (limit.signal.aborted) return
-    this.#weights.set(limit, held)
-    const sumOf = (all: [unknown, { weight: number }][]): number => all.reduce((sum, [, { weight }]) => sum + weight, 0)
-    const strangers = [...this.#weights].filter(([, { isStrangers }]) => isStrangers)
-    const authors = [...this.#weights].filter(([, { isStrangers }]) => !isStrangers)
-    if (sumOf(strangers) + sumOf(authors) <= this.#most) return
-    const pool = sumOf(authors) > this.#most ? authors : strangers
-    let drawn = randomInt(sumOf(pool))
-    for (const [other, { weight }] of pool) {
-      drawn -= weight
-      if (drawn >= 0) continue
-      this.#weights.delete(other)
-      other.abort(
-        new DaemonError('block_unavailable', `Too many chains are being fetched: more than ${this.#most} records and contributions`)
-      )
-      return
+    load.set(limit, weight)
+    if (this.#strangers.sum + this.#authors.sum <= this.#most) return
+    const tooMuch = this.#authors.sum > this.#most ? this.#authors : this.#strangers
+    const drawn = tooMuch.draw()
+    tooMuch.delete(drawn)
+    drawn.abort(
+      new DaemonError('block_unavailable', `Too many chains are being fetched: more than ${this.#most} records and contributions`)
+    )
+  }
+}
+
+/** What some fetches hold, each named by what ends it. */
+class Load {
+  readonly #weights = new Map<AbortController, number>()
+  sum = 0
+
+  set(fetch: AbortController, weight: number): void {
+    this.sum += weight - (this.#weights.get(fetch) ?? 0)
+    this.#weights.set(fetch, weight)
+  }
+
+  delete(fetch: AbortController): void {
+    this.sum -= this.#weights.get(fetch) ?? 0
+    this.#weights.delete(fetch)
+  }
+
+  /** One of them, each as likely as it is heavy; only where there is one. */
+  draw(): AbortController {
+    let at = randomInt(this.sum)
+    for (const [fetch, weight] of this.#weights) {
+      at -= weight
+      if (at < 0) return fetch
     }
+    throw new Error('unreachable: the weights are the sum')
   }
 }
 
