@@ -125,13 +125,13 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
    * Names in the DHT cost nothing, and being here costs little: whoever is here takes the place of one that is only announced, an author that of anybody who
    * is none. Who gave work before goes last: it is missed if it stays on another branch.
    */
-  const makeRoom = (isAuthor: boolean): boolean =>
-    drop(peer => !live.has(peer)) || (isAuthor && (drop((_, { round }) => round === null) || drop(() => true)))
+  const makeRoom = (as: 'author' | 'live'): boolean =>
+    drop(peer => !live.has(peer)) || (as === 'author' && (drop((_, { round }) => round === null) || drop(() => true)))
   const see = (peer: string, as: 'author' | 'live' | 'announced'): Followed | null => {
     const known = followed.get(peer)
     if (known !== undefined) return known
     if (peer === view.self) return null
-    if (followed.size >= MAX_FOLLOWED && (as === 'announced' || !makeRoom(as === 'author'))) return null
+    if (followed.size >= MAX_FOLLOWED && (as === 'announced' || !makeRoom(as))) return null
     const seen = { round: null, hereAtMs: nowMs, wasHere: false, authorAtMs: null, isMember: false }
     followed.set(peer, seen)
     return seen
