@@ -17,7 +17,9 @@ const MAY_IMPORT: Record<Room, (path: string) => boolean> = {
 const THIRD_PARTIES: [RegExp, RegExp][] = [
   [/^(@libp2p\/|libp2p$|@multiformats\/|@chainsafe\/)/, /^(daemon\/(node|identity)|protocols\/)/],
   [/^libp2p$/, /^daemon\/node/],
-  [/^(@tensorflow\/|onnxruntime-node|onnx-proto)/, /^training\/(engines|models)\//],
+  [/^(@tensorflow\/|onnx-proto)/, /^training\/(engines|models)\//],
+  // Loaded any other way it tells of its use.
+  [/^onnxruntime-node/, /^training\/engines\/onnxruntime\.ts$/],
   [/^level$/, /^storage\//],
   [/^node:fs/, /^(storage|daemon|cli)\//]
 ]

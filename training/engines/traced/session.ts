@@ -1,8 +1,8 @@
 // onnxruntime's session, as this project uses it: CPU, values in and out as plain arrays. Its run() computes on the calling thread's time, so whoever
 // must stay responsive runs it in a process of its own.
-import * as ort from 'onnxruntime-node'
 import { TrainingError } from '../../errors.ts'
 import { elementCount } from '../../models/model.ts'
+import * as ort from '../onnxruntime.ts'
 
 export type HostArray = Float32Array | Int32Array
 

@@ -1,9 +1,9 @@
 // A GPU as onnxruntime's WebGPU provider gives it: graphs compiled for it, tensors that stay on it, and an account of every byte that moves between it and
 // the host. Reading such a tensor's data directly ends the process, so both ways lead through a graph of one node.
 import { tmpdir } from 'node:os'
-import * as ort from 'onnxruntime-node'
 import { TrainingError } from '../../errors.ts'
 import { elementCount } from '../../models/model.ts'
+import * as ort from '../onnxruntime.ts'
 import { bind, type HostArray } from '../traced/session.ts'
 import { trace } from '../traced/tracer.ts'
 

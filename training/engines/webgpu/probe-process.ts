@@ -1,6 +1,6 @@
 // Asks, in a process of its own, whether a GPU answers and computes: a broken driver may end the process or hang it. Prints the reason why not, if any.
 // It loads onnxruntime and nothing else, so that a machine without a GPU learns it soon.
-import * as ort from 'onnxruntime-node'
+import * as ort from '../onnxruntime.ts'
 import { DOUBLE } from './probe-graph.ts'
 
 const GIVEN = [1, -2, 3.5]
