@@ -101,12 +101,16 @@ export class EventLog {
     return event
   }
 
-  /** Up to `limit` events after an id, oldest first. */
-  async since(id: number, limit: number): Promise<NodeEvent[]> {
+  /** Up to `limit` events after an id, oldest first; of one type, where it is given. */
+  async since(id: number, limit: number, type?: NodeEvent['type']): Promise<NodeEvent[]> {
     await this.flush()
     const found: NodeEvent[] = []
-    for await (const [, event] of this.#tables[0].table.entries({ gt: keyOf(id), limit })) found.push(event)
-    for (const event of this.#unwritten) if (event.id > Math.max(id, found.at(-1)?.id ?? 0)) found.push(event)
+    let read = id
+    for await (const [key, event] of this.#tables[0].table.entries({ gt: keyOf(id) })) {
+      read = Number(key)
+      if (isOf(type, event) && found.push(event) === limit) return found
+    }
+    for (const event of this.#unwritten) if (event.id > read && isOf(type, event)) found.push(event)
     return found.slice(0, limit)
   }
 
@@ -120,12 +124,15 @@ export class EventLog {
     return 0
   }
 
-  /** Up to `limit` of the newest events, oldest first. */
-  async tail(limit: number): Promise<NodeEvent[]> {
+  /** Up to `limit` of the newest events, oldest first; of one type, where it is given. */
+  async tail(limit: number, type?: NodeEvent['type']): Promise<NodeEvent[]> {
     await this.flush()
-    const found: NodeEvent[] = [...this.#unwritten].reverse()
-    for await (const [, event] of this.#tables[0].table.entries({ reverse: true, limit }))
-      if (!found.some(e => e.id === event.id)) found.push(event)
+    const unwritten = new Map(this.#unwritten.map(event => [event.id, event]))
+    const found = [...unwritten.values()].filter(event => isOf(type, event)).reverse()
+    for await (const [, event] of this.#tables[0].table.entries({ reverse: true })) {
+      if (found.length >= limit) break
+      if (isOf(type, event) && !unwritten.has(event.id)) found.push(event)
+    }
     return found.slice(0, limit).reverse()
   }
 
@@ -204,6 +211,10 @@ export class EventLog {
     for (const key of keys) await place.table.delete(key)
     place.count -= keys.length
   }
+}
+
+function isOf(type: NodeEvent['type'] | undefined, event: NodeEvent): boolean {
+  return type === undefined || event.type === type
 }
 
 function keyOf(id: number): string {

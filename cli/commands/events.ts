@@ -1,6 +1,6 @@
 // `shoal events`: what happened on the node, and with -f what happens.
 import { type Command, Option } from 'commander'
-import { EVENT_TYPES } from '../../protocols/control/constants.ts'
+import { EVENT_TYPES, type EventType } from '../../protocols/control/constants.ts'
 import type { NodeEvent } from '../../protocols/control/index.ts'
 import { action, wasInterrupted } from '../action.ts'
 import { parseDuration } from '../duration.ts'
@@ -35,26 +35,25 @@ export function registerEvents(program: Command): void {
     )
     .addOption(new Option('--type <type>', 'only these').choices(EVENT_TYPES))
     .action(
-      action<{ follow?: boolean; since?: number | string; limit?: number; type?: string }>(
+      action<{ follow?: boolean; since?: number | string; limit?: number; type?: EventType }>(
         async (session, { follow, since, limit, type }) => {
           const { output, signal } = session
           const control = await session.control()
-          const wanted = (event: NodeEvent): boolean => type === undefined || event.type === type
           const most = limit ?? (since === undefined ? 100 : MAX_LIMIT)
-          // So many of the wanted ones: others between them take no place.
-          const asked = type === undefined ? most : MAX_LIMIT
-          const past = await control.eventList({ ...(since === undefined ? {} : { since }), limit: asked }, { signal })
-          const found = past.events.filter(wanted)
-          const events = since === undefined ? found.slice(-most) : found.slice(0, most)
+          const wanted = type === undefined ? {} : { type }
+          const past = await control.eventList({ ...(since === undefined ? {} : { since }), ...wanted, limit: most }, { signal })
+          const { events, last } = past
           if (follow !== true) {
-            output.answer({ ...past, events }, () => events.map(eventLine).join('\n') || 'no events')
+            output.answer(past, () => events.map(eventLine).join('\n') || 'no events')
             return
           }
           for (const event of events) output.streamLine(event, () => eventLine(event))
+          const shown = events.at(-1)?.id ?? 0
+          // Where there was no room for all since then, the next comes after the last that was shown.
+          const from = since !== undefined && events.length === most ? shown : Math.max(shown, last)
           try {
-            const last = events.length < found.length && since !== undefined ? events.at(-1) : past.events.at(-1)
-            for await (const event of control.events({ since: last?.id ?? past.last }, { signal })) {
-              if (wanted(event)) output.streamLine(event, () => eventLine(event))
+            for await (const event of control.events({ since: from, ...wanted }, { signal })) {
+              output.streamLine(event, () => eventLine(event))
             }
           } catch (error) {
             if (!wasInterrupted(session, error)) throw error

@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import * as v from 'valibot'
+import { EVENT_TYPES, type EventType } from '../../protocols/control/constants.ts'
 import { DaemonError } from '../errors.ts'
 import { shown } from '../wrong-values.ts'
 import { MAX_BODY_BYTES } from './constants.ts'
@@ -78,6 +79,15 @@ export function querySince(query: URLSearchParams): number | Date | undefined {
   if (Number.isNaN(moment.getTime()))
     throw new DaemonError('bad_request', `since is ${shown(text)}: it must be an event's id or a time such as 2026-05-01T10:00:00Z`)
   return moment
+}
+
+/** The kind of events that is asked for, or undefined for all. Throws `bad_request`. */
+export function queryEventType(query: URLSearchParams): EventType | undefined {
+  const text = query.get('type')
+  if (text === null) return undefined
+  const type = EVENT_TYPES.find(known => known === text)
+  if (type === undefined) throw new DaemonError('bad_request', `type is ${shown(text)}: it must be one of ${EVENT_TYPES.join(', ')}`)
+  return type
 }
 
 /** A whole number from text. Throws `bad_request`. */

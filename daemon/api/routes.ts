@@ -21,7 +21,7 @@ import { logLine } from '../logging/log-line.ts'
 import { parseRunSpec, specWarnings } from '../manifest.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RunHost } from '../run/run-host.ts'
-import { querySince } from './requests.ts'
+import { queryEventType, querySince } from './requests.ts'
 
 /** What the API needs to know of the node itself. */
 export interface NodeFace {
@@ -313,7 +313,10 @@ export const ROUTES: readonly Route[] = [
       const asked = querySince(query)
       const since = asked instanceof Date ? await events.before(asked) : asked
       const limit = number('limit', { min: 1, max: 10_000 }) ?? 100
-      return { events: since === undefined ? await events.tail(limit) : await events.since(since, limit), last: events.last }
+      const type = queryEventType(query)
+      // Before they are read: what happens meanwhile is for whoever goes on from it.
+      const { last } = events
+      return { events: since === undefined ? await events.tail(limit, type) : await events.since(since, limit, type), last }
     }
   },
   { method: 'GET', path: '/v1/checkpoints', handle: async (_, { runs }) => ({ checkpoints: await runs.checkpoints() }) },

@@ -8,7 +8,7 @@ import type { Logger } from '../logging/log.ts'
 import { logLine } from '../logging/log-line.ts'
 import { errorDocument, sendDocument, sendText, statusOf } from './answers.ts'
 import { API_HOST, CLOSE_GRACE_MS, HEADERS_TIMEOUT_MS, MAX_CONNECTIONS, REQUEST_TIMEOUT_MS } from './constants.ts'
-import { checkHost, checkToken, queryNumber, readBody, wholeNumber } from './requests.ts'
+import { checkHost, checkToken, queryEventType, queryNumber, readBody, wholeNumber } from './requests.ts'
 import { findRoute, type RouteComponents } from './routes.ts'
 import { Streams, wantsStream } from './streams.ts'
 
@@ -144,7 +144,7 @@ export class ApiServer {
       const since =
         queryNumber(query, 'since', EVENT_IDS) ??
         (resumed === undefined ? events.last : wholeNumber(String(resumed), 'Last-Event-ID', EVENT_IDS))
-      return this.#streams.events(response, events, since)
+      return this.#streams.events(response, events, since, queryEventType(query))
     }
     if (path === '/v1/logs' && query.get('follow') === '1') {
       const format = query.get('format') === 'json' ? (json: string) => json : (json: string) => logLine(json, false)

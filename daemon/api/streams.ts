@@ -1,7 +1,7 @@
 // Server-sent events: the event log from any id on, and log lines as they come. A reader that breaks off goes on with the last id it saw.
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { HEARTBEAT_MS } from '../../protocols/control/constants.ts'
+import { type EventType, HEARTBEAT_MS } from '../../protocols/control/constants.ts'
 import { encodeServerSentEvent, HEARTBEAT } from '../../protocols/control/server-sent-events.ts'
 import { DaemonError } from '../errors.ts'
 import type { EventLog } from '../events.ts'
@@ -18,8 +18,8 @@ export class Streams {
     this.#heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS
   }
 
-  /** Sends every event after `since`, then each new one, until the reader leaves. */
-  async events(response: ServerResponse, log: EventLog, since: number): Promise<void> {
+  /** Sends every event after `since`, then each new one, until the reader leaves; of one type, where it is given. */
+  async events(response: ServerResponse, log: EventLog, since: number, type?: EventType): Promise<void> {
     const stream = this.#begin(response)
     let wake = () => {}
     const leave = log.subscribe(() => wake())
@@ -34,7 +34,8 @@ export class Streams {
         })
         const page = await log.since(last, STREAM_PAGE)
         for (const event of page) {
-          await write(response, encodeServerSentEvent({ id: event.id, event: event.type, data: JSON.stringify(event) }), stream.signal)
+          if (type === undefined || event.type === type)
+            await write(response, encodeServerSentEvent({ id: event.id, event: event.type, data: JSON.stringify(event) }), stream.signal)
           last = event.id
         }
         if (page.length === 0) await woken

@@ -1,7 +1,7 @@
 // The control API's client: one typed method for each request. It reads no file itself; `locateDaemon` is given the reader.
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { DAEMON_FILE, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, TOKEN_FILE } from './constants.ts'
+import { DAEMON_FILE, type EventType, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, TOKEN_FILE } from './constants.ts'
 import { ControlError } from './errors.ts'
 import type {
   BanRequest,
@@ -259,13 +259,16 @@ export class ControlClient {
     return body
   }
 
-  /** The events so far, oldest first, at most `limit` after `since` (an event's id, or a time as RFC 3339), or the newest `limit` where `since` is left out. */
-  eventList(query: { since?: number | string; limit?: number } = {}, options?: CallOptions): Promise<EventsDocument> {
+  /**
+   * The events so far, oldest first, at most `limit` after `since` (an event's id, or a time as RFC 3339), or the newest `limit` where `since` is left out;
+   * of one type, where it is given.
+   */
+  eventList(query: { since?: number | string; limit?: number; type?: EventType } = {}, options?: CallOptions): Promise<EventsDocument> {
     return this.#get(`/v1/events${queryOf(query)}`, options)
   }
 
   /** Follows events after an id until the signal fires (a time limit throws `timeout`) or the daemon stops; the caller goes on from the last id that it saw. */
-  async *events(query: { since?: number } = {}, options: { signal?: AbortSignal } = {}): AsyncGenerator<NodeEvent> {
+  async *events(query: { since?: number; type?: EventType } = {}, options: { signal?: AbortSignal } = {}): AsyncGenerator<NodeEvent> {
     for await (const event of this.#stream(`/v1/events${queryOf(query)}`, options.signal)) yield parseAnswer<NodeEvent>(event.data)
   }
 

@@ -372,10 +372,10 @@ export interface WhyDocument extends Document {
   events: NodeEvent[]
 }
 
-/** GET /v1/events?since=ID|TIME&limit=N without `Accept: text/event-stream`. */
+/** GET /v1/events?since=ID|TIME&limit=N&type=TYPE without `Accept: text/event-stream`. */
 export interface EventsDocument extends Document {
   events: NodeEvent[]
-  /** Id of the newest event, 0 when there is none: where a reader goes on. */
+  /** Id of the newest event of any type when they were looked up, 0 when there was none: where a reader goes on who was given all, from there or from the last event here. */
   last: number
 }
 

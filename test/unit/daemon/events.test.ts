@@ -24,6 +24,22 @@ describe('EventLog', () => {
     assert.deepEqual(ids(await second.tail(2)), [2, 3])
   })
 
+  it('finds those of one type behind more of another than are asked for, written or not', async () => {
+    const log = await EventLog.open({ events, reasons })
+    for (let i = 0; i < 10; i++) {
+      log.emit({ type: 'trust', message: 'rare' })
+      for (let j = 0; j < 9; j++) log.emit({ type: 'phase', message: 'training' })
+    }
+    await log.flush()
+    events.full = true
+    log.emit({ type: 'trust', message: 'held in memory' })
+    log.emit({ type: 'phase', message: 'held in memory' })
+    assert.deepEqual(ids(await log.tail(3, 'trust')), [81, 91, 101])
+    assert.deepEqual(ids(await log.since(1, 2, 'trust')), [11, 21])
+    assert.deepEqual(ids(await log.since(81, 10, 'trust')), [91, 101])
+    assert.deepEqual(ids(await log.since(0, 10, 'audit')), [])
+  })
+
   it('finds where a moment lies among its events, written or not', async () => {
     let minute = 0
     const log = await EventLog.open({ events, reasons }, { now: () => new Date(Date.UTC(2026, 0, 1, 10, minute++)) })

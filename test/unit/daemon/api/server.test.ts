@@ -248,6 +248,21 @@ describe('ApiServer', () => {
     assert.ok(many - few < 100, `${few} promises after 50 events, ${many} after 250`)
   })
 
+  it('tells events of one type alone, those that were and those that come', async () => {
+    for (const type of ['trust', 'run', 'run', 'trust'] as const) events.emit({ type, message: 'was' })
+    const past = await client.eventList({ type: 'trust', limit: 2 })
+    assert.deepEqual([past.events.map(event => event.id), past.last], [[1, 4], 4])
+    const followed: number[] = []
+    for await (const { id } of client.events({ since: 1, type: 'trust' })) {
+      followed.push(id)
+      if (id === 4) for (const type of ['run', 'trust'] as const) events.emit({ type, message: 'comes' })
+      if (id === 6) break
+    }
+    assert.deepEqual(followed, [4, 6])
+    const refused = await raw('/v1/events?type=nonsense')
+    assert.deepEqual([refused.status, codeOf(refused)], [400, 'bad_request'])
+  })
+
   it('streams from now on without an id, resumes by Last-Event-ID, and beats while nothing happens', async () => {
     events.emit({ type: 'run', message: 'old' })
     const text = await new Promise<string>((resolve, reject) => {
