@@ -14,7 +14,7 @@ import { DiskWatch } from './disk-watch.ts'
 import { DaemonError, isCodedError, reasonOf } from './errors.ts'
 import { EventLog } from './events.ts'
 import { HealthBoard } from './health.ts'
-import { loadToken, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
+import { createToken, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
 import { loadIdentity } from './identity.ts'
 import { KnownPeers } from './known-peers.ts'
 import { Lifetime } from './lifetime.ts'
@@ -145,7 +145,7 @@ class Parts {
     this.#lifetime.onStop('log', () => this.log.close())
     const logger = this.log.logger.child({ component: 'daemon' })
     const privateKey = await loadIdentity(config.home)
-    const token = await loadToken(config.home)
+    const token = await createToken(config.home)
     await this.#openEvents(store, logger)
     signal?.throwIfAborted()
 

@@ -1,8 +1,9 @@
 // The files by which others find the daemon in its home: daemon.json says where its API is, api-token lets them in.
 import { randomBytes } from 'node:crypto'
-import { chmod, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DAEMON_FILE, TOKEN_FILE } from '../protocols/control/constants.ts'
+import { isAlive } from '../protocols/control/is-alive.ts'
 import type { DaemonFile } from '../protocols/control/messages.ts'
 import { openStore, type Store, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, isCodedError } from './errors.ts'
@@ -44,29 +45,12 @@ export async function removeDaemonFile(home: string): Promise<void> {
   await rm(join(home, DAEMON_FILE), { force: true })
 }
 
-/** The API's token: the one in the home, or a new one where it is missing or damaged. Readable by the owner only. */
-export async function loadToken(home: string): Promise<string> {
-  const path = join(home, TOKEN_FILE)
-  try {
-    const token = (await readFile(path, 'utf8')).trim()
-    if (/^[A-Za-z0-9_-]{32,512}$/.test(token)) {
-      await chmod(path, 0o600)
-      return token
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
+/**
+ * A new token for the API, readable by the owner only: one that was sent to whoever had the port of a crashed daemon opens nothing.
+ * Written before daemon.json, so that nobody finds the API with an older one.
+ */
+export async function createToken(home: string): Promise<string> {
   const token = randomBytes(32).toString('base64url')
-  await writeFileAtomic(path, `${token}\n`, { mode: 0o600 })
+  await writeFileAtomic(join(home, TOKEN_FILE), `${token}\n`, { mode: 0o600, durable: false })
   return token
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    // Another user's process is alive, too.
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

@@ -1,7 +1,7 @@
 // `shoal stop`: asks the daemon to stop and waits until it has.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { locateDaemon } from '../../protocols/control/index.ts'
+import { isAlive, locateDaemon } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
@@ -28,13 +28,4 @@ export function registerStop(program: Command): void {
         session.output.answer({ schema: 1, stopped: true, pid }, () => 'stopped')
       })
     )
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }

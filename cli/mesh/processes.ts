@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectControl, type LocatedDaemon, locateDaemon } from '../../protocols/control/index.ts'
+import { connectControl, isAlive, type LocatedDaemon, locateDaemon } from '../../protocols/control/index.ts'
 import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
 import { DAEMON_START_LIMIT_MS, POLL_MS, STOP_LIMIT_MS } from './constants.ts'
@@ -140,7 +140,7 @@ export class Processes implements NodeStarter {
   /** A daemon's own children should end with it; this is for the one that does not. A group whose number a stranger got since is left alone. */
   #killGroups(): void {
     for (const pid of this.#groups) {
-      if (![...this.#children].some(child => child.pid === pid) && exists(pid)) continue
+      if (![...this.#children].some(child => child.pid === pid) && isAlive(pid)) continue
       try {
         process.kill(-pid, 'SIGKILL')
       } catch {
@@ -214,15 +214,6 @@ export class Processes implements NodeStarter {
   async #lastWords(index: number): Promise<string> {
     const text = await readFile(this.outputFile(index), 'utf8').catch(() => '')
     return text.trimEnd().split('\n').slice(-5).join('\n')
-  }
-}
-
-function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
   }
 }
 

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { DAEMON_FILE, type EventType, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, TOKEN_FILE } from './constants.ts'
 import { ControlError } from './errors.ts'
+import { isAlive } from './is-alive.ts'
 import type {
   BanRequest,
   CandidateDocument,
@@ -63,7 +64,8 @@ export interface CallOptions {
 }
 
 /**
- * Finds the daemon that lives in a home. `read` answers a file's text, undefined where the file does not exist.
+ * Finds the daemon that lives in a home, which takes a process that is alive: after a crash its port is anybody's on this machine, and the token not theirs.
+ * `read` answers a file's text, undefined where the file does not exist.
  * Throws `daemon_not_running`, `api_token_missing`, `api_token_unreadable`, `daemon_file_damaged`.
  */
 export async function locateDaemon(home: string, read: (path: string) => Promise<string | undefined>): Promise<LocatedDaemon> {
@@ -84,6 +86,7 @@ export async function locateDaemon(home: string, read: (path: string) => Promise
       hint: 'start the daemon again: it writes the file anew'
     })
   }
+  if (!isAlive(pid)) throw notRunning(`no daemon is running in ${home}: the last one, pid ${pid}, did not stop cleanly`)
   return { api, token: await readToken(home, read), pid, peer }
 }
 

@@ -6,7 +6,7 @@ export const CONTROL_SCHEMA = 1
 /** Where a daemon says who it is and where its API listens: JSON {@link import('./messages.ts').DaemonFile}, under the node's home. */
 export const DAEMON_FILE = 'daemon.json'
 
-/** The API's bearer token, one line of base64url, mode 0600, under the node's home. */
+/** The API's bearer token, another one in each life of the daemon: one line of base64url, mode 0600, under the node's home. */
 export const TOKEN_FILE = 'api-token'
 
 /** Milliseconds a client waits for the head of an answer unless told otherwise: a busy two-core machine answers in well under one second. */

@@ -13,4 +13,5 @@ export {
 } from './client.ts'
 export { CONTROL_SCHEMA, DAEMON_FILE, TOKEN_FILE } from './constants.ts'
 export { type ClientErrorCode, ControlError } from './errors.ts'
+export { isAlive } from './is-alive.ts'
 export type * from './messages.ts'

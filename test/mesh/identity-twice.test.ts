@@ -1,13 +1,12 @@
 // One identity in two real daemons, as after a home was copied: both are told, by whoever is connected with both, and so is everybody else.
 import assert from 'node:assert/strict'
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../daemon/config.ts'
 import { Daemon } from '../../daemon/daemon.ts'
-import { loadToken } from '../../daemon/home.ts'
 import { IDENTITY_FILE } from '../../daemon/identity.ts'
-import { type ControlClient, connectControl } from '../../protocols/control/index.ts'
+import { type ControlClient, connectControl, locateDaemon } from '../../protocols/control/index.ts'
 
 describe('an identity that lives twice', function () {
   this.timeout(60_000)
@@ -25,7 +24,7 @@ describe('an identity that lives twice', function () {
     const home = join(root, name)
     const daemon = await Daemon.start(await loadConfig({ flags: { home, profile: 'test', logLevel: 'silent', bootstrap } }))
     daemons.push(daemon)
-    return { daemon, control: connectControl({ api: daemon.ready.api, token: await loadToken(home) }) }
+    return { daemon, control: connectControl(await locateDaemon(home, path => readFile(path, 'utf8'))) }
   }
   const healthOf = async (control: ControlClient, code: string) => (await control.status()).health.find(row => row.code === code)
   const until = async <T>(look: () => Promise<T | undefined>): Promise<T> => {

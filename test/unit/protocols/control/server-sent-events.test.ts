@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { ControlClient, locateDaemon } from '../../../../protocols/control/index.ts'
 import { encodeServerSentEvent, HEARTBEAT, parseServerSentEvents } from '../../../../protocols/control/server-sent-events.ts'
 
@@ -40,11 +41,17 @@ describe('parseServerSentEvents()', () => {
 
 describe('locateDaemon()', () => {
   const files = (map: Record<string, string>) => async (path: string) => map[path]
-  const facts = JSON.stringify({ schema: 1, pid: 5, api: 'http://127.0.0.1:1', peer: 'p' })
+  const facts = JSON.stringify({ schema: 1, pid: process.pid, api: 'http://127.0.0.1:1', peer: 'p' })
 
   it('reads the address and the token of a home', async () => {
     const found = await locateDaemon('/h', files({ '/h/daemon.json': facts, '/h/api-token': 'secret\n' }))
-    assert.deepEqual(found, { api: 'http://127.0.0.1:1', token: 'secret', pid: 5, peer: 'p' })
+    assert.deepEqual(found, { api: 'http://127.0.0.1:1', token: 'secret', pid: process.pid, peer: 'p' })
+  })
+
+  it('finds nobody, and asks for no token, where the process that wrote of itself is gone', async () => {
+    const { pid } = spawnSync(process.execPath, ['--version'])
+    const left = { '/h/daemon.json': JSON.stringify({ schema: 1, pid, api: 'http://127.0.0.1:1', peer: 'p' }) }
+    await assert.rejects(locateDaemon('/h', files(left)), { code: 'daemon_not_running' })
   })
 
   it('says what is missing', async () => {
