@@ -616,7 +616,7 @@ class Node implements ShoalNode {
         if (victim === entry) return
       }
       try {
-        await handler(frames, peer)
+        await handler(frames, peer, connection.remoteAddr.toString())
       } catch (error) {
         frames.abort(error instanceof Error ? error : new Error(String(error)))
         const code = refusalCodeOf(error)

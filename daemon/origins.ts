@@ -9,8 +9,8 @@ const GROUPS = 8
  * `192.168.1.7` of `/ip4/192.168.1.7/tcp/4101/p2p/...`: all ports of a machine are one origin. `2001:db8:0:1::/64` of an IPv6 address in that
  * network, and the IPv4 address where it stands for one.
  */
-export function originOf(address: string | undefined): string | null {
-  const parts = address?.split('/') ?? []
+export function originOf(address: string): string | null {
+  const parts = address.split('/')
   const at = parts[1] === 'ip6zone' ? 4 : 2
   const host = parts[at]
   if (host === undefined) return null

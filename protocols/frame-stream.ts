@@ -17,7 +17,8 @@ export interface FrameStream {
   abort(error: Error): void
 }
 
-export type FrameHandler = (stream: FrameStream, peer: string) => Promise<void>
+/** `address`: the far end of the connection, a multiaddr; it is there before the peer has said anything of itself, and also where it never does. */
+export type FrameHandler = (stream: FrameStream, peer: string, address: string) => Promise<void>
 
 export interface HandleOptions {
   /** Bytes of the largest frame that an asker may send; four of them may lie unread. @default MAX_FRAME_BYTES */

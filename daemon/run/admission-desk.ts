@@ -24,6 +24,7 @@ import type { RecordOperation, Store } from '../../storage/index.ts'
 import { DaemonError, isCodedError } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { SigningKey } from '../manifest.ts'
+import { originOf } from '../origins.ts'
 
 /** A run for which this node may invite. */
 export interface InvitingRun {
@@ -41,8 +42,6 @@ export interface AdmissionDeskComponents {
   events: EventLog
   /** The run as this node stands in it now; null where it is not in it, or no inviter. */
   runOf(run: string): InvitingRun | null
-  /** Where a connected peer is, without its port. */
-  addressOf(peer: string): string | null
   isBanned(peer: string): boolean
   /** Puts a request to another inviter. */
   ask(peer: string, request: AdmissionRequest): Promise<AdmissionAnswer>
@@ -75,8 +74,8 @@ export class AdmissionDesk {
     this.#c = components
   }
 
-  /** The answer to a peer that asks, after it is on disk. */
-  async answer(peer: string, request: AdmissionRequest): Promise<AdmissionAnswer> {
+  /** The answer to a peer that asks from `address`, after it is on disk. */
+  async answer(peer: string, request: AdmissionRequest, address: string): Promise<AdmissionAnswer> {
     const { run } = request
     const inviting = this.#c.runOf(run)
     if (inviting === null) return { is: 'refused', code: 'not_an_inviter' }
@@ -92,7 +91,7 @@ export class AdmissionDesk {
     const event: DeskEvent = {
       type: 'asked',
       peer,
-      address: this.#c.addressOf(peer),
+      address: originOf(address),
       name: request.name,
       secretHash: request.secret === null ? null : hashOf(request.secret),
       grant: await opened(request.grant),

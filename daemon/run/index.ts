@@ -38,7 +38,6 @@ import type { EventLog } from '../events.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
-import { originOf } from '../origins.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
 import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
@@ -159,12 +158,11 @@ class Runs implements RunHost {
       store: components.store,
       events: components.events,
       runOf: run => this.#inviting(run),
-      addressOf: peer => originOf(components.node.peers().find(row => row.peer === peer)?.addresses[0]),
       isBanned: peer => components.trust.isBanned(peer),
       ask: (peer, request) => this.#asking.ask(peer, request, { signal: this.#stopping.signal })
     })
     this.#asking = new AdmissionService(
-      { node: components.node, answer: (peer, request) => this.#desk.answer(peer, request) },
+      { node: components.node, answer: (peer, request, address) => this.#desk.answer(peer, request, address) },
       { network: components.node.network }
     )
   }

@@ -262,7 +262,7 @@ function hasRoom(state: DeskState, address: string | null, now: number, out: Des
       continue
     }
     pending++
-    if (address !== null && row.address === address) fromThere++
+    if (row.address === address) fromThere++
   }
   return pending < MAX_PENDING && fromThere < MAX_PENDING_PER_ADDRESS
 }

@@ -13,8 +13,8 @@ import {
 
 export interface AdmissionComponents {
   node: FrameNode
-  /** Decides about one request; what it answers has been written down. */
-  answer(peer: string, request: AdmissionRequest): Promise<AdmissionAnswer>
+  /** Decides about one request that came from `address`; what it answers has been written down. */
+  answer(peer: string, request: AdmissionRequest, address: string): Promise<AdmissionAnswer>
 }
 
 export interface AdmissionOptions {
@@ -37,7 +37,7 @@ export class AdmissionService {
   }
 
   async start(): Promise<void> {
-    await this.#node.handle(this.#protocol, (stream, peer) => this.#answer(stream, peer))
+    await this.#node.handle(this.#protocol, (stream, peer, address) => this.#answer(stream, peer, address))
   }
 
   async stop(): Promise<void> {
@@ -52,10 +52,13 @@ export class AdmissionService {
   }
 
   /** One request a stream: whoever has more to ask opens another, and pays for it. */
-  async #answer(stream: FrameStream, peer: string): Promise<void> {
+  async #answer(stream: FrameStream, peer: string, address: string): Promise<void> {
     const signal = AbortSignal.timeout(this.#timeoutMs)
     const frame = await stream.read({ signal })
-    if (frame !== null) await stream.write([encodeAdmissionAnswer(await this.#answerTo(peer, decodeAdmissionRequest(frame)))], { signal })
+    if (frame !== null) {
+      const answer = await this.#answerTo(peer, decodeAdmissionRequest(frame), address)
+      await stream.write([encodeAdmissionAnswer(answer)], { signal })
+    }
     await stream.close({ signal })
   }
 }

@@ -49,7 +49,7 @@ export class MemoryNode implements FrameNode, GossipNode {
     this.streamsOpened += 1
     this.#streams.add(near)
     remote.#streams.add(far)
-    handler(far, this.peer).catch(error => far.abort(error as Error))
+    handler(far, this.peer, `/memory/${this.peer}`).catch(error => far.abort(error as Error))
     return near
   }
 

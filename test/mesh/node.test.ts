@@ -208,6 +208,23 @@ describe('a node', () => {
     }
   })
 
+  it('says where a stream comes from, also one of a peer that it takes for none of its own', async () => {
+    const node = await start()
+    const asked = Promise.withResolvers<[peer: string, address: string]>()
+    await node.handle('/shoal/other/ask/1', async (_stream, ...from) => asked.resolve(from))
+    const stranger = await openStranger({ network: 'other' })
+    try {
+      const connection = await stranger.dial(node.addresses()[0]!)
+      await connection.newStream('/shoal/other/ask/1')
+      const [peer, address] = await asked.promise
+      assert.equal(peer, stranger.peer)
+      assert.match(address, /^\/ip4\/127\.0\.0\.1\/tcp\/\d+/)
+      assert.equal(node.isConnected(peer), false)
+    } finally {
+      await stranger.stop()
+    }
+  })
+
   it('counts what it sends and receives', async () => {
     const [a, b] = [await start(), await start()]
     await b.handle('/echo/1', async stream => {

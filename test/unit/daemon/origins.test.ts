@@ -3,8 +3,8 @@ import { originOf } from '../../../daemon/origins.ts'
 
 describe('originOf()', () => {
   it('takes the ports of a machine and the addresses of an IPv6 network for one origin', () => {
-    const cases: [string | undefined, string | null][] = [
-      [undefined, null],
+    const cases: [string, string | null][] = [
+      ['', null],
       ['/ip4/192.168.1.7/tcp/4101/p2p/X', '192.168.1.7'],
       ['/dns4/example.org/tcp/1', 'example.org'],
       ['/ip6/2001:db8:0:1::7/tcp/4101', '2001:db8:0:1::/64'],

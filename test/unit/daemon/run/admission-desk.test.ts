@@ -9,6 +9,7 @@ import { CBOR_CODEC, cidOf, openStore, type Store } from '../../../../storage/in
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
 
+const ADDRESS = '/ip4/10.0.0.1/tcp/4101'
 const RUN = cidOf(Buffer.from('run'), CBOR_CODEC)
 
 describe('AdmissionDesk', () => {
@@ -33,7 +34,6 @@ describe('AdmissionDesk', () => {
       new AdmissionDesk({
         ...{ self, privateKey, store: { ...store, records } as Store, events },
         runOf: () => ({ inviters: [self], grantRounds: 256, round: 1 }),
-        addressOf: () => '10.0.0.1',
         isBanned: () => false,
         ask: () => Promise.reject(new Error('nobody is there'))
       })
@@ -47,11 +47,11 @@ describe('AdmissionDesk', () => {
     const { secret } = decodeInvitation(text)
     const request: AdmissionRequest = { say: 'admit', run: RUN, name: null, secret, grant: null }
     isFull = true
-    await assert.rejects(desk.answer(joiner, request), { code: 'ENOSPC' })
-    await assert.rejects(desk.answer(joiner, request), { code: 'ENOSPC' }, 'a second request is no way around the disk')
+    await assert.rejects(desk.answer(joiner, request, ADDRESS), { code: 'ENOSPC' })
+    await assert.rejects(desk.answer(joiner, request, ADDRESS), { code: 'ENOSPC' }, 'a second request is no way around the disk')
     isFull = false
-    assert.equal((await desk.answer(other, request)).is, 'granted')
+    assert.equal((await desk.answer(other, request, ADDRESS)).is, 'granted')
     for (const later of [desk, await open()])
-      assert.deepEqual(await later.answer(joiner, request), { is: 'refused', code: 'invitation_used_up' })
+      assert.deepEqual(await later.answer(joiner, request, ADDRESS), { is: 'refused', code: 'invitation_used_up' })
   })
 })

@@ -137,6 +137,8 @@ describe('decide() of admission', () => {
   it('keeps room for others whatever a crowd from one address asks, and forgets who stopped asking', () => {
     for (let n = 0; n < MAX_PENDING_PER_ADDRESS; n++) assert.equal(ask(`X${n}`).type, 'pending')
     assert.deepEqual(ask('late'), { type: 'refuse', peer: 'late', code: 'too_many_requests' })
+    for (let n = 0; n < MAX_PENDING_PER_ADDRESS; n++) assert.equal(ask(`N${n}`, { address: null }).type, 'pending')
+    assert.equal(ask('late', { address: null }).type, 'refuse', 'nowhere is one place')
     assert.equal(ask('other', { address: '10.0.0.2' }).type, 'pending')
     for (let n = 0; n < 200; n++) ask(`Y${n}`, { address: `10.1.0.${n}` })
     assert.ok(state.candidates.size <= 64)

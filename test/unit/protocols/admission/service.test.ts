@@ -11,17 +11,17 @@ describe('AdmissionService', () => {
     new AdmissionService({ node: network.node(peer), answer }, { network: 'n', timeoutMs: 300 })
   const nobody = async () => ({ is: 'pending' }) as const
 
-  it('asks as the peer that it is, and answers what was decided', async () => {
+  it('asks as the peer that it is and from where it is, and answers what was decided', async () => {
     const network = new MemoryNetwork()
-    const heard: [string, AdmissionRequest][] = []
-    const inviter = service(network, 'inviter', async (peer, request) => {
-      heard.push([peer, request])
+    const heard: [string, AdmissionRequest, string][] = []
+    const inviter = service(network, 'inviter', async (...asked) => {
+      heard.push(asked)
       return { is: 'refused', code: 'invitation_expired' }
     })
     await inviter.start()
     const newcomer = service(network, 'newcomer', nobody)
     assert.deepEqual(await newcomer.ask('inviter', REQUEST), { is: 'refused', code: 'invitation_expired' })
-    assert.deepEqual(heard, [['newcomer', REQUEST]])
+    assert.deepEqual(heard, [['newcomer', REQUEST, '/memory/newcomer']])
   })
 
   it('says who stalled, who cannot be reached, who talks nonsense, and cuts off who asks nonsense', async () => {
