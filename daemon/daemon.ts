@@ -27,6 +27,7 @@ import { createRefusals, noteRefusal } from './refusals.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
 import type { RunHost } from './run/run-host.ts'
+import { nextSession } from './session.ts'
 import { TRAINER_STOP_TIMEOUT_MS } from './trainer/supervisor.ts'
 import { TrustBook } from './trust-book.ts'
 import { UploadCap } from './upload-cap.ts'
@@ -159,6 +160,7 @@ class Parts {
     this.#presence = new PresenceService(
       { node: this.#node },
       {
+        session: await nextSession(store.records),
         ...{ network, version: VERSION, agent: `shoal/${VERSION}`, clockOffsetMs: config.clockOffsetMs },
         isRefused: peer => this.#trust.isBanned(peer),
         isKnown: peer => this.#trust.isAccepted(peer, undefined) || this.#node.isConnected(peer)

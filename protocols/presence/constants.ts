@@ -23,11 +23,7 @@ export const MIN_INTERVAL_MS = 100
 export const GREETING_DELAY_MS = 300
 /** Milliseconds to let the goodbye out before streams close. */
 export const GOODBYE_MS = 150
-/** Milliseconds for which a peer's earlier sessions are remembered, so that late messages do not bring it back. */
-export const RETIRED_MS = 300_000
-/** Earlier sessions remembered of one peer. */
-export const MAX_RETIRED_SESSIONS = 4
-/** Peers remembered at once. */
+/** Peers that are here at once; and of those who are gone, known ones and strangers, as many each of whom the last words are remembered. */
 export const MAX_PEERS = 4_096
 /** Runs in one message. */
 export const MAX_RUNS = 32

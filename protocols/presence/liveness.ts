@@ -1,5 +1,6 @@
 // The rule of who is here: (state, event, now) -> commands. No socket, clock, randomness or waiting. The state is the caller's and is changed.
-import { GAP_MS, MAX_PEERS, MAX_RETIRED_SESSIONS, RETIRED_MS, SILENCE_MS } from './constants.ts'
+import { RecentMap } from '../recent-map.ts'
+import { GAP_MS, MAX_PEERS, SILENCE_MS } from './constants.ts'
 
 export type PresenceEvent =
   | HeardEvent
@@ -12,7 +13,9 @@ export type PresenceEvent =
 export interface HeardEvent {
   type: 'heard'
   peer: string
+  /** Higher in each process of the peer than in those before it. */
   session: number
+  /** Higher in each message of a session. */
   seq: number
   leaving: boolean
 }
@@ -26,9 +29,10 @@ export type PresenceCommand =
   /** See whether the peer still answers, and say 'unreachable' if not. */
   | { type: 'check'; peer: string }
 
-export interface LivePeer {
-  session: number
-  seq: number
+/** Which of a peer's messages was its newest: what comes later and is older was sent anew by somebody else. */
+export type Newest = Pick<HeardEvent, 'session' | 'seq'>
+
+export interface LivePeer extends Newest {
   heardAtMs: number
   /** Null when it was heard since. */
   disconnectedAtMs: number | null
@@ -38,15 +42,16 @@ export interface PresenceState {
   /** Who is let in where there is room for no more: identities cost nothing, and thousands of them may speak. */
   isKnown: (peer: string) => boolean
   live: Map<string, LivePeer>
-  /** Sessions that are over, oldest first. */
-  retired: Map<string, { sessions: number[]; atMs: number }>
+  /** Of those who are gone: a flood of strangers makes none be forgotten who is known. */
+  gone: Record<'known' | 'strangers', RecentMap<string, Newest>>
   tickedAtMs: number | null
   /** Nobody has been silent for long enough before. */
   silentFromMs: number
 }
 
 export function createPresenceState(isKnown: PresenceState['isKnown'] = () => false): PresenceState {
-  return { isKnown, live: new Map(), retired: new Map(), tickedAtMs: null, silentFromMs: 0 }
+  const gone = { known: new RecentMap<string, Newest>(MAX_PEERS), strangers: new RecentMap<string, Newest>(MAX_PEERS) }
+  return { isKnown, live: new Map(), gone, tickedAtMs: null, silentFromMs: 0 }
 }
 
 /** @param nowMs monotonic milliseconds */
@@ -67,13 +72,9 @@ export function advancePresence(state: PresenceState, event: PresenceEvent, nowM
 
 function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent, nowMs: number): PresenceCommand[] {
   const known = state.live.get(peer)
-  if (known?.session === session) {
-    if (seq <= known.seq) return []
-  } else if (state.retired.get(peer)?.sessions.includes(session)) return []
-  if (leaving) {
-    retire(state, peer, session, nowMs)
-    return known === undefined ? [] : drop(state, peer, 'left')
-  }
+  const newest = known ?? state.gone.known.get(peer) ?? state.gone.strangers.get(peer)
+  if (newest !== undefined && (session < newest.session || (session === newest.session && seq <= newest.seq))) return []
+  if (leaving) return leave(state, peer, { session, seq: Number.POSITIVE_INFINITY })
   const isFull = known === undefined && state.live.size >= MAX_PEERS
   const crowdedOut = isFull ? lastStranger(state, peer) : undefined
   if (isFull && crowdedOut === undefined) return []
@@ -81,7 +82,6 @@ function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent
     hearAgain(known, seq, nowMs)
     return [{ type: 'take', peer, joined: false }]
   }
-  if (known !== undefined) retire(state, peer, known.session, nowMs)
   const room = crowdedOut === undefined ? [] : drop(state, crowdedOut, 'crowded_out')
   state.live.set(peer, { session, seq, heardAtMs: nowMs, disconnectedAtMs: null })
   return [...room, { type: 'take', peer, joined: known === undefined }]
@@ -118,7 +118,6 @@ function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
   state.tickedAtMs = nowMs
   // We were stopped or asleep: what others sent meanwhile is still in our sockets, so their silence is ours.
   if (gapMs > GAP_MS) for (const peer of state.live.values()) peer.heardAtMs += gapMs
-  for (const [peer, { atMs }] of state.retired) if (nowMs - atMs > RETIRED_MS) state.retired.delete(peer)
   if (nowMs < state.silentFromMs) return []
   const silent: string[] = []
   state.silentFromMs = nowMs + SILENCE_MS
@@ -129,14 +128,22 @@ function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
   return silent.flatMap(peer => drop(state, peer, 'silent'))
 }
 
+/** A goodbye is the last message of its session, whatever its number. */
+function leave(state: PresenceState, peer: string, last: Newest): PresenceCommand[] {
+  const commands = state.live.has(peer) ? drop(state, peer, 'left') : []
+  remember(state, peer, last)
+  return commands
+}
+
 function drop(state: PresenceState, peer: string, reason: GoneReason): PresenceCommand[] {
+  const { session, seq } = state.live.get(peer)!
   state.live.delete(peer)
+  remember(state, peer, { session, seq })
   return [{ type: 'gone', peer, reason }]
 }
 
-function retire(state: PresenceState, peer: string, session: number, nowMs: number): void {
-  const sessions = [...(state.retired.get(peer)?.sessions ?? []), session].slice(-MAX_RETIRED_SESSIONS)
-  // Bounded: the longest known goes first.
-  if (!state.retired.has(peer) && state.retired.size >= MAX_PEERS) state.retired.delete(state.retired.keys().next().value!)
-  state.retired.set(peer, { sessions, atMs: nowMs })
+function remember({ gone, isKnown }: PresenceState, peer: string, newest: Newest): void {
+  gone.known.delete(peer)
+  gone.strangers.delete(peer)
+  gone[isKnown(peer) ? 'known' : 'strangers'].set(peer, newest)
 }

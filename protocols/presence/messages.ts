@@ -8,7 +8,7 @@ import { MAX_HOLDING, MAX_PRESENCE_BYTES, MAX_RUNS, MAX_TEXT_LENGTH, PRESENCE_VE
 
 /** "I am here, in these runs; this is how far I am." */
 export interface Presence {
-  /** Random number of the sender's process; a restart begins a new one. */
+  /** Number of the sender's process, higher than those of its processes before: who sends its old messages anew is not believed. */
   session: number
   /** Counts the messages of a session, from 1. */
   seq: number

@@ -1,5 +1,4 @@
 // Presence wired to gossip: says that we are here, and hears who else is.
-import { randomInt } from 'node:crypto'
 import type { GossipNode, GossipVerdict } from '../frame-stream.ts'
 import { type ClockReport, compareClocks } from './clocks.ts'
 import {
@@ -44,6 +43,8 @@ export interface PresenceOptions {
   version?: string
   /** @default 'shoal' */
   agent?: string
+  /** Number of this process, higher than of all before it with the same identity. @default the wall clock's milliseconds */
+  session?: number
   /** Milliseconds added to our wall clock, for tests of wrong clocks. @default 0 */
   clockOffsetMs?: number
   /** Peers that are as if they were not here, whoever passes their words on. @default nobody */
@@ -80,7 +81,7 @@ export class PresenceService {
   readonly #present = new Map<string, PresentPeer & { offsetMs: number }>()
   readonly #runs = new Map<string, OwnRun>()
   readonly #listeners = new Set<(change: PresenceChange) => void>()
-  readonly #session = randomInt(2 ** 47)
+  readonly #session: number
   readonly #stopping = new AbortController()
   #seq = 0
   #saidAtMs = Number.NEGATIVE_INFINITY
@@ -92,6 +93,7 @@ export class PresenceService {
   constructor({ node }: PresenceComponents, options: PresenceOptions) {
     this.#node = node
     this.#options = options
+    this.#session = options.session ?? Date.now()
     this.#state = createPresenceState(options.isKnown)
     this.#topic = presenceTopic(options.network)
   }

@@ -50,6 +50,26 @@ describe('advancePresence()', () => {
     assert.deepEqual(advancePresence(state, heard('a', 2, { session: 2 }), 3), [{ type: 'take', peer: 'a', joined: false }])
   })
 
+  it('takes nothing that was recorded of a peer and is sent anew, however late: neither of an earlier process nor of the one that is gone', () => {
+    const state = createPresenceState(peer => peer === 'a')
+    advancePresence(state, heard('a', 100, { session: 1 }), 0)
+    advancePresence(state, heard('a', 1, { session: 2 }), 1)
+    const later = 3_600_000
+    for (let nowMs = 0; nowMs <= later; nowMs += TICK_MS) advancePresence(state, tick, nowMs)
+    assert.equal(state.live.size, 0)
+    // Thousands of strangers come and go, and it is not forgotten.
+    for (let i = 0; i <= 2 * MAX_PEERS; i++)
+      for (const leaving of [false, true]) advancePresence(state, heard(`stranger ${i}`, leaving ? 2 : 1, { leaving }), later)
+    for (const [seq, session] of [
+      [101, 1],
+      [1, 2]
+    ] as const)
+      assert.deepEqual(advancePresence(state, heard('a', seq, { session }), later), [])
+    assert.deepEqual(advancePresence(state, heard('a', 2, { session: 2 }), later), [{ type: 'take', peer: 'a', joined: true }])
+    assert.deepEqual(advancePresence(state, heard('a', 200, { session: 1, leaving: true }), later), [])
+    assert.equal(state.live.size, 1)
+  })
+
   it('checks a peer whose connection closed, and drops it when it does not answer', () => {
     const state = createPresenceState()
     advancePresence(state, heard('a', 1), 0)
