@@ -68,7 +68,7 @@ export class AdmissionDesk {
   /** What is decided about a run is decided one after the other, each on disk before the next. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #told = new RecentMap<string, string>(MAX_TOLD)
-  #telling = false
+  #telling: Promise<void> | null = null
 
   constructor(components: AdmissionDeskComponents) {
     this.#c = components
@@ -159,7 +159,7 @@ export class AdmissionDesk {
     await this.#decide(run, { type: 'decided', peer, state })
     const { code, said } = WORDS[state]
     this.#tell(run, peer, code, `${peer} was ${said} by this node's operator`)
-    if (state === 'revoked') void this.tellRevocations()
+    if (state === 'revoked') void this.tellRevocations().catch(() => {})
     return (await this.#desk(run)).candidates.get(peer)!
   }
 
@@ -173,24 +173,28 @@ export class AdmissionDesk {
   }
 
   /** Tells every other inviter that can be reached of the peers that were sent away here and that it has not noted yet. */
-  async tellRevocations(): Promise<void> {
-    if (this.#telling) return
-    this.#telling = true
-    try {
-      for (const [run, desk] of this.#desks) {
-        // They hear a few in one window; the rest are told the next time.
-        const busy = new Set<string>()
-        for (const { peer, untold } of [...(await desk).candidates.values()]) {
-          for (const inviter of untold) {
-            if (busy.has(inviter)) continue
-            const answer = await this.#c.ask(inviter, { say: 'revoked', run, peer }).catch(() => null)
-            if (answer?.is === 'refused') busy.add(inviter)
-            if (answer?.is === 'noted') await this.#decide(run, { type: 'noted', inviter, peer })
-          }
-        }
-      }
-    } finally {
-      this.#telling = false
+  tellRevocations(): Promise<void> {
+    this.#telling ??= this.#tellRevocations().finally(() => {
+      this.#telling = null
+    })
+    return this.#telling
+  }
+
+  async #tellRevocations(): Promise<void> {
+    const desks = await Promise.all(this.#desks.values())
+    // Each by itself: one that is away takes ten seconds to show it.
+    await Promise.allSettled(
+      desks.flatMap(({ run, inviters, candidates }) => inviters.map(inviter => this.#tellInviter(run, inviter, [...candidates.values()])))
+    )
+  }
+
+  /** Newest first, up to the first that it does not note: it hears a few in one window, or cannot be reached. The rest are told the next time. */
+  async #tellInviter(run: string, inviter: string, candidates: Candidate[]): Promise<void> {
+    const untold = candidates.filter(row => row.untold.includes(inviter)).sort((a, b) => b.since - a.since)
+    for (const { peer } of untold) {
+      const answer = await this.#c.ask(inviter, { say: 'revoked', run, peer })
+      if (answer.is !== 'noted') return
+      await this.#decide(run, { type: 'noted', inviter, peer })
     }
   }
 

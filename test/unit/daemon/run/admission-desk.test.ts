@@ -4,7 +4,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
 import { AdmissionDesk } from '../../../../daemon/run/admission-desk.ts'
-import { type AdmissionRequest, decodeInvitation } from '../../../../protocols/admission/index.ts'
+import { type AdmissionAnswer, type AdmissionRequest, type Candidate, decodeInvitation } from '../../../../protocols/admission/index.ts'
 import { CBOR_CODEC, cidOf, openStore, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
@@ -16,10 +16,13 @@ describe('AdmissionDesk', () => {
   const home = temporaryHome()
   let store: Store
   let isFull: boolean
+  /** What another inviter answers to the word that a peer was sent away. */
+  let told: (inviter: string, peer: string) => Promise<AdmissionAnswer>
   let open: () => Promise<AdmissionDesk>
   beforeEach(async () => {
     store = await openStore(home())
     isFull = false
+    told = () => Promise.reject(new Error('nobody is there'))
     const privateKey = await generateKeyPair('Ed25519')
     const self = peerOf(privateKey)
     const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
@@ -33,9 +36,9 @@ describe('AdmissionDesk', () => {
     open = async () =>
       new AdmissionDesk({
         ...{ self, privateKey, store: { ...store, records } as Store, events },
-        runOf: () => ({ inviters: [self], grantRounds: 256, round: 1 }),
+        runOf: () => ({ inviters: [self, 'away', 'here'], grantRounds: 256, round: 1 }),
         isBanned: () => false,
-        ask: () => Promise.reject(new Error('nobody is there'))
+        ask: (inviter, request) => told(inviter, request.say === 'revoked' ? request.peer : '')
       })
   })
   afterEach(() => store.close())
@@ -53,5 +56,31 @@ describe('AdmissionDesk', () => {
     assert.equal((await desk.answer(other, request, ADDRESS)).is, 'granted')
     for (const later of [desk, await open()])
       assert.deepEqual(await later.answer(joiner, request, ADDRESS), { is: 'refused', code: 'invitation_used_up' })
+  })
+
+  it('tells each inviter of the newest revocation first, whoever else is away, and who is away of one at a time', async () => {
+    const heard: [inviter: string, peer: string][] = []
+    const hearsAll = Promise.withResolvers<void>()
+    told = async (inviter, peer) => {
+      heard.push([inviter, peer])
+      if (inviter === 'here') {
+        if (heard.filter(([by]) => by === inviter).length === 3) hearsAll.resolve()
+        return { is: 'noted' }
+      }
+      await hearsAll.promise
+      throw new Error('nobody is there')
+    }
+    const rows = store.records.table<Candidate>('candidates')
+    for (const [since, peer] of ['first', 'second', 'third'].entries()) {
+      const row = { peer, state: 'revoked', since, askedAt: since, address: null, name: null, by: null, untold: ['away', 'here'] } as const
+      await rows.put(`${RUN}/${peer}`, { ...row, untold: [...row.untold] })
+    }
+    const desk = await open()
+    await desk.load(RUN)
+    await desk.tellRevocations()
+    const of = (inviter: string) => heard.filter(([by]) => by === inviter).map(([, peer]) => peer)
+    assert.deepEqual(of('here'), ['third', 'second', 'first'])
+    assert.deepEqual(of('away'), ['third'])
+    assert.deepEqual(new Set((await desk.candidates(RUN)).map(({ untold }) => untold.join())), new Set(['away']))
   })
 })
