@@ -151,7 +151,11 @@ class Parts {
     signal?.throwIfAborted()
 
     const { network } = config
-    const known = await KnownPeers.open(store, { network, onError: error => logger.warn({ err: error }, 'peers could not be remembered') })
+    const known = await KnownPeers.open(store, {
+      network,
+      isAccepted: peer => this.#trust.isAccepted(peer, undefined),
+      onError: error => logger.warn({ err: error }, 'peers could not be remembered')
+    })
     this.#node = await this.#openNode(privateKey, known.remembered())
     this.#lifetime.onStop('node', () => this.#node.stop())
     await this.#openTrust(store, logger)

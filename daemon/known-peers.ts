@@ -2,18 +2,34 @@
 import type { Records } from '../storage/index.ts'
 import type { PeerInfo, RememberedPeer, ShoalNode } from './node.ts'
 import { byReach, parseAddress, peerInAddress } from './node-addresses.ts'
+import { originOf } from './origins.ts'
 
 /** A row of the table `peers`; its key is the peer id. */
 export interface KnownPeer {
   network: string
   /** Dialable, with the peer id at the end. */
   addresses: string[]
+  /** Where it was connected from: its own words about where it listens prove nothing. */
+  origin: string | null
+  /** A run of this node had taken its work. */
+  accepted: boolean
+  /** This node called it, and not for having remembered it. */
+  sought: boolean
+  /** Unix milliseconds. */
+  firstSeenMs: number
   /** Unix milliseconds. */
   lastSeenMs: number
 }
 
-/** Peers kept, those seen last: as many as a node connects with by itself, and any one of them leads to the others. */
+/** As older daemons wrote it, too. */
+type StoredPeer = Pick<KnownPeer, 'network' | 'addresses' | 'lastSeenMs'> & Partial<KnownPeer>
+
+/** Peers kept: as many as a node connects with by itself, and any one of them leads to the others. */
 export const KNOWN_PEERS_MAX = 64
+/** Of them, those seen last, whoever they are: else members that are gone for good would keep out everybody who came since. */
+export const NEWEST_PEERS_MAX = 16
+/** Peers of one origin before others have their places: ids cost nothing, addresses something. */
+export const ORIGIN_PEERS_MAX = 8
 /** Addresses kept of one peer: a machine has a few interfaces. */
 export const KNOWN_ADDRESSES_MAX = 8
 const ADDRESS_CHARACTERS_MAX = 320
@@ -21,13 +37,52 @@ const ADDRESS_CHARACTERS_MAX = 320
 const SAVE_SOON_MS = 2_000
 /** Milliseconds between writes of when those who stay were last seen. */
 const SAVE_INTERVAL_MS = 10 * 60_000
+const DAY_MS = 24 * 60 * 60_000
 
-/** Lays those who are here now over those known, and keeps the KNOWN_PEERS_MAX that were seen last. Pure. */
-export function keepNewest(known: ReadonlyMap<string, KnownPeer>, here: ReadonlyMap<string, KnownPeer>): Map<string, KnownPeer> {
-  const newestFirst = [...new Map([...known, ...here])].sort(
-    ([peer, a], [other, b]) => b.lastSeenMs - a.lastSeenMs || (peer < other ? -1 : 1)
+/**
+ * Lays those who are here now over those known, and keeps KNOWN_PEERS_MAX. Any number of ids may be connected at once, and whoever made them must not own all
+ * places: most go to those whom a run took, then to those whom this node called, then to who was seen for longest. Pure.
+ */
+export function keepBest(known: ReadonlyMap<string, KnownPeer>, here: ReadonlyMap<string, KnownPeer>): Map<string, KnownPeer> {
+  const merged = [...known, ...here].reduce((all, [peer, row]) => all.set(peer, withPast(row, all.get(peer))), new Map<string, KnownPeer>())
+  const all = [...merged]
+  const nowMs = Math.max(...all.map(([, { lastSeenMs }]) => lastSeenMs))
+  const daysAway = ({ lastSeenMs }: KnownPeer): number => Math.floor((nowMs - lastSeenMs) / DAY_MS)
+  const seenForMs = ({ firstSeenMs, lastSeenMs }: KnownPeer): number => lastSeenMs - firstSeenMs
+  const best = all.toSorted(
+    ([, a], [, b]) =>
+      Number(b.accepted) - Number(a.accepted) ||
+      Number(b.sought) - Number(a.sought) ||
+      daysAway(a) - daysAway(b) ||
+      seenForMs(b) - seenForMs(a)
   )
-  return new Map(newestFirst.slice(0, KNOWN_PEERS_MAX))
+  const newest = all.toSorted(([, a], [, b]) => b.lastSeenMs - a.lastSeenMs || seenForMs(b) - seenForMs(a))
+  const kept = new Map<string, KnownPeer>()
+  const ofOrigin = new Map<string | null, number>()
+  const take = (rows: [string, KnownPeer][], most: number, perOrigin: number): void => {
+    for (const [peer, row] of rows) {
+      if (kept.size >= most) return
+      const before = ofOrigin.get(row.origin) ?? 0
+      if (kept.has(peer) || before >= perOrigin) continue
+      ofOrigin.set(row.origin, before + 1)
+      kept.set(peer, row)
+    }
+  }
+  take(best, KNOWN_PEERS_MAX - NEWEST_PEERS_MAX, ORIGIN_PEERS_MAX)
+  take(newest, KNOWN_PEERS_MAX, ORIGIN_PEERS_MAX)
+  take(best, KNOWN_PEERS_MAX, KNOWN_PEERS_MAX)
+  return kept
+}
+
+/** What a peer once was to this node it stays. */
+function withPast(row: KnownPeer, before: KnownPeer | undefined): KnownPeer {
+  if (before === undefined) return row
+  return {
+    ...row,
+    accepted: row.accepted || before.accepted,
+    sought: row.sought || before.sought,
+    firstSeenMs: Math.min(row.firstSeenMs, before.firstSeenMs)
+  }
 }
 
 /** What can be dialled of a peer's own words about where it listens, each with its id, those in reach of other machines first. Pure. */
@@ -41,6 +96,8 @@ export function dialableAddresses({ peer, direction, addresses, listening }: Pee
 export interface KnownPeersOptions {
   /** The mesh's name: peers of another one are kept, and not given. */
   network: string
+  /** Whether a run of this node has taken a peer's work. @default of nobody */
+  isAccepted?: (peer: string) => boolean
   /** Told of a failed write; the next one tries again. */
   onError?: (error: unknown) => void
 }
@@ -66,13 +123,18 @@ export class KnownPeers {
 
   static async open({ records }: { records: Records }, options: KnownPeersOptions): Promise<KnownPeers> {
     const known = new Map<string, KnownPeer>()
-    for await (const [peer, row] of records.table<KnownPeer>('peers').entries()) known.set(peer, row)
+    for await (const [peer, row] of records.table<StoredPeer>('peers').entries()) {
+      known.set(peer, {
+        ...{ origin: originOf(row.addresses[0] ?? ''), accepted: false, sought: false, firstSeenMs: row.lastSeenMs },
+        ...row
+      })
+    }
     return new KnownPeers(records, options, known)
   }
 
-  /** Those of our network, the last seen first. */
+  /** Those of our network, the best first. */
   remembered(): RememberedPeer[] {
-    return [...keepNewest(this.#known, new Map())]
+    return [...keepBest(this.#known, new Map())]
       .filter(([, { network }]) => network === this.#options.network)
       .map(([peer, { addresses }]) => ({ peer, addresses }))
   }
@@ -119,13 +181,19 @@ export class KnownPeers {
 
   /** Who is connected now is known from now on. */
   #look(): void {
-    const { network } = this.#options
+    const { network, isAccepted } = this.#options
     const here = new Map<string, KnownPeer>()
     for (const info of this.#node?.peers() ?? []) {
       const addresses = dialableAddresses(info)
-      if (addresses.length > 0) here.set(info.peer, { network, addresses, lastSeenMs: Date.now() })
+      if (addresses.length === 0) continue
+      here.set(info.peer, {
+        ...{ network, addresses, origin: originOf(info.addresses[0] ?? '') },
+        accepted: isAccepted?.(info.peer) === true,
+        sought: info.direction === 'outbound' && info.foundBy !== 'remembered',
+        ...{ firstSeenMs: info.connectedAtMs, lastSeenMs: Date.now() }
+      })
     }
-    const kept = keepNewest(this.#known, here)
+    const kept = keepBest(this.#known, here)
     for (const peer of this.#known.keys()) if (!kept.has(peer)) this.#changed.add(peer)
     for (const peer of here.keys()) if (kept.has(peer)) this.#changed.add(peer)
     this.#known = kept

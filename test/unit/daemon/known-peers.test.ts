@@ -10,7 +10,9 @@ import {
   KNOWN_PEERS_MAX,
   type KnownPeer,
   KnownPeers,
-  keepNewest
+  keepBest,
+  NEWEST_PEERS_MAX,
+  ORIGIN_PEERS_MAX
 } from '../../../daemon/known-peers.ts'
 import { createNode, type PeerInfo, type ShoalNode } from '../../../daemon/node.ts'
 import { openStore, type Store } from '../../../storage/index.ts'
@@ -19,32 +21,57 @@ import { until } from '../../mesh/until.ts'
 const PEER = '12D3KooWGRUVh7cgUpGfHGbrJFeJ6h6zqqu8kxp5yhNqDXnPGEPg'
 const OTHER = '12D3KooWQYzDJBaUk5Y6c2iEEQL2tYb7ZKzvUcqmqrkVXNVMLYFV'
 
-const rows = (count: number, fromMs: number, name: string): Map<string, KnownPeer> =>
+const DAY_MS = 24 * 60 * 60_000
+/** Strangers, each of an origin of its own. */
+const rows = (count: number, name: string, facts: Partial<KnownPeer> = {}): Map<string, KnownPeer> =>
   new Map(
     Array.from({ length: count }, (_, i): [string, KnownPeer] => [
       `${name}${i}`,
-      { network: 'shoal', addresses: [`/ip4/10.0.0.${i}/tcp/1`], lastSeenMs: fromMs + i }
+      {
+        ...{ network: 'shoal', addresses: [`/ip4/10.0.0.${i}/tcp/1`], origin: `${name}${i}`, accepted: false, sought: false },
+        ...{ firstSeenMs: 100 * DAY_MS, lastSeenMs: 100 * DAY_MS, ...facts }
+      }
     ])
   )
+const countOf = (kept: Map<string, KnownPeer>, name: string): number => [...kept.keys()].filter(peer => peer.startsWith(name)).length
 
-describe('keepNewest()', () => {
-  it('takes those who are here over what was known of them', () => {
-    const known = rows(2, 100, 'p')
-    const here = new Map([['p0', { network: 'shoal', addresses: ['/ip4/10.9.9.9/tcp/9'], lastSeenMs: 500 }]])
+describe('keepBest()', () => {
+  it('takes those who are here over what was known of them, but for what they once were to this node', () => {
+    const known = rows(2, 'p', { accepted: true, sought: true, firstSeenMs: 1 })
+    const here = rows(1, 'p', { addresses: ['/ip4/10.9.9.9/tcp/9'], lastSeenMs: 101 * DAY_MS })
+    const kept = keepBest(known, here)
+    assert.deepEqual(kept.get('p0'), { ...here.get('p0'), accepted: true, sought: true, firstSeenMs: 1 })
+    assert.deepEqual(kept.get('p1'), known.get('p1'))
+  })
+
+  it('gives a crowd that is only connected no places but those of the newest', () => {
+    const seenMs = 100 * DAY_MS
+    const known = new Map([
+      ...rows(8, 'taken', { accepted: true, lastSeenMs: seenMs - 2 * DAY_MS }),
+      ...rows(8, 'sought', { sought: true, lastSeenMs: seenMs - 2 * DAY_MS }),
+      ...rows(48, 'before', { firstSeenMs: seenMs - DAY_MS, lastSeenMs: seenMs })
+    ])
+    // Ids are ground for at will: these come first in any order of texts.
+    const kept = keepBest(known, rows(200, '!crowd', { firstSeenMs: seenMs, lastSeenMs: seenMs + 60_000 }))
+    assert.equal(kept.size, KNOWN_PEERS_MAX)
     assert.deepEqual(
-      [...keepNewest(known, here)],
-      [
-        ['p0', here.get('p0')],
-        ['p1', known.get('p1')]
-      ]
+      ['taken', 'sought', 'before', '!crowd'].map(name => countOf(kept, name)),
+      [8, 8, 48 - NEWEST_PEERS_MAX, NEWEST_PEERS_MAX]
     )
   })
 
-  it('drops whoever was not seen for longest when there are too many', () => {
-    const kept = keepNewest(rows(KNOWN_PEERS_MAX, 100, 'old'), rows(10, 1000, 'new'))
-    assert.equal(kept.size, KNOWN_PEERS_MAX)
-    for (let i = 0; i < 10; i++) assert.ok(kept.has(`new${i}`) && !kept.has(`old${i}`))
-    assert.equal(keepNewest(new Map(), rows(KNOWN_PEERS_MAX * 2, 1, 'p')).size, KNOWN_PEERS_MAX)
+  it('gives one origin few places while others want them', () => {
+    const crowd = rows(200, 'crowd', { origin: '10.0.0.1', accepted: true })
+    const kept = keepBest(crowd, rows(100, 'other'))
+    assert.deepEqual([countOf(kept, 'crowd'), kept.size], [ORIGIN_PEERS_MAX, KNOWN_PEERS_MAX])
+    assert.equal(keepBest(crowd, new Map()).size, KNOWN_PEERS_MAX)
+  })
+
+  it('keeps those who came last beside any number of members that are gone', () => {
+    const gone = rows(KNOWN_PEERS_MAX, 'gone', { accepted: true, firstSeenMs: 1, lastSeenMs: 50 * DAY_MS })
+    assert.equal(countOf(keepBest(gone, rows(NEWEST_PEERS_MAX, 'new')), 'new'), NEWEST_PEERS_MAX)
+    const members = rows(KNOWN_PEERS_MAX, 'new', { accepted: true })
+    assert.equal(countOf(keepBest(gone, members), 'new'), KNOWN_PEERS_MAX)
   })
 })
 
@@ -95,7 +122,7 @@ describe('KnownPeers', () => {
 
   it('writes a new peer down soon, so that a crash does not lose it, and gives it to its own network only', async () => {
     const [ours, theirs] = [await start(), await start()]
-    const known = await KnownPeers.open(store, { network: 'known' })
+    const known = await KnownPeers.open(store, { network: 'known', isAccepted: peer => peer === theirs.peer })
     assert.deepEqual(known.remembered(), [])
     known.watch(ours)
     await theirs.connect(ours.addresses()[0]!)
@@ -105,8 +132,16 @@ describe('KnownPeers', () => {
       await new Promise(resolve => setTimeout(resolve, 50))
     }
     assert.deepEqual(await written(), [{ peer: theirs.peer, addresses: theirs.addresses() }])
+    const { origin, accepted, sought } = (await store.records.table<KnownPeer>('peers').get(theirs.peer))!
+    assert.deepEqual({ origin, accepted, sought }, { origin: '127.0.0.1', accepted: true, sought: false })
     assert.deepEqual((await KnownPeers.open(store, { network: 'other' })).remembered(), [])
     await known.stop()
+  })
+
+  it('reads what an older daemon wrote', async () => {
+    const addresses = [`/ip4/10.0.0.1/tcp/1/p2p/${PEER}`]
+    await store.records.table('peers').put(PEER, { network: 'known', addresses, lastSeenMs: 1 })
+    assert.deepEqual((await KnownPeers.open(store, { network: 'known' })).remembered(), [{ peer: PEER, addresses }])
   })
 
   it('keeps a peer that left before it was written down', async () => {
