@@ -65,6 +65,8 @@ interface Followed {
 
 export interface SplitState {
   readonly followed: Map<string, Followed>
+  /** Those who said goodbye or were forgotten, until they are here again: recent records go on naming them, for ever where no round follows. */
+  readonly gone: Set<string>
   readonly otherBranch: Map<string, { sinceMs: number; sinceRound: number }>
   /** Those whom the alarm names, null while there is none. */
   alarm: Set<string> | null
@@ -74,7 +76,7 @@ export interface SplitState {
 }
 
 export function createSplit(): SplitState {
-  return { followed: new Map(), otherBranch: new Map(), alarm: null, strangersMissed: null, lookedAtMs: null }
+  return { followed: new Map(), gone: new Set(), otherBranch: new Map(), alarm: null, strangersMissed: null, lookedAtMs: null }
 }
 
 /** @param nowMs monotonic milliseconds */
@@ -111,7 +113,7 @@ export function absentPeers(state: SplitState, nowMs: number): string[] {
 }
 
 function follow(state: SplitState, view: SplitView, nowMs: number): void {
-  const { followed } = state
+  const { followed, gone } = state
   const live = new Set(view.live.map(({ peer }) => peer))
   const authors = new Set(view.authors.map(({ peer }) => peer))
   const drop = (mayGo: (peer: string, seen: Followed) => boolean): boolean => {
@@ -136,8 +138,15 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
     followed.set(peer, seen)
     return seen
   }
+  for (const peer of view.left) {
+    followed.delete(peer)
+    gone.add(peer)
+  }
+  for (const peer of live) gone.delete(peer)
+  // Goodbyes cost nothing.
+  if (gone.size > MAX_FOLLOWED) for (const peer of gone) if (!authors.has(peer)) gone.delete(peer)
   for (const { peer, round } of view.authors) {
-    const seen = see(peer, 'author')
+    const seen = gone.has(peer) ? null : see(peer, 'author')
     if (seen === null) continue
     seen.round = Math.max(round, seen.round ?? 0)
     seen.authorAtMs = nowMs
@@ -150,9 +159,12 @@ function follow(state: SplitState, view: SplitView, nowMs: number): void {
     seen.wasHere = true
   }
   for (const peer of view.announced) see(peer, 'announced')
-  for (const peer of view.left) followed.delete(peer)
-  // Whom the DHT goes on naming lives somewhere.
-  for (const [peer, { hereAtMs }] of followed) if (nowMs - hereAtMs > FORGET_MS && !view.announced.has(peer)) followed.delete(peer)
+  for (const [peer, { hereAtMs }] of followed) {
+    // Whom the DHT goes on naming lives somewhere.
+    if (nowMs - hereAtMs <= FORGET_MS || view.announced.has(peer)) continue
+    followed.delete(peer)
+    if (authors.has(peer)) gone.add(peer)
+  }
   // A member that is here and whose work no recent record has is one no longer: its going would split nothing.
   for (const peer of live) {
     const seen = followed.get(peer)

@@ -112,7 +112,7 @@ describe('the rule of a split mesh', () => {
     assert.equal(lonely.lose('a', 'b').after(120)?.type, 'split', 'the smaller side knows, too')
   })
 
-  it('is silent where members die one after the other, are replaced, or say goodbye', () => {
+  it('is silent where members die one after the other and are replaced', () => {
     const mesh = new Mesh('a', 'b', 'c', 'd', 'e', 'f')
     mesh.look()
     for (let n = 0; n < 200; n++) {
@@ -123,12 +123,35 @@ describe('the rule of a split mesh', () => {
       mesh.authors = new Set(mesh.here)
       assert.equal(mesh.after(10)?.type, undefined, `after ${n}`)
     }
-    const polite = new Mesh('a', 'b', 'c', 'd')
-    polite.look()
-    polite.lose('c', 'd')
-    polite.look(['c', 'd'])
-    polite.authors = new Set(['a', 'b'])
-    assert.equal(polite.after(120), undefined)
+  })
+
+  it('is silent where members say goodbye, as long as records name them', () => {
+    for (const members of [
+      ['a', 'b'],
+      ['a', 'b', 'c', 'd']
+    ]) {
+      const leaving = members.slice(members.length / 2)
+      const mesh = new Mesh(...members)
+      mesh.look()
+      mesh.lose(...leaving).look(leaving)
+      assert.equal(mesh.after(7_200), undefined)
+      mesh.gain(...leaving)
+      mesh.look()
+      assert.equal(mesh.lose(...leaving).after(60)?.type, 'split', 'they were here again and said nothing')
+    }
+  })
+
+  it('is silent where a goodbye comes before the first record that has the work', () => {
+    const mesh = new Mesh('a', 'b')
+    mesh.authors = new Set()
+    mesh.look()
+    mesh.lose('b').look(['b'])
+    mesh.look(Array.from({ length: 1_000 }, (_, n) => `stranger ${n}`))
+    mesh.authors = new Set(['a', 'b'])
+    assert.equal(mesh.after(120), undefined)
+    mesh.look(Array.from({ length: 5_000 }, (_, n) => `stranger ${n}`))
+    assert.equal(mesh.after(120), undefined)
+    assert.deepEqual([...mesh.state.gone], ['b'], 'goodbyes cost nothing')
   })
 
   it('misses nobody for the time that this node stood still itself', () => {
@@ -253,8 +276,8 @@ describe('the rule of a split mesh', () => {
     mesh.look()
     mesh.lose('c', 'd')
     mesh.after(60)
-    mesh.authors = new Set(['a', 'b'])
     assert.deepEqual(mesh.after(3_700), { type: 'healed', back: [], given: 'forgotten' })
+    assert.equal(mesh.after(7_200), undefined, 'though no record followed those that name them')
     mesh.announced = new Set(Array.from({ length: 5_000 }, (_, n) => `peer ${n}`))
     mesh.unreachable = mesh.announced
     const said = mesh.after(1_200)
