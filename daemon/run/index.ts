@@ -616,6 +616,8 @@ class Runs implements RunHost {
     const split = new SplitWatch({
       ...{ run, self: node.peer, ledger, events },
       live: () => presence.membersOf(run),
+      branchOf: facts => member.branchOf(facts),
+      isAccepted: peer => member.isAccepted(peer),
       findProviders: options => node.findProviders(run, options),
       ping: (peer, options) => node.ping(peer, options)
     })

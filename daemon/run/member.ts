@@ -17,6 +17,7 @@ import {
   electorateOf,
   hasAccepted,
   holdingToTell,
+  isTooOld,
   MAX_RECORDS_OFF_CHAIN,
   openContribution,
   openRecord,
@@ -35,6 +36,7 @@ import {
   targetRound,
   viewOf
 } from '../../protocols/rounds/index.ts'
+import type { Branch } from '../../protocols/split/index.ts'
 import { OPINION_ROUNDS, type Opinion, type Standing } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
@@ -260,6 +262,14 @@ export class RunMember {
   /** Whether the run's history, as far as this node has it, has accepted anything of a peer. */
   isAccepted(peer: string): boolean {
     return hasAccepted(this.#rounds, peer)
+  }
+
+  /** Whether a head that a peer tells is of our chain, however long ago that parted from it. */
+  branchOf({ head, round }: { head: string; round: number }): Branch {
+    if (head === this.#c.run || this.#adopted.has(head)) return 'ours'
+    // The rules are ahead while an adoption is being written, and behind where the disk lost a part of our past.
+    const ours = Math.min(this.#head.round, this.#rounds.head.round)
+    return round <= ours || isTooOld(this.#rounds, head) ? 'other' : 'unknown'
   }
 
   peerGone(peer: string): void {

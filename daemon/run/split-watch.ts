@@ -6,6 +6,7 @@ import {
   ASK_TIMEOUT_MS,
   absentPeers,
   advanceSplit,
+  type Branch,
   CALL_TIMEOUT_MS,
   createSplit,
   type Finding,
@@ -26,6 +27,9 @@ export interface SplitWatchComponents {
   events: Pick<EventLog, 'emit'>
   /** Other members that are here now, with what they tell of the run. */
   live(): { peer: string; run: { head: string | null; round: number } }[]
+  branchOf(facts: { head: string; round: number }): Branch
+  /** Whether the run's history has accepted any work of a peer. */
+  isAccepted(peer: string): boolean
   findProviders(options: { signal: AbortSignal }): AsyncIterable<string>
   /** Rejects where the peer cannot be reached. */
   ping(peer: string, options: { signal: AbortSignal }): Promise<unknown>
@@ -81,14 +85,14 @@ export class SplitWatch {
       const nowMs = performance.now()
       const left = [...this.#left]
       this.#left.clear()
-      const live = this.#c.live().map(({ peer, run: { head, round } }) => ({ peer, head, round }))
+      const live = this.#c.live().map(({ peer, run: { head, round } }) => {
+        const branch = head === null ? 'ours' : this.#c.branchOf({ head, round })
+        return { peer, branch, round, isAccepted: this.#c.isAccepted(peer) }
+      })
       for (const { peer } of live) this.#unreachable.delete(peer)
       const commands = advanceSplit(
         this.#state,
-        {
-          ...{ self: this.#c.self, live, left, authors: authorsOf(rounds), announced: this.#announced, unreachable: this.#unreachable },
-          records: new Map(rounds.map(({ round, record }) => [round, record]))
-        },
+        { self: this.#c.self, live, left, authors: authorsOf(rounds), announced: this.#announced, unreachable: this.#unreachable },
         nowMs
       )
       for (const command of commands) this.#tell(command, rounds[0]?.round)

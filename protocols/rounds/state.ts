@@ -261,6 +261,10 @@ export function noteTooOld({ tooOld }: RoundsState, cid: string): void {
   if (tooOld.size > MAX_ORPHAN_RECORDS) tooOld.delete(tooOld.keys().next().value!)
 }
 
+export function isTooOld({ tooOld }: RoundsState, cid: string): boolean {
+  return tooOld.has(cid)
+}
+
 /** Whether the rules keep this contribution or record: what they do not keep need not be on disk either. */
 export function remembers(state: RoundsState, cid: string): boolean {
   return state.contributions.has(cid) || state.tree.byCid.has(cid) || state.orphans.has(cid)

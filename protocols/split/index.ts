@@ -13,6 +13,7 @@ export {
 export {
   absentPeers,
   advanceSplit,
+  type Branch,
   createSplit,
   type Finding,
   findingSentence,

@@ -14,11 +14,14 @@ import {
   STALE_NAME_MS
 } from './constants.ts'
 
+/** Whether a head is a record of our chain; unknown where it is ahead of us and may yet be. */
+export type Branch = 'ours' | 'other' | 'unknown'
+
 /** What one node sees of one run at one time. */
 export interface SplitView {
   self: string
-  /** Other members that are here now, with the heads they tell. */
-  live: readonly { peer: string; head: string | null; round: number }[]
+  /** Other members that are here now, with the branch and round of their heads, and whether our history ever took work of theirs. */
+  live: readonly { peer: string; branch: Branch; round: number; isAccepted: boolean }[]
   /** Members that said goodbye since the last look. */
   left: readonly string[]
   /** Authors of the newest records, with the newest round that took their work. */
@@ -27,8 +30,6 @@ export interface SplitView {
   announced: ReadonlySet<string>
   /** Peers that did not answer when they were called last. */
   unreachable: ReadonlySet<string>
-  /** Our chain: round -> record, as far back as authors are counted. */
-  records: ReadonlyMap<number, string>
 }
 
 export interface MissingMember {
@@ -90,7 +91,8 @@ export function advanceSplit(state: SplitState, view: SplitView, nowMs: number):
     state.alarm = new Set([...missing, ...elsewhere].map(({ peer }) => peer))
     return [{ type: 'split', finding: { here, missing, elsewhere } }]
   }
-  if (state.alarm === null) return []
+  // Who is here again and on another branch for all that we know: they agree soon, or it is told.
+  if (state.alarm === null || [...state.alarm].some(peer => state.otherBranch.has(peer))) return []
   const live = new Set(view.live.map(({ peer }) => peer))
   const back = [...state.alarm].filter(peer => live.has(peer)).sort()
   state.alarm = null
@@ -229,22 +231,14 @@ function largestWithin(members: readonly (readonly [string, Followed])[], width:
 
 /** Two that see each other agree within a round; who does not for long is kept from it by something. */
 function onOtherBranches(state: SplitState, view: SplitView, nowMs: number): Finding['elsewhere'] {
-  const apart = new Set<string>()
-  for (const { peer, head, round } of view.live) {
-    const ours = view.records.get(round)
-    if (head === null || ours === undefined || ours === head) continue
+  for (const { peer, branch, round, isAccepted } of view.live) {
+    // One that goes ahead of us may still be on its branch: only being on our chain, or gone, ends it.
+    if (branch === 'ours') state.otherBranch.delete(peer)
     // Anybody may say that it is in the run, and at any head: a split is one of authors.
-    if ((state.followed.get(peer)?.round ?? null) === null) continue
-    apart.add(peer)
-    if (!state.otherBranch.has(peer)) state.otherBranch.set(peer, { sinceMs: nowMs, sinceRound: round })
+    if (branch === 'other' && isAccepted && !state.otherBranch.has(peer)) state.otherBranch.set(peer, { sinceMs: nowMs, sinceRound: round })
   }
-  const newest = Math.max(0, ...view.records.keys())
-  for (const peer of state.otherBranch.keys()) {
-    const live = view.live.find(other => other.peer === peer)
-    // One that is ahead of us may still be on its branch: only being on our chain, or gone, ends it.
-    const agrees = live !== undefined && (live.head === null || view.records.get(live.round) === live.head)
-    if (live === undefined || agrees || (!apart.has(peer) && live.round <= newest)) state.otherBranch.delete(peer)
-  }
+  const live = new Set(view.live.map(({ peer }) => peer))
+  for (const peer of state.otherBranch.keys()) if (!live.has(peer)) state.otherBranch.delete(peer)
   return [...state.otherBranch]
     .filter(([, { sinceMs }]) => nowMs - sinceMs >= OTHER_BRANCH_MS)
     .map(([peer, { sinceRound }]) => ({ peer, sinceRound }))

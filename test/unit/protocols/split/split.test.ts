@@ -4,6 +4,7 @@ import {
   ASK_INTERVAL_MS,
   ASK_TIMEOUT_MS,
   advanceSplit,
+  type Branch,
   createSplit,
   findingSentence,
   LOOK_INTERVAL_MS,
@@ -20,7 +21,9 @@ class Mesh {
   now = 0
   here: Set<string>
   authors: Set<string>
-  heads = new Map<string, { head: string; round: number }>()
+  /** Where somebody is not on our chain. */
+  heads = new Map<string, { branch: Branch; round: number }>()
+  strangers = new Set<string>()
   /** The newest round that took somebody's work, where it is not the newest of all. */
   rounds = new Map<string, number>()
   announced = new Set<string>()
@@ -38,15 +41,11 @@ class Mesh {
     const live = [...this.here].filter(peer => peer !== self)
     const view: SplitView = {
       self: self!,
-      live: live.map(peer => ({ peer, ...(this.heads.get(peer) ?? { head: 'r9', round: 9 }) })),
+      live: live.map(peer => ({ peer, isAccepted: !this.strangers.has(peer), ...(this.heads.get(peer) ?? { branch: 'ours', round: 9 }) })),
       left,
       authors: [...this.authors].map(peer => ({ peer, round: this.rounds.get(peer) ?? 9 })),
       announced: this.announced,
-      unreachable: this.unreachable,
-      records: new Map([
-        [8, 'r8'],
-        [9, 'r9']
-      ])
+      unreachable: this.unreachable
     }
     return advanceSplit(this.state, view, this.now)
   }
@@ -250,13 +249,13 @@ describe('the rule of a split mesh', () => {
 
   it('names who is seen and stays on another branch, not who only changes over', () => {
     const mesh = new Mesh('a', 'b', 'c')
-    mesh.heads.set('c', { head: 'other9', round: 9 })
+    mesh.heads.set('c', { branch: 'other', round: 9 })
     assert.equal(mesh.after(30), undefined)
     mesh.heads.delete('c')
     assert.equal(mesh.after(120), undefined)
-    mesh.heads.set('c', { head: 'other9', round: 9 })
+    mesh.heads.set('c', { branch: 'other', round: 9 })
     mesh.look()
-    mesh.heads.set('c', { head: 'other10', round: 10 })
+    mesh.heads.set('c', { branch: 'unknown', round: 10 })
     const said = mesh.after(90)
     assert.ok(said?.type === 'split')
     assert.equal(findingSentence(said.finding), 'this node sees a, b; c are on another branch since round 9')
@@ -264,10 +263,28 @@ describe('the rule of a split mesh', () => {
     assert.equal(mesh.look()[0]?.type, 'healed')
   })
 
+  it('does not call those healed that are here again and on another branch, however long they were away', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    mesh.look()
+    mesh.lose('c', 'd').authors = new Set(['a', 'b'])
+    assert.equal(mesh.after(60)?.type, 'split')
+    mesh.here = new Set(mesh.members)
+    for (const peer of ['c', 'd']) mesh.heads.set(peer, { branch: 'other', round: 3 })
+    const said = mesh.after(70)
+    assert.deepEqual(said?.type === 'split' && said.finding.elsewhere.map(({ peer }) => peer), ['c', 'd'])
+    mesh.lose('c', 'd')
+    assert.equal(mesh.after(7_200)?.type, 'healed')
+    mesh.here = new Set(mesh.members)
+    assert.equal(mesh.after(70)?.type, 'split', 'though nobody remembered them')
+    mesh.heads.clear()
+    assert.deepEqual(mesh.look(), [{ type: 'healed', back: ['c', 'd'], given: 'back' }])
+  })
+
   it('believes no stranger that it is on another branch', () => {
     const mesh = new Mesh('a', 'b', 'c')
     mesh.here.add('stranger')
-    mesh.heads.set('stranger', { head: 'x9', round: 9 })
+    mesh.strangers.add('stranger')
+    mesh.heads.set('stranger', { branch: 'other', round: 9 })
     assert.equal(mesh.after(300), undefined)
   })
 
@@ -303,7 +320,7 @@ describe('the rule of a split mesh', () => {
     mesh.look()
     assert.equal(mesh.state.followed.size, 1_024)
     mesh.gain('c', 'd')
-    mesh.heads.set('c', { head: 'other9', round: 9 })
+    mesh.heads.set('c', { branch: 'other', round: 9 })
     const apart = mesh.after(90)
     assert.deepEqual(apart?.type === 'split' && apart.finding.elsewhere, [{ peer: 'c', sinceRound: 9 }])
     mesh.heads.delete('c')
