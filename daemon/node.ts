@@ -29,8 +29,10 @@ import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { boundMessages } from './node-dht.ts'
 import { openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
+import { boundAddresses } from './node-peer-store.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter } from './node-streams.ts'
 import { Twins } from './node-twins.ts'
@@ -245,7 +247,8 @@ interface Held {
 
 async function startLibp2p(options: NodeOptions, { discovered, rates, wire, closedTo }: Held) {
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
-  return await createLibp2p({
+  const libp2p = await createLibp2p({
+    start: false,
     privateKey: options.privateKey,
     nodeInfo: { userAgent: options.agent ?? 'shoal' },
     addresses: { listen: options.listen ?? [], announce: options.announce ?? [] },
@@ -298,6 +301,10 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire, clos
       )
     }
   })
+  boundAddresses(libp2p.peerStore, libp2p.peerId)
+  boundMessages(libp2p.services.dht)
+  await libp2p.start()
+  return libp2p
 }
 
 type Libp2pNode = Awaited<ReturnType<typeof startLibp2p>>

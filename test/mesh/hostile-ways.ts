@@ -10,6 +10,7 @@ import { encodePresence, type Presence } from '../../protocols/presence/messages
 import { encodeRoundsMessage } from '../../protocols/rounds/gossip-messages.ts'
 import { type Contribution, signContribution, signRecord } from '../../protocols/rounds/index.ts'
 import { decodeHeadAnswer, encodeSyncRequest } from '../../protocols/sync/messages.ts'
+import { addProvider } from './dht-words.ts'
 import type { Stranger, StrangerOptions } from './stranger.ts'
 
 /** What a way works with. */
@@ -381,6 +382,20 @@ export const WAYS: readonly Way[] = [
       for (let n = 0; n < 20; n++) {
         const stream = await open(stranger, scene, 'kad/1.0.0')
         send(stream, [40, ...random(40)])
+      }
+      return stranger
+    }
+  },
+  {
+    name: 'node: thousands of addresses to the DHT',
+    codes: [],
+    act: async scene => {
+      const stranger = await scene.stranger()
+      const key = parseCid(scene.run).multihash.bytes
+      for (let page = 0; page < 50; page++) {
+        // The largest that it reads, and one of a megabyte.
+        const addresses = Array.from({ length: page === 0 ? 100_000 : 1_000 }, (_, n) => `/tcp/${((page * 1_000 + n) % 65_000) + 1}`)
+        await say(await open(stranger, scene, 'kad/1.0.0'), addProvider(key, stranger.peer, addresses))
       }
       return stranger
     }

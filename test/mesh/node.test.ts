@@ -2,8 +2,11 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import { lpStream } from '@libp2p/utils'
 import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
-import { cidOf, DAG_CBOR } from '../../protocols/cids.ts'
+import { MAX_NAMED_ADDRESSES, MAX_TOLD_ADDRESSES } from '../../daemon/node-peer-store.ts'
+import { cidOf, DAG_CBOR, parseCid } from '../../protocols/cids.ts'
+import { addProvider, addressCounts, getProviders } from './dht-words.ts'
 import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
 import { until } from './until.ts'
 
@@ -12,13 +15,15 @@ const RUN = cidOf(new Uint8Array([42]), DAG_CBOR)
 describe('a node', () => {
   let nodes: ShoalNode[]
   let servers: Server[]
+  let strangers: Stranger[]
 
   beforeEach(() => {
     nodes = []
     servers = []
+    strangers = []
   })
   afterEach(async () => {
-    await Promise.all(nodes.map(node => node.stop()))
+    await Promise.all([...nodes, ...strangers].map(node => node.stop()))
     for (const server of servers) server.close()
   })
 
@@ -32,6 +37,24 @@ describe('a node', () => {
   async function stop(node: ShoalNode): Promise<void> {
     nodes = nodes.filter(other => other !== node)
     await node.stop()
+  }
+
+  /** A node that keeps none of our rules, connected with `node` and known to it. */
+  async function meetStranger(node: ShoalNode, options: Partial<StrangerOptions> = {}): Promise<Stranger> {
+    const stranger = await openStranger({ network: 'nodes', ...options })
+    strangers.push(stranger)
+    await stranger.dial(node.addresses()[0]!)
+    await until(() => node.isConnected(stranger.peer))
+    return stranger
+  }
+
+  /** Says it to the DHT of `node`, and waits until it was read. */
+  async function saidAll(stranger: Stranger, node: ShoalNode, message: Uint8Array): Promise<void> {
+    const stream = await stranger.open(node.peer, 'kad/1.0.0')
+    const closed = once(stream, 'close')
+    await lpStream(stream).write(message)
+    await stream.close()
+    await closed
   }
 
   /** A port where somebody listens and never says a word. */
@@ -183,29 +206,45 @@ describe('a node', () => {
   })
 
   it('tells a newcomer at once what it listens to, though others leave its streams without an answer', async () => {
-    const strangers: Stranger[] = []
-    const meet = async (options: Partial<StrangerOptions>): Promise<Stranger> => {
-      const stranger = await openStranger({ network: 'nodes', gossips: true, ...options })
-      strangers.push(stranger)
-      await stranger.dial(node.addresses()[0]!)
-      return stranger
-    }
     const node = await start()
     const topic = '/shoal/nodes/presence/1'
     node.subscribe(topic, () => 'accept')
-    try {
-      for (let n = 0; n < 2; n++) {
-        // The first stream asks who it is.
-        const { peer } = await meet({ answersStreams: 1 })
-        await until(() => node.isConnected(peer))
-      }
-      const newcomer = await meet({})
-      const startedMs = performance.now()
-      await newcomer.hears(topic, node.peer)
-      assert.ok(performance.now() - startedMs < 5_000, `it took ${Math.round(performance.now() - startedMs)} ms`)
-    } finally {
-      await Promise.all(strangers.map(stranger => stranger.stop()))
+    // The first stream asks who it is.
+    for (let n = 0; n < 2; n++) await meetStranger(node, { gossips: true, answersStreams: 1 })
+    const newcomer = await meetStranger(node, { gossips: true })
+    const startedMs = performance.now()
+    await newcomer.hears(topic, node.peer)
+    assert.ok(performance.now() - startedMs < 5_000, `it took ${Math.round(performance.now() - startedMs)} ms`)
+  })
+
+  it('keeps a few addresses of a peer that names thousands, however often', async () => {
+    const node = await start()
+    const stranger = await meetStranger(node)
+    const key = parseCid(RUN).multihash.bytes
+    for (let page = 0; page < 5; page++) {
+      const addresses = Array.from({ length: 500 }, (_, n) => `/ip4/10.1.${page}.${n % 250}/tcp/${n + 1}`)
+      await saidAll(stranger, node, addProvider(key, stranger.peer, addresses))
     }
+    const asked = lpStream(await stranger.open(node.peer, 'kad/1.0.0'))
+    await asked.write(getProviders(key))
+    const counts = addressCounts((await asked.read()).subarray())
+    assert.equal(counts.length, 1)
+    assert.ok(counts[0]! <= MAX_TOLD_ADDRESSES + MAX_NAMED_ADDRESSES, `${counts[0]} addresses`)
+  })
+
+  it('reads no question to the DHT that is longer than one is', async () => {
+    const node = await start()
+    const stranger = await meetStranger(node)
+    const key = parseCid(RUN).multihash.bytes
+    const long = addProvider(key, stranger.peer, new Array(2_000).fill('/ip4/10.1.2.3/tcp/4'))
+    const stream = await stranger.open(node.peer, 'kad/1.0.0')
+    const closed = once(stream, 'close')
+    await lpStream(stream).write(long)
+    await closed
+    assert.equal(stream.status, 'reset')
+    const found: string[] = []
+    for await (const peer of node.findProviders(RUN, { signal: AbortSignal.timeout(500) })) found.push(peer)
+    assert.deepEqual(found, [])
   })
 
   it('says where a stream comes from, also one of a peer that it takes for none of its own', async () => {

@@ -1,0 +1,34 @@
+// How much one message of the DHT may be. kad-dht reads up to 4 MiB, and makes an object of each of the addresses in it before it looks at who sent them.
+import type { Stream } from '@libp2p/interface'
+import type { KadDHT } from '@libp2p/kad-dht'
+
+/** Bytes of a question: a key, or a provider with its addresses. */
+const MAX_QUESTION_BYTES = 8 * 1024
+/** Bytes of an answer: twenty peers near a key and as many of its providers, each with all the addresses that are kept of it at their longest. */
+const MAX_ANSWER_BYTES = 128 * 1024
+
+/** Parts of kad-dht that its interface does not name. */
+interface DhtParts {
+  rpc: { onIncomingStream(stream: Stream, connection: unknown): Promise<void> }
+  network: { _writeReadMessage(stream: Stream, message: unknown, options: unknown): Promise<unknown> }
+}
+
+/** From now on a stream on which more comes is ended; each carries one message. Before the DHT is started: then it hands its parts over. */
+export function boundMessages(dht: KadDHT): void {
+  const { rpc, network } = dht as unknown as DhtParts
+  const [answer, ask] = [rpc.onIncomingStream.bind(rpc), network._writeReadMessage.bind(network)]
+  rpc.onIncomingStream = (stream, connection) => answer(bounded(stream, MAX_QUESTION_BYTES), connection)
+  network._writeReadMessage = (stream, message, options) => ask(bounded(stream, MAX_ANSWER_BYTES), message, options)
+}
+
+function bounded(stream: Stream, bytesMax: number): Stream {
+  let bytes = 0
+  stream.addEventListener('message', event => {
+    bytes += event.data.byteLength
+    if (bytes <= bytesMax) return
+    // Or the reader, who listens too, might find all of it there before it hears of the end.
+    event.stopImmediatePropagation()
+    stream.abort(new Error(`more than ${bytesMax} bytes came on a stream of the DHT`))
+  })
+  return stream
+}

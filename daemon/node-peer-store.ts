@@ -1,0 +1,41 @@
+// How many addresses are kept of a peer. libp2p keeps all that anybody names, compares each with each whenever it writes the peer's entry, which it does at
+// every stream, and dials one after the other: of a thousand, each stream cost half a second in which nothing else ran.
+import type { Address, PeerData, PeerId, PeerStore } from '@libp2p/interface'
+
+/** Addresses that the peer itself told: signed, or when it was asked what it is. */
+export const MAX_TOLD_ADDRESSES = 16
+/** Addresses that anybody named for it, who may be wrong or lie. With the others they are fewer than the 25 of which libp2p dials none. */
+export const MAX_NAMED_ADDRESSES = 8
+/** Bytes of one: a name of DNS, a port and a peer id. */
+const MAX_ADDRESS_BYTES = 128
+
+/**
+ * Bounds what `store` keeps, whichever way it comes: all of libp2p's parts write into this one. What anybody names takes the place of what was named before,
+ * and never of what the peer signed. `self` is ours to fill.
+ */
+export function boundAddresses(store: PeerStore, self: PeerId): void {
+  const [save, patch, merge] = [store.save.bind(store), store.patch.bind(store), store.merge.bind(store)]
+  const told = (peer: PeerId, data: PeerData): PeerData => {
+    const addresses = peer.equals(self) ? undefined : addressesIn(data, MAX_TOLD_ADDRESSES)
+    return addresses === undefined ? data : { ...data, addresses, multiaddrs: undefined }
+  }
+  store.save = (peer, data, options) => save(peer, told(peer, data), options)
+  store.patch = (peer, data, options) => patch(peer, told(peer, data), options)
+  store.merge = async (peer, data, options) => {
+    const named = peer.equals(self) ? undefined : addressesIn(data, MAX_NAMED_ADDRESSES)
+    if (named === undefined) return await merge(peer, data, options)
+    const held = (await store.has(peer, options)) ? (await store.get(peer, options)).addresses : []
+    const signed = held.filter(({ isCertified }) => isCertified).slice(0, MAX_TOLD_ADDRESSES)
+    if (named.length > 0) await patch(peer, { addresses: [...signed, ...named] }, options)
+    return await merge(peer, { ...data, addresses: undefined, multiaddrs: undefined }, options)
+  }
+}
+
+/** Its first addresses, in one list; undefined where it says nothing of any. */
+function addressesIn({ addresses, multiaddrs }: PeerData, count: number): Address[] | undefined {
+  if (addresses === undefined && multiaddrs === undefined) return undefined
+  const more = (multiaddrs ?? []).slice(0, count).map(multiaddr => ({ multiaddr, isCertified: false }))
+  return [...(addresses ?? []).slice(0, count), ...more]
+    .slice(0, count)
+    .filter(({ multiaddr }) => multiaddr.bytes.length <= MAX_ADDRESS_BYTES)
+}

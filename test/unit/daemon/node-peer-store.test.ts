@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { boundAddresses, MAX_NAMED_ADDRESSES, MAX_TOLD_ADDRESSES } from '../../../daemon/node-peer-store.ts'
+
+const many = (count: number, port = 1) => Array.from({ length: count }, (_, n) => multiaddr(`/ip4/10.0.${n >> 8}.${n & 255}/tcp/${port}`))
+
+describe('the addresses of a peer', () => {
+  const open = async () => {
+    const { peerStore, peerId } = await createLibp2p({ start: false })
+    boundAddresses(peerStore, peerId)
+    const peer = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
+    const addresses = async () => (await peerStore.get(peer)).addresses.map(({ multiaddr }) => multiaddr.toString())
+    return { peerStore, self: peerId, peer, addresses }
+  }
+
+  it('are bounded, whichever way they come', async () => {
+    const { peerStore, peer, addresses } = await open()
+    for (const way of ['save', 'patch', 'merge'] as const) {
+      for (let port = 1; port <= 3; port++) {
+        const signed = many(1_000, port).map(address => ({ multiaddr: address, isCertified: true }))
+        await peerStore[way](peer, { addresses: signed, multiaddrs: many(1_000, port + 100) })
+      }
+      const { length } = await addresses()
+      assert.ok(length > 0 && length <= MAX_TOLD_ADDRESSES + MAX_NAMED_ADDRESSES, `${way}: ${length}`)
+    }
+    await peerStore.patch(peer, { multiaddrs: [multiaddr(`/unix/${'x'.repeat(1_000)}`)] })
+    assert.deepEqual(await addresses(), [])
+  })
+
+  it('are those that it signed, and of those that others name the last', async () => {
+    const { peerStore, peer, addresses } = await open()
+    await peerStore.merge(peer, { multiaddrs: [multiaddr('/ip4/10.9.9.9/tcp/9')] })
+    await peerStore.patch(peer, { addresses: [{ multiaddr: multiaddr('/ip4/10.1.1.1/tcp/1'), isCertified: true }], protocols: ['/a'] })
+    await peerStore.merge(peer, { multiaddrs: many(1_000) })
+    await peerStore.merge(peer, { multiaddrs: [multiaddr('/ip4/10.2.2.2/tcp/2')], protocols: ['/b'] })
+    assert.deepEqual(await addresses(), ['/ip4/10.1.1.1/tcp/1', '/ip4/10.2.2.2/tcp/2'])
+    await peerStore.merge(peer, { tags: { kept: { value: 1 } }, multiaddrs: [] })
+    await peerStore.patch(peer, { metadata: {} })
+    assert.deepEqual(await addresses(), ['/ip4/10.1.1.1/tcp/1', '/ip4/10.2.2.2/tcp/2'])
+    assert.deepEqual((await peerStore.get(peer)).protocols, ['/a', '/b'])
+  })
+
+  it('are all of our own', async () => {
+    const { peerStore, self } = await open()
+    await peerStore.patch(self, { multiaddrs: many(40) })
+    assert.equal((await peerStore.get(self)).addresses.length, 40)
+  })
+})
