@@ -23,7 +23,6 @@ import { Metrics } from './metrics.ts'
 import { createNode, type RememberedPeer, type ShoalNode } from './node.ts'
 import { freeAddresses } from './node-addresses.ts'
 import { peerRows } from './peer-rows.ts'
-import { createRefusals, noteRefusal } from './refusals.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
 import type { RunHost } from './run/run-host.ts'
@@ -109,7 +108,6 @@ class Parts {
   #lonelySince = Date.now()
   #lowDisk: string | null = null
   log!: Log
-  readonly #refusals = createRefusals()
   #events!: EventLog
   #health!: HealthBoard
   #node!: ShoalNode
@@ -177,7 +175,7 @@ class Parts {
       {
         network,
         ...(this.#cap === null ? {} : { pace: this.#cap }),
-        onHolderFailure: ({ peer, code, message }) => this.#tellRefusal({ peer, code, message })
+        onHolderFailure: ({ peer, code, message }) => this.#trust.refused({ type: 'refused', peer, code, message })
       }
     )
     await this.#blocks.start()
@@ -421,25 +419,19 @@ class Parts {
     this.#lifetime.onStop(
       'network events',
       this.#node.onEvent(event => {
+        const { peer } = event
         if (event.type === 'otherNetwork') {
-          this.#tellRefusal({ peer: event.peer, code: 'other_network', message: `${event.peer} is of another network and was sent away` })
+          const message = `${peer} is of another network and was sent away`
+          this.#trust.refused({ type: 'refused', peer, code: 'other_network', message })
         } else if (event.type === 'versionMismatch') {
-          this.#tellRefusal({ peer: event.peer, code: 'version_mismatch', message: event.message, data: { mismatches: event.mismatches } })
+          const { message, mismatches } = event
+          this.#trust.refused({ type: 'refused', peer, code: 'version_mismatch', message, data: { mismatches } })
         } else if (event.type === 'refused') {
-          const { peer, code, message, author } = event
-          this.#tellRefusal({ peer, code, message, ...(author === undefined ? {} : { data: { author } }) })
+          const { code, message, author } = event
+          this.#trust.refused({ type: 'refused', peer, code, message, ...(author === undefined ? {} : { data: { author } }) })
         }
       })
     )
-  }
-
-  /** One event for many refusals of the same kind. */
-  #tellRefusal({ peer, code, message, data }: { peer: string; code: string; message: string; data?: Record<string, unknown> }): void {
-    const told = noteRefusal(this.#refusals, { peer, code }, performance.now())
-    if (told === null) return
-    const untold = told.untold === 0 ? {} : { untold: told.untold }
-    const more = told.untold === 0 ? '' : ` (and ${told.untold} times since it was last told)`
-    this.#events.emit({ type: 'refused', peer, code, message: message + more, data: { ...data, ...untold } })
   }
 
   /** Looks at what health lines depend on. */

@@ -1,5 +1,5 @@
 // What is told of refusals that cost their sender nothing, however many there are: they must not fill the event log, and whoever asks `why` must still find most codes.
-// The rule is pure: (state, refusal, now) -> whether to tell it, and of how many that were not.
+// The rule is pure: (state, refusal, now) -> whether it is the first of its kind, whether to tell it, and of how many that were not.
 import { REASONS, type ReasonCode } from '../protocols/rounds/reasons.ts'
 
 /** Milliseconds between two events of one code about one peer; what comes between is counted. */
@@ -10,7 +10,7 @@ export const REFUSALS_PER_MINUTE = 120
 const MAX_COUNTED = 4_096
 
 export interface Refusals {
-  counted: Map<string, { toldAtMs: number; since: number }>
+  counted: Map<string, { notedAtMs: number; untold: number }>
   /** When those of the last minute were told. */
   told: number[]
 }
@@ -34,27 +34,23 @@ export function createRefusals(): Refusals {
   return { counted: new Map(), told: [] }
 }
 
-/** @returns null where it is only counted; else how many of the same went before it untold */
-export function noteRefusal(state: Refusals, { peer, code }: { peer: string; code: string }, nowMs: number): { untold: number } | null {
+/** @returns `isFirst`: of this code about this peer for a while; `untold`: how many of the same went before it untold, null where it is only counted itself */
+export function noteRefusal(
+  state: Refusals,
+  { peer, code }: { peer: string; code: string },
+  nowMs: number
+): { isFirst: boolean; untold: number | null } {
   const key = `${peer}/${code}`
-  const known = state.counted.get(key)
-  const entry = known ?? { toldAtMs: Number.NEGATIVE_INFINITY, since: 0 }
-  if (nowMs - entry.toldAtMs < SAME_REFUSAL_MS) {
-    entry.since += 1
-    return null
-  }
+  const { notedAtMs, untold } = state.counted.get(key) ?? { notedAtMs: Number.NEGATIVE_INFINITY, untold: 0 }
+  const isFirst = nowMs - notedAtMs >= SAME_REFUSAL_MS
   while (state.told.length > 0 && nowMs - state.told[0]! >= 60_000) state.told.shift()
-  if (state.told.length >= REFUSALS_PER_MINUTE) {
-    entry.since += 1
-    keep(state, key, entry)
-    return null
-  }
-  state.told.push(nowMs)
-  keep(state, key, { toldAtMs: nowMs, since: 0 })
-  return { untold: entry.since }
+  const isTold = isFirst && state.told.length < REFUSALS_PER_MINUTE
+  if (isTold) state.told.push(nowMs)
+  keep(state, key, { notedAtMs: isFirst ? nowMs : notedAtMs, untold: isTold ? 0 : untold + 1 })
+  return { isFirst, untold: isTold ? untold : null }
 }
 
-function keep(state: Refusals, key: string, entry: { toldAtMs: number; since: number }): void {
+function keep(state: Refusals, key: string, entry: { notedAtMs: number; untold: number }): void {
   state.counted.delete(key)
   if (state.counted.size >= MAX_COUNTED) state.counted.delete(state.counted.keys().next().value!)
   state.counted.set(key, entry)

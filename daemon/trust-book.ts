@@ -45,7 +45,9 @@ export class TrustBook {
   readonly #state: TrustState
   readonly #onError: (error: unknown) => void
   readonly #listeners = new Set<(peer: string, standing: Standing) => void>()
-  readonly #refusals = createRefusals()
+  /** What is told of connections, and of runs: a crowd at the door hides nothing of what goes on inside. */
+  readonly #atNode = createRefusals()
+  readonly #inRuns = createRefusals()
   #forget: () => void = () => {}
   #ticker: NodeJS.Timeout | undefined
   /** The newest batch: fails where its write does. */
@@ -141,11 +143,17 @@ export class TrustBook {
     }
   }
 
-  /** Told once a minute a peer and code, and so many of all together; judged by in any case. */
-  refusedStranger(facts: Omit<NodeEvent, 'id' | 'ts'>): void {
-    const told = noteRefusal(this.#refusals, { peer: facts.peer ?? '', code: facts.code ?? '' }, performance.now())
-    if (told === null) this.#heard(facts)
-    else this.#c.events.emit(told.untold === 0 ? facts : { ...facts, data: { ...facts.data, untold: told.untold } })
+  /**
+   * Told once a minute a peer and code, and so many of all together; judged by whether or not it is told. What names no subject may be the same thing again,
+   * such as the streams of one connection that broke: it counts once a minute.
+   */
+  refused(facts: Omit<NodeEvent, 'id' | 'ts'>): void {
+    const { run, peer = '', code = '', message, data } = facts
+    const { isFirst, untold } = noteRefusal(run === undefined ? this.#atNode : this.#inRuns, { peer, code }, performance.now())
+    if (untold === 0) this.#c.events.emit(facts)
+    else if (untold !== null)
+      this.#c.events.emit({ ...facts, message: `${message} (and ${untold} times since it was last told)`, data: { ...data, untold } })
+    else if (isFirst || data?.subject !== undefined) this.#heard(facts)
   }
 
   #heard({ type, peer, code, run, round, data }: Omit<NodeEvent, 'id' | 'ts'>): void {
@@ -174,7 +182,7 @@ export class TrustBook {
         const lasts = until === null ? (standing === 'banned' ? ' for good' : '') : ` until ${new Date(until).toISOString()}`
         const row = this.#state.judged.get(peer)
         const isWorthIt = row?.accepted === true || row?.byOperator === true || reason === 'unbanned'
-        const isTold = isWorthIt || noteRefusal(this.#refusals, { peer, code }, performance.now()) !== null
+        const isTold = isWorthIt || noteRefusal(this.#inRuns, { peer, code }, performance.now()).untold !== null
         if (isTold)
           this.#c.events.emit({
             ...{ type: 'trust', peer, code, message: `${peer} is ${WORDS[standing]}${lasts}: ${reason}` },

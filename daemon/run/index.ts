@@ -596,7 +596,7 @@ class Runs implements RunHost {
       chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
       retention,
       admittance,
-      refusedStranger: facts => this.#c.trust.refusedStranger(facts),
+      refusedStranger: facts => this.#c.trust.refused(facts),
       audits: this.#audits({ run, manifest, membership, directory, tokenizerJson, sources })
     })
     try {

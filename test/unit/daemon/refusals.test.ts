@@ -5,11 +5,12 @@ describe('what is told of refusals', () => {
   it('is the first of each kind at once, and then how many there were', () => {
     const state = createRefusals()
     const flood = { peer: 'a', code: 'bad_message' }
-    assert.deepEqual(noteRefusal(state, flood, 0), { untold: 0 })
-    for (let i = 0; i < 500; i++) assert.equal(noteRefusal(state, flood, i), null)
-    assert.deepEqual(noteRefusal(state, { peer: 'a', code: 'rate_limited' }, 1), { untold: 0 })
-    assert.deepEqual(noteRefusal(state, { peer: 'b', code: 'bad_message' }, 1), { untold: 0 })
-    assert.deepEqual(noteRefusal(state, flood, SAME_REFUSAL_MS), { untold: 500 })
+    const first = { isFirst: true, untold: 0 }
+    assert.deepEqual(noteRefusal(state, flood, 0), first)
+    for (let i = 0; i < 500; i++) assert.deepEqual(noteRefusal(state, flood, i), { isFirst: false, untold: null })
+    assert.deepEqual(noteRefusal(state, { peer: 'a', code: 'rate_limited' }, 1), first)
+    assert.deepEqual(noteRefusal(state, { peer: 'b', code: 'bad_message' }, 1), first)
+    assert.deepEqual(noteRefusal(state, flood, SAME_REFUSAL_MS), { isFirst: true, untold: 500 })
   })
 
   it('is a sample of what strangers do, late or wrong, and all that members do', () => {
@@ -27,9 +28,13 @@ describe('what is told of refusals', () => {
   it('is bounded whatever names are made up', () => {
     const state = createRefusals()
     let told = 0
-    for (let i = 0; i < 100_000; i++) if (noteRefusal(state, { peer: `p${i}`, code: 'bad_message' }, i / 10) !== null) told += 1
+    for (let i = 0; i < 100_000; i++) {
+      const { isFirst, untold } = noteRefusal(state, { peer: `p${i}`, code: 'bad_message' }, i / 10)
+      assert.equal(isFirst, true)
+      if (untold !== null) told += 1
+    }
     assert.equal(told, REFUSALS_PER_MINUTE)
     assert.ok(state.counted.size <= 4_096)
-    assert.deepEqual(noteRefusal(state, { peer: 'p99999', code: 'bad_message' }, 200_000), { untold: 1 })
+    assert.deepEqual(noteRefusal(state, { peer: 'p99999', code: 'bad_message' }, 200_000), { isFirst: true, untold: 1 })
   })
 })

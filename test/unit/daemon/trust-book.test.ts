@@ -37,11 +37,23 @@ describe('TrustBook', () => {
 
   it('judges by every refusal of strangers, and tells a bounded number', () => {
     const before = events.last
-    const refused = { type: 'refused', code: 'bad_body', message: 'wrong' } as const
-    for (let n = 0; n < 5; n++) book.refusedStranger({ ...refused, peer: 'X', data: { subject: `s${n}` } })
+    const refused = { type: 'refused', run: 'r', code: 'bad_body', message: 'wrong' } as const
+    for (let n = 0; n < 5; n++) book.refused({ ...refused, peer: 'X', data: { subject: `s${n}` } })
     assert.equal(book.standing('X'), 'banned')
-    for (let n = 0; n < 1_000; n++) book.refusedStranger({ ...refused, peer: `X${n}`, data: { subject: `t${n}` } })
+    for (let n = 0; n < 1_000; n++) book.refused({ ...refused, peer: `X${n}`, data: { subject: `t${n}` } })
     assert.equal(events.last - before, REFUSALS_PER_MINUTE)
+  })
+
+  it('judges by what no run saw however little of it is told, and by the same of one peer once a minute', async () => {
+    const refused = (peer: string, code: string) => book.refused({ type: 'refused', peer, code, message: 'wrong' })
+    for (let n = 0; n < REFUSALS_PER_MINUTE; n++) refused(`stranger${n}`, 'other_network')
+    for (let n = 0; n < 1_000; n++) refused('X', 'bad_message')
+    assert.deepEqual([book.standing('X'), Math.round(book.row('X').points)], ['probation', 25])
+    for (const code of ['bad_signature', 'message_too_large', 'wrong_bytes', 'bad_body']) refused('X', code)
+    assert.equal(book.standing('X'), 'banned')
+    book.refused({ type: 'refused', run: 'r', peer: 'Y', code: 'bad_body', message: 'wrong' })
+    const told = await events.since(0, 1_000, 'refused')
+    assert.deepEqual(told.map(({ peer }) => peer).slice(REFUSALS_PER_MINUTE), ['Y'])
   })
 
   it('writes the newest row of each peer, however much happens meanwhile', async () => {
