@@ -108,9 +108,7 @@ class BlockFiles implements BlockStore {
     const answer = await this.#run('read a block', path, async () => {
       const bytes = await readBounded(path)
       if (bytes === undefined) return undefined
-      if (bytes !== null && same(hashOf(bytes), digest)) return bytes
-      await this.#moveAside(cid, path)
-      return 'corrupted' as const
+      return isBlock(bytes, digest) ? bytes : this.#moveAside(cid, path)
     })
     if (answer !== 'corrupted') return answer
     for (const listener of this.#listeners) listener(cid)
@@ -240,16 +238,25 @@ class BlockFiles implements BlockStore {
     this.#shards.add(known)
   }
 
-  async #moveAside(cid: string, path: string): Promise<void> {
+  /** Takes the file away before it is judged: the block may have been put in the place of the damaged one that was read. Then it goes back, and is the answer. */
+  async #moveAside(cid: string, path: string): Promise<Uint8Array | undefined | 'corrupted'> {
+    const moved = temporaryPath(path)
+    if ((await rename(path, moved).catch(absent)) === false) return undefined // Another reader was faster.
+    const bytes = await readBounded(moved)
+    if (isBlock(bytes, digestOf(cid))) {
+      await rename(moved, path)
+      await syncDirectory(dirname(path)) // It may have been put durably.
+      return bytes
+    }
     const folder = join(this.#folder, 'corrupt')
     try {
       await mkdir(folder, { recursive: true })
-      if ((await readdir(folder)).length >= CORRUPT_FILES_MAX) await rm(path, { recursive: true, force: true })
-      else await rename(path, join(folder, cid))
-    } catch (error) {
-      if (systemCode(error) === 'ENOENT') return // Another reader was faster.
-      await rm(path, { recursive: true, force: true }) // No room to keep it: what matters is that it is not taken for the block.
+      if ((await readdir(folder)).length < CORRUPT_FILES_MAX) await rename(moved, join(folder, cid))
+    } catch {
+      // No room to keep it: what matters is that it is not taken for the block.
     }
+    await rm(moved, { recursive: true, force: true })
+    return 'corrupted'
   }
 
   async #names(folder: string): Promise<Dirent[]> {
@@ -283,6 +290,10 @@ async function readBounded(path: string): Promise<Uint8Array | undefined | null>
     if (systemCode(error) === 'EIO') return null // A bad sector: as good as other bytes.
     throw error
   }
+}
+
+function isBlock(bytes: Uint8Array | undefined | null, digest: Uint8Array): bytes is Uint8Array {
+  return bytes !== undefined && bytes !== null && same(hashOf(bytes), digest)
 }
 
 async function syncFile(path: string): Promise<void> {

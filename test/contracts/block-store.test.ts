@@ -173,6 +173,18 @@ for (const [name, open] of Object.entries(openers)) {
       assert.deepEqual(await blocks.get(cid), bytes(1000))
     })
 
+    it('keeps what is put while a reader finds the file damaged', async () => {
+      const cid = await blocks.putRaw(bytes(1000))
+      // Begun so many turns after the put, the reader comes upon the damaged file and to the good one at every step of both.
+      for (let turns = 0; turns < 40; turns++) {
+        writeFileSync(fileOf(home(), cid), bytes(1000, 2))
+        const putting = blocks.put(cid, bytes(1000))
+        for (let turn = 0; turn < turns; turn++) await new Promise(resolve => setImmediate(resolve))
+        await Promise.all([putting, blocks.get(cid)])
+        assert.deepEqual(await blocks.get(cid), bytes(1000), `after ${turns} turns`)
+      }
+    })
+
     it('keeps only so many corrupted files', async () => {
       for (let seed = 0; seed < 70; seed++) {
         const cid = await blocks.putRaw(bytes(4, seed))
