@@ -183,12 +183,13 @@ export class EventLog {
         for (const place of this.#tables) {
           const taken = batch.filter(place.takes)
           await Promise.all(taken.map(event => place.table.put(keyOf(event.id), event)))
-          place.count += taken.length
         }
       } catch (error) {
         this.#onError(error)
         return
       }
+      // Now that all have it: where the disk took a part, the whole batch is written once more.
+      for (const place of this.#tables) place.count += batch.filter(place.takes).length
       const written = batch.at(-1)!.id
       this.#unwritten = this.#unwritten.filter(event => event.id > written)
       await this.#trim()
@@ -208,8 +209,10 @@ export class EventLog {
     if (place.count <= place.kept + Math.floor(place.kept / 50)) return
     const keys: string[] = []
     for await (const [key] of place.table.entries({ limit: place.count - place.kept })) keys.push(key)
-    for (const key of keys) await place.table.delete(key)
-    place.count -= keys.length
+    for (const key of keys) {
+      await place.table.delete(key)
+      place.count--
+    }
   }
 }
 

@@ -65,6 +65,31 @@ describe('EventLog', () => {
     assert.deepEqual(ids(await log.why('peer-one')), [1])
   })
 
+  it('keeps its cap of events though the disk refuses some writes', async () => {
+    const log = await EventLog.open({ events, reasons }, { kept: 100, reasonsKept: 100 })
+    reasons.full = true
+    for (let i = 0; i < 60; i++) {
+      log.emit({ type: 'refused', code: 'norm_too_large', message: 'too large' })
+      await log.flush()
+    }
+    reasons.full = false
+    log.emit({ type: 'run', message: 'room again' })
+    await log.flush()
+    assert.deepEqual([events.rows.size, reasons.rows.size], [61, 60])
+
+    let refusedAfter = 1
+    const { rows } = events
+    events.delete = async key => {
+      if (refusedAfter-- === 0) throw new Error('no space left')
+      rows.delete(key)
+    }
+    for (let i = 0; i < 43; i++) log.emit({ type: 'run', message: 'more' })
+    await log.flush()
+    log.emit({ type: 'run', message: 'room again' })
+    await log.flush()
+    assert.equal(rows.size, 100)
+  })
+
   it('finds what concerns a round, a run, a peer, or any id in an event', async () => {
     const log = await EventLog.open({ events, reasons })
     log.emit({
