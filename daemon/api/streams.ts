@@ -52,7 +52,7 @@ export class Streams {
   async lines(response: ServerResponse, log: Log, tail: number, format: (json: string) => string): Promise<void> {
     const stream = this.#begin(response)
     const send = (json: string) => {
-      if (response.writableLength < MAX_WAITING_BYTES) response.write(encodeServerSentEvent({ data: format(json) }))
+      if (takesMore(response)) response.write(encodeServerSentEvent({ data: format(json) }))
     }
     for (const json of log.tail(tail)) send(json)
     const leave = log.subscribe(send)
@@ -81,7 +81,7 @@ export class Streams {
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', ...SAFE_HEADERS })
     response.write(HEARTBEAT)
     const timer = setInterval(() => {
-      if (response.writableLength < MAX_WAITING_BYTES) response.write(HEARTBEAT)
+      if (takesMore(response)) response.write(HEARTBEAT)
     }, this.#heartbeatMs)
     return {
       signal: controller.signal,
@@ -98,6 +98,11 @@ export class Streams {
 /** True where the client asks for a stream. */
 export function wantsStream(request: IncomingMessage): boolean {
   return (request.headers.accept ?? '').includes('text/event-stream')
+}
+
+/** One that was ended is still here until a slow reader has taken it all; a write would fail where nobody catches it. */
+function takesMore(response: ServerResponse): boolean {
+  return !response.writableEnded && response.writableLength < MAX_WAITING_BYTES
 }
 
 async function write(response: ServerResponse, text: string, signal: AbortSignal): Promise<void> {

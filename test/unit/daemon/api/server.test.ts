@@ -301,6 +301,17 @@ describe('ApiServer', () => {
     }
   })
 
+  it('writes no line to a stream that a stop has ended', async () => {
+    log.logger.info('before')
+    const lines: string[] = []
+    for await (const line of client.followLogs({ tail: 1 })) {
+      lines.push(line)
+      void api.close()
+      log.logger.info('while it stops')
+    }
+    assert.equal(lines.length, 1)
+  })
+
   it('counts what happens for Prometheus', async () => {
     events.emit({ type: 'refused', code: 'norm_too_large', peer: 'p', message: 'too large' })
     const text = await client.metrics()
