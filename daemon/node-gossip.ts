@@ -1,13 +1,33 @@
-// How the node opens gossipsub's streams. Gossipsub opens one after the other, over all peers, and waits ten seconds for each that is not answered, once for
-// each of its four versions: two peers that said nothing kept a newcomer from hearing what we listen to for more than a minute.
+// Where the node does not leave gossipsub to itself: how it opens streams, and what it does with what nobody here listens to.
+import type { GossipSub } from '@libp2p/gossipsub'
 import type { Connection, PeerId } from '@libp2p/interface'
 
-/** A part of gossipsub that its interface does not name. */
+/** Parts of gossipsub that its interface does not name. */
 interface StreamOpener {
   createOutboundStream(peer: PeerId, connection: Connection): Promise<void>
 }
+interface MessageReceiver {
+  handleReceivedMessage(source: PeerId, message: { topic: string; data?: Uint8Array }): Promise<void>
+}
 
-/** From now on one after the other for each peer, and all peers at once: there are as many as there are connections. */
+/**
+ * Drops, unread, what comes on topics without a validator, that is on those to which we do not listen; `dropped` is told. Gossipsub would check its
+ * signature, keep it, and hand it to whoever asks.
+ */
+export function dropUnheard(gossip: GossipSub, dropped: (source: string, bytes: number) => void): void {
+  const receiver = gossip as unknown as MessageReceiver
+  const receive = receiver.handleReceivedMessage.bind(receiver)
+  receiver.handleReceivedMessage = async (source, message) => {
+    if (gossip.topicValidators.has(message.topic)) await receive(source, message)
+    else dropped(source.toString(), message.data?.length ?? 0)
+  }
+}
+
+/**
+ * From now on one after the other for each peer, and all peers at once: there are as many as there are connections. Gossipsub opens one after the other, over
+ * all peers, and waits ten seconds for each that is not answered, once for each of its versions: two peers that said nothing kept a newcomer from hearing
+ * what we listen to for more than a minute.
+ */
 export function openStreamsAtOnce(gossip: unknown): void {
   const opener = gossip as StreamOpener
   const open = opener.createOutboundStream.bind(opener)

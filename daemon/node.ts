@@ -24,13 +24,13 @@ import {
   type HandleOptions,
   MAX_GOSSIP_BYTES
 } from '../protocols/frame-stream.ts'
-import { GossipRates } from '../protocols/gossip-rates.ts'
+import { type GossipMessageFacts, GossipRates } from '../protocols/gossip-rates.ts'
 import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { boundMessages } from './node-dht.ts'
-import { openStreamsAtOnce } from './node-gossip.ts'
+import { dropUnheard, openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { boundAddresses } from './node-peer-store.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
@@ -280,6 +280,8 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire, clos
       ping: ping({ maxInboundStreams: 32, maxOutboundStreams: 32 }),
       gossip: gossipsub({
         allowPublishToZeroTopicPeers: true,
+        // Whoever says that it speaks no more than floodsub would be sent every message of a topic, outside of its mesh and of every rate.
+        fallbackToFloodsub: false,
         // Without it each duplicate's signature is verified before it is known to be one.
         fastMsgIdFn: message => Buffer.concat([message.from ?? new Uint8Array(), message.seqno ?? new Uint8Array()]).toString('latin1'),
         // Many nodes behind one address are the rule on a LAN and on one machine.
@@ -401,6 +403,7 @@ class Node implements ShoalNode {
     libp2p.addEventListener('connection:open', event => this.#connected(event.detail))
     this.#watchSignatures()
     openStreamsAtOnce(libp2p.services.gossip)
+    dropUnheard(libp2p.services.gossip, (source, bytes) => this.#affords({ source, author: source, bytes }))
     this.#discovered.onPeer = peer => void this.#meet(peer)
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
     for (const known of this.#options.remembered ?? []) this.#redialRemembered(known)
@@ -554,12 +557,7 @@ class Node implements ShoalNode {
   async #judge(source: string, message: Message, receive: GossipReceiver): Promise<GossipVerdict> {
     const author = message.type === 'signed' ? message.from.toString() : source
     const bytes = message.data.length
-    const nowMs = performance.now()
-    const excess = this.#rates.take({ source, author, bytes }, nowMs)
-    if (excess !== null) {
-      this.#refused(excess.excess, 'rate_limited', `${excess.excess} says more by gossip than it may: what is too much is dropped`)
-      return 'ignore'
-    }
+    if (!this.#affords({ source, author, bytes })) return 'ignore'
     this.#traffic.received += bytes
     try {
       if (message.type !== 'signed') throw new ProtocolError('bad_message', 'cannot take gossip that nobody signed')
@@ -574,6 +572,14 @@ class Node implements ShoalNode {
       // One of another version is right for others.
       return error.code === 'version_mismatch' ? 'ignore' : 'reject'
     }
+  }
+
+  /** Whether a message may be looked at: its source pays. */
+  #affords(message: GossipMessageFacts): boolean {
+    const excess = this.#rates.take(message, performance.now())
+    if (excess !== null)
+      this.#refused(excess.excess, 'rate_limited', `${excess.excess} says more by gossip than it may: what is too much is dropped`)
+    return excess === null
   }
 
   /** Gossipsub checks signatures before any validator sees the message, and tells nobody but its own scores. */

@@ -275,6 +275,18 @@ export const WAYS: readonly Way[] = [
       return stranger
     }
   },
+  {
+    name: 'gossip: megabytes on a topic to which nobody listens',
+    codes: ['rate_limited'],
+    act: async scene => {
+      const stranger = await scene.stranger({ gossips: true })
+      const flooded = await scene.stranger({ gossips: 'floodsub' })
+      flooded.gossip.subscribe('/nobody')
+      await stranger.hears(topicOf('presence', scene), scene.victim.peer)
+      for (let n = 0; n < 40; n++) await stranger.tell(scene.victim.peer, '/nobody', new Uint8Array(1024 * 1024))
+      return stranger
+    }
+  },
   onTopic('rounds', 'garbage', ['bad_message'], async () => [random(300), Uint8Array.from([3, 1]), Uint8Array.from([1])]),
   onTopic('rounds', 'a contribution whose signature is not its author’s', ['bad_signature'], async (stranger, { run }) => {
     const bytes = await contributionOf(stranger, run, {})

@@ -6,6 +6,7 @@ import { lpStream } from '@libp2p/utils'
 import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
 import { MAX_NAMED_ADDRESSES, MAX_TOLD_ADDRESSES } from '../../daemon/node-peer-store.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../protocols/cids.ts'
+import { SOURCE_BYTES } from '../../protocols/gossip-rates.ts'
 import { addProvider, addressCounts, getProviders } from './dht-words.ts'
 import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
 import { until } from './until.ts'
@@ -215,6 +216,24 @@ describe('a node', () => {
     const startedMs = performance.now()
     await newcomer.hears(topic, node.peer)
     assert.ok(performance.now() - startedMs < 5_000, `it took ${Math.round(performance.now() - startedMs)} ms`)
+  })
+
+  it('counts gossip to which nobody listens, and hands none of it on', async () => {
+    const node = await start()
+    const topic = '/shoal/nodes/nobody/1'
+    const told: string[] = []
+    node.onEvent(event => event.type === 'refused' && told.push(`${event.peer} ${event.code}`))
+    const heard: string[] = []
+    const listeners = [await meetStranger(node, { gossips: 'floodsub' }), await meetStranger(node, { gossips: true })]
+    for (const { gossip } of listeners) {
+      gossip.addEventListener('message', ({ detail }) => heard.push(detail.topic))
+      gossip.subscribe(topic)
+    }
+    const talker = await meetStranger(node, { gossips: true })
+    for (let n = 0; n <= 20; n++) await talker.tell(node.peer, topic, new Uint8Array(SOURCE_BYTES.burst / 16))
+    await until(() => told.length > 0)
+    assert.equal(told[0], `${talker.peer} rate_limited`)
+    assert.deepEqual(heard, [])
   })
 
   it('keeps a few addresses of a peer that names thousands, however often', async () => {

@@ -3,7 +3,7 @@
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
-import type { Connection, PrivateKey, Stream, StreamMuxerFactory } from '@libp2p/interface'
+import type { Connection, PeerId, PrivateKey, Stream, StreamMuxerFactory } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -12,6 +12,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { until } from './until.ts'
 
 export interface StrangerOptions {
   network: string
@@ -20,8 +21,8 @@ export interface StrangerOptions {
   answer?: (protocol: string, stream: Stream) => void
   /** Version of its DHT. @default '1.0.0' */
   kad?: string
-  /** Whether it speaks gossip. @default false */
-  gossips?: boolean
+  /** Whether it speaks gossip, or only its simplest kind, which sends everything to everybody. @default false */
+  gossips?: boolean | 'floodsub'
   /** Streams that the other side may open on one connection; those after them it never answers, and does not close. @default all */
   answersStreams?: number
 }
@@ -35,6 +36,8 @@ export interface Stranger {
   open(peer: string, protocol: string): Promise<Stream>
   /** Resolves when `peer` has said that it listens to the topic. */
   hears(topic: string, peer: string): Promise<void>
+  /** Sends gossip, signed as it should be, whether or not `to` listens to the topic. */
+  tell(to: string, topic: string, data: Uint8Array): Promise<void>
   /** Sends gossip in another's name, with a signature that is none of theirs. */
   forge(to: string, topic: string, data: Uint8Array, from: string): void
   stop(): Promise<void>
@@ -61,7 +64,7 @@ export async function openStranger({
     services: {
       identify: identify(),
       ping: ping(),
-      ...(gossips ? { gossip: gossipsub({ allowPublishToZeroTopicPeers: true, scoreParams: { IPColocationFactorWeight: 0 } }) } : {}),
+      ...(gossips === false ? {} : { gossip: gossipOf(gossips === 'floodsub' ? ['/floodsub/1.0.0'] : undefined) }),
       dht: kadDHT({
         protocol: `/shoal/${network}/kad/${kad}`,
         clientMode: false,
@@ -94,6 +97,16 @@ export async function openStranger({
         if (performance.now() > limit) throw new Error(`${peer} does not listen to ${topic}`)
       }
     },
+    tell: async (to, topic, data) => {
+      const parts = gossip as unknown as {
+        streamsOutbound: Map<string, unknown>
+        handleReceivedSubscription(from: PeerId, topic: string, subscribes: boolean): void
+      }
+      // What has no stream yet is lost.
+      await until(() => parts.streamsOutbound.has(to))
+      parts.handleReceivedSubscription(peerIdFromString(to), topic, true)
+      await gossip.publish(topic, data)
+    },
     forge: (to, topic, data, from) => {
       const forged = {
         topic,
@@ -107,6 +120,11 @@ export async function openStranger({
     },
     stop: async () => node.stop()
   }
+}
+
+function gossipOf(protocols: string[] | undefined): ReturnType<typeof gossipsub> {
+  const open = gossipsub({ allowPublishToZeroTopicPeers: true, scoreParams: { IPColocationFactorWeight: 0 } })
+  return components => Object.assign(open(components), protocols === undefined ? {} : { protocols })
 }
 
 /** The multiplexer, whose owner hears of so many streams and no more. */
