@@ -199,6 +199,7 @@ class Parts {
       node: this.#node,
       presence: this.#presence,
       blocks: this.#blocks,
+      cap: this.#cap,
       events: this.#events,
       trust: this.#trust,
       // 0 stands for as many as the machine has.

@@ -1,4 +1,4 @@
-// Holds what a node sends to the rate its operator allows: counts all that leaves, and lets blocks go one frame after the other, in the order they asked.
+// Holds what a node sends to the rate its operator allows: counts all that leaves, and lets blocks and chains go one frame after the other, in the order they asked.
 import { performance } from 'node:perf_hooks'
 import { askToSend, bytesLeft, createUpload, pacedFrameBytes, type UploadState } from '../protocols/blocks/index.ts'
 
@@ -28,7 +28,7 @@ export class UploadCap {
     bytesLeft(this.#state, bytes, performance.now())
   }
 
-  /** Resolves when so many bytes of a block may leave; rejects when `signal` fires first. */
+  /** Resolves when so many bytes of a block or a chain may leave; rejects when `signal` fires first. */
   async take(bytes: number, { signal }: { signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted()
     await new Promise<void>((resolve, reject) => {

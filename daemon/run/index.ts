@@ -40,6 +40,7 @@ import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
+import type { UploadCap } from '../upload-cap.ts'
 import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
 import { Admittance, forgetAdmittance, keepInvitation, needsGrant } from './admittance.ts'
 import { Audits, type AuditsComponents } from './audits.ts'
@@ -82,6 +83,8 @@ export interface RunHostComponents {
   node: ShoalNode
   presence: PresenceService
   blocks: BlockExchange
+  /** Null: this node sends as fast as it can. */
+  cap: UploadCap | null
   events: EventLog
   trust: TrustBook
   /** Used where a join says nothing. */
@@ -147,8 +150,10 @@ class Runs implements RunHost {
         node: components.node,
         source: {
           head: async run => this.#joined.get(run)?.member.told() ?? null,
-          chain: async (run, fromRound, limit) => (await this.#joined.get(run)?.ledger.chain(fromRound, limit)) ?? null
-        }
+          chain: async (run, fromRound, limit) => (await this.#joined.get(run)?.ledger.chain(fromRound, limit)) ?? null,
+          isAccepted: (peer, run) => this.#joined.get(run)?.member.isAccepted(peer) === true
+        },
+        pace: components.cap ?? undefined
       },
       { network: components.node.network }
     )

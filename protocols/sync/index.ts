@@ -3,4 +3,4 @@
 // and checked when it is opened, and the choice between chains is the rounds' rule.
 export { MAX_CHAIN } from './constants.ts'
 export type { Head } from './messages.ts'
-export { type ChainSource, type SyncComponents, type SyncOptions, SyncService } from './service.ts'
+export { type ChainSource, type SyncComponents, type SyncOptions, type SyncPace, SyncService } from './service.ts'

@@ -3,7 +3,19 @@ import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
 import { askOnce } from '../one-answer.ts'
 import { Purses } from '../purses.ts'
-import { ANSWER_TIMEOUT_MS, MAX_ASKED, MAX_CHAIN, MAX_REQUEST_BYTES, REQUESTS, STREAMS_PER_PEER, syncProtocol } from './constants.ts'
+import {
+  ANSWER_TIMEOUT_MS,
+  MAX_ASKED,
+  MAX_CHAIN,
+  MAX_REQUEST_BYTES,
+  RECORD_CID_BYTES,
+  REQUESTS,
+  STRANGERS_BURST_SECONDS,
+  STRANGERS_BYTES_PER_SECOND,
+  STRANGERS_SHARE,
+  STREAMS_PER_PEER,
+  syncProtocol
+} from './constants.ts'
 import {
   decodeChainAnswer,
   decodeHeadAnswer,
@@ -20,11 +32,22 @@ export interface ChainSource {
   head(run: string): Promise<Head | null>
   /** CIDs of adopted records from `fromRound` on, oldest first, at most `limit`. */
   chain(run: string, fromRound: number, limit: number): Promise<string[] | null>
+  /** Whether the run's history has accepted anything of a peer. */
+  isAccepted(peer: string, run: string): boolean
+}
+
+/** What chains wait for, where a node may send only so much. */
+export interface SyncPace {
+  readonly bytesPerSecond: number
+  /** Resolves when so many bytes may leave; rejects when `signal` fires first. */
+  take(bytes: number, options: { signal: AbortSignal }): Promise<void>
 }
 
 export interface SyncComponents {
   node: FrameNode
   source: ChainSource
+  /** @default chains leave as fast as they can */
+  pace?: SyncPace | undefined
 }
 
 export interface SyncOptions {
@@ -33,16 +56,25 @@ export interface SyncOptions {
   timeoutMs?: number
 }
 
+/** Whose purse it is that they share. */
+const STRANGERS = 'strangers'
+
 export class SyncService {
   readonly #node: FrameNode
   readonly #source: ChainSource
   readonly #protocol: string
   readonly #timeoutMs: number
+  readonly #pace: SyncPace | undefined
   readonly #requests = new Purses(REQUESTS)
+  /** Bytes of chains: one purse for all whom a run has not accepted. */
+  readonly #strangers: Purses
 
-  constructor({ node, source }: SyncComponents, { network, timeoutMs }: SyncOptions) {
+  constructor({ node, source, pace }: SyncComponents, { network, timeoutMs }: SyncOptions) {
     this.#node = node
     this.#source = source
+    this.#pace = pace
+    const perSecond = Math.min(STRANGERS_BYTES_PER_SECOND, STRANGERS_SHARE * (pace?.bytesPerSecond ?? Number.POSITIVE_INFINITY))
+    this.#strangers = new Purses({ perSecond, burst: STRANGERS_BURST_SECONDS * perSecond })
     this.#protocol = syncProtocol(network)
     this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
   }
@@ -96,22 +128,34 @@ export class SyncService {
 
   async #answer(stream: FrameStream, peer: string): Promise<void> {
     for (;;) {
-      const signal = AbortSignal.timeout(this.#timeoutMs)
-      const frame = await stream.read({ signal })
+      const frame = await stream.read({ signal: AbortSignal.timeout(this.#timeoutMs) })
       if (frame === null) break
       const nowMs = performance.now()
       if (!this.#requests.has(peer, 1, nowMs))
         throw new ProtocolError('rate_limited', `cannot answer more than ${REQUESTS.perSecond} requests a second of one peer`)
       this.#requests.pay(peer, 1, nowMs)
-      await stream.write([await this.#answerTo(decodeSyncRequest(frame))], { signal })
+      const answer = await this.#answerTo(peer, decodeSyncRequest(frame))
+      await stream.write([answer], { signal: AbortSignal.timeout(this.#timeoutMs) })
     }
     await stream.close({ signal: AbortSignal.timeout(this.#timeoutMs) })
   }
 
-  async #answerTo(request: SyncRequest): Promise<Uint8Array> {
-    if (request.ask === 'head') return encodeHeadAnswer(await this.#source.head(request.run))
-    const records = await this.#source.chain(request.run, request.fromRound, request.limit)
-    return encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
+  async #answerTo(peer: string, request: SyncRequest): Promise<Uint8Array> {
+    const { run } = request
+    if (request.ask === 'head') return encodeHeadAnswer(await this.#source.head(run))
+    const isStranger = !this.#source.isAccepted(peer, run)
+    // All that it may be, before the disk is read: many ask at once.
+    const most = request.limit * RECORD_CID_BYTES
+    if (isStranger && !this.#strangers.has(STRANGERS, most, performance.now()))
+      throw new ProtocolError('rate_limited', 'cannot tell strangers of more chains for now')
+    if (isStranger) this.#strangers.pay(STRANGERS, most, performance.now())
+    const records = await this.#source.chain(run, request.fromRound, request.limit)
+    const answer = encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
+    if (isStranger) this.#strangers.pay(STRANGERS, answer.length - most, performance.now())
+    await this.#pace?.take(answer.length, { signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
+      throw new ProtocolError('rate_limited', 'cannot answer in time: this node may send only so much', { cause })
+    })
+    return answer
   }
 
   async #ask<T>(peer: string, request: SyncRequest, decode: (bytes: Uint8Array) => T, options: { signal?: AbortSignal }): Promise<T> {

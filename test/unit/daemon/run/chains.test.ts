@@ -42,7 +42,8 @@ describe('Chains.fetch()', () => {
     held = null
     const source = {
       head: async () => null,
-      chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit)
+      chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit),
+      isAccepted: () => true
     }
     const nodes = [network.node('ours'), network.node('theirs')]
     const watched: BlockStore = {

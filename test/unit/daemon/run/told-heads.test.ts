@@ -31,7 +31,7 @@ describe('a node that is in no run', () => {
   beforeEach(async () => {
     ours = await openBlockFiles(join(home(), 'ours'))
     theirs = await openBlockFiles(join(home(), 'theirs'))
-    const source = { head: async () => null, chain: async () => null }
+    const source = { head: async () => null, chain: async () => null, isAccepted: () => true }
     const exchange = new BlockExchange({ node: network.node('ours'), store: ours }, { network: 'test' })
     sync = new SyncService({ node: network.node('ours'), source }, { network: 'test' })
     services = [exchange, sync, new BlockExchange({ node: network.node('theirs'), store: theirs }, { network: 'test' })]

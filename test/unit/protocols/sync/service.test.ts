@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidOf, DAG_CBOR, parseCid } from '../../../../protocols/cids.ts'
-import { type ChainSource, MAX_CHAIN, SyncService } from '../../../../protocols/sync/index.ts'
+import { type ChainSource, MAX_CHAIN, type SyncPace, SyncService } from '../../../../protocols/sync/index.ts'
 import {
   decodeChainAnswer,
   decodeHeadAnswer,
@@ -16,15 +16,19 @@ const RUN = cid(0)
 const records = [1, 2, 3, 4, 5].map(cid)
 const source: ChainSource = {
   head: async run => (run === RUN ? { head: records[4]!, round: 5 } : null),
-  chain: async (run, fromRound, limit) => (run === RUN ? records.slice(Math.max(0, fromRound - 1)).slice(0, limit) : null)
+  chain: async (run, fromRound, limit) => (run === RUN ? records.slice(Math.max(0, fromRound - 1)).slice(0, limit) : null),
+  isAccepted: () => true
 }
 
 describe('sync', () => {
-  async function pair(theirs: ChainSource = source) {
+  async function pair(theirs: ChainSource = source, pace?: SyncPace) {
     const network = new MemoryNetwork()
     const [a, b] = [network.node('a'), network.node('b')]
-    const ours = new SyncService({ node: a, source: { head: async () => null, chain: async () => null } }, { network: 'n', timeoutMs: 300 })
-    const other = new SyncService({ node: b, source: theirs }, { network: 'n', timeoutMs: 300 })
+    const ours = new SyncService(
+      { node: a, source: { ...source, head: async () => null, chain: async () => null } },
+      { network: 'n', timeoutMs: 300 }
+    )
+    const other = new SyncService({ node: b, source: theirs, pace }, { network: 'n', timeoutMs: 300 })
     await ours.start()
     await other.start()
     return { network, ours, b }
@@ -68,6 +72,33 @@ describe('sync', () => {
     const { ours } = await pair(greedy)
     assert.equal((await ours.chain('b', RUN, 1, 3))!.length, 3)
     assert.equal((await ours.chain('b', RUN, 1, 1e9))!.length, MAX_CHAIN)
+  })
+
+  it('tells all strangers together of chains for a part of what it may send, and members by its pace', async () => {
+    const page = Array.from({ length: MAX_CHAIN }, (_, n) => cid(n % 200))
+    const taken: number[] = []
+    let isTaken = true
+    const pace: SyncPace = {
+      bytesPerSecond: 16_000,
+      take: async (bytes, { signal }) => {
+        taken.push(bytes)
+        if (!isTaken) await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      }
+    }
+    const { network, ours } = await pair({ ...source, chain: async () => page, isAccepted: peer => peer === 'a' }, pace)
+    const ask = (peer: string) => new SyncService({ node: network.node(peer), source }, { network: 'n' }).chain('b', RUN, 1, MAX_CHAIN)
+    // Sixteen seconds of a quarter of its rate are a page and a half.
+    const asked = await Promise.allSettled(['first', 'second', 'third'].map(ask))
+    assert.deepEqual(
+      asked.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected']
+    )
+    assert.deepEqual(await ours.chain('b', RUN, 1, MAX_CHAIN), page)
+    assert.equal(taken.length, 2)
+    assert.ok(taken.every(bytes => bytes > 40 * MAX_CHAIN))
+    isTaken = false
+    assert.deepEqual(await ours.head('b', RUN), { head: records[4], round: 5 })
+    await assert.rejects(ours.chain('b', RUN, 1, MAX_CHAIN))
   })
 
   it('keeps its bytes', () => {
