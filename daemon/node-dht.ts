@@ -1,6 +1,8 @@
-// How much one message of the DHT may be. kad-dht reads up to 4 MiB, and makes an object of each of the addresses in it before it looks at who sent them.
+// What one message of the DHT may be, and what is written down of them: kad-dht bounds neither. It reads up to 4 MiB, and makes an object of each of the
+// addresses in it before it looks at who sent them.
 import type { Stream } from '@libp2p/interface'
 import type { KadDHT } from '@libp2p/kad-dht'
+import { ProviderRecords } from './node-providers.ts'
 
 /** Bytes of a question: a key, or a provider with its addresses. */
 const MAX_QUESTION_BYTES = 8 * 1024
@@ -19,6 +21,11 @@ export function boundMessages(dht: KadDHT): void {
   const [answer, ask] = [rpc.onIncomingStream.bind(rpc), network._writeReadMessage.bind(network)]
   rpc.onIncomingStream = (stream, connection) => answer(bounded(stream, MAX_QUESTION_BYTES), connection)
   network._writeReadMessage = (stream, message, options) => ask(bounded(stream, MAX_ANSWER_BYTES), message, options)
+}
+
+/** The factory of a DHT that writes down providers, a bounded number of them, and nothing else: not into the store that holds what libp2p knows of peers. */
+export function withProviders<C extends object>(factory: (components: C) => KadDHT): (components: C) => KadDHT {
+  return components => factory(Object.create(components, { datastore: { value: new ProviderRecords() } }))
 }
 
 function bounded(stream: Stream, bytesMax: number): Stream {

@@ -29,7 +29,7 @@ import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
-import { boundMessages } from './node-dht.ts'
+import { boundMessages, withProviders } from './node-dht.ts'
 import { dropUnheard, openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { boundAddresses } from './node-peer-store.ts'
@@ -289,17 +289,19 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire, clos
       }),
       dht: discovered.watch(
         'dht',
-        kadDHT({
-          protocol: dhtProtocol(options.network),
-          clientMode: false,
-          // For meshes of tens of nodes; the defaults (10 requests at once on 10 disjoint paths) cost ten times as much for the same answers.
-          alpha: 3,
-          disjointPaths: 2,
-          peerInfoMapper: passthroughMapper,
-          validators: {},
-          selectors: {},
-          reprovide: { validity: PROVIDER_VALIDITY_MS, interval: PROVIDER_SWEEP_MS, threshold: REPROVIDE_INTERVAL_MS }
-        })
+        withProviders(
+          kadDHT({
+            protocol: dhtProtocol(options.network),
+            clientMode: false,
+            // For meshes of tens of nodes; the defaults (10 requests at once on 10 disjoint paths) cost ten times as much for the same answers.
+            alpha: 3,
+            disjointPaths: 2,
+            peerInfoMapper: passthroughMapper,
+            validators: {},
+            selectors: {},
+            reprovide: { validity: PROVIDER_VALIDITY_MS, interval: PROVIDER_SWEEP_MS, threshold: REPROVIDE_INTERVAL_MS }
+          })
+        )
       )
     }
   })

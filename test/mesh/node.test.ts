@@ -58,6 +58,13 @@ describe('a node', () => {
     await closed
   }
 
+  /** Asks the DHT of `node`: how many addresses it names of each provider. */
+  async function providersOf(key: Uint8Array, stranger: Stranger, node: ShoalNode): Promise<number[]> {
+    const asked = lpStream(await stranger.open(node.peer, 'kad/1.0.0'))
+    await asked.write(getProviders(key))
+    return addressCounts((await asked.read()).subarray())
+  }
+
   /** A port where somebody listens and never says a word. */
   async function silentPort(): Promise<number> {
     const server = createServer(socket => socket.on('error', () => {}).resume())
@@ -244,11 +251,18 @@ describe('a node', () => {
       const addresses = Array.from({ length: 500 }, (_, n) => `/ip4/10.1.${page}.${n % 250}/tcp/${n + 1}`)
       await saidAll(stranger, node, addProvider(key, stranger.peer, addresses))
     }
-    const asked = lpStream(await stranger.open(node.peer, 'kad/1.0.0'))
-    await asked.write(getProviders(key))
-    const counts = addressCounts((await asked.read()).subarray())
+    const counts = await providersOf(key, stranger, node)
     assert.equal(counts.length, 1)
     assert.ok(counts[0]! <= MAX_TOLD_ADDRESSES + MAX_NAMED_ADDRESSES, `${counts[0]} addresses`)
+  })
+
+  it('writes down the newest of what one peer announces, and no more than a node has', async () => {
+    const node = await start()
+    const stranger = await meetStranger(node)
+    const keyOf = (n: number) => parseCid(cidOf(new Uint8Array([n]), DAG_CBOR)).multihash.bytes
+    for (let n = 0; n <= 64; n++) await saidAll(stranger, node, addProvider(keyOf(n), stranger.peer, ['/ip4/10.1.2.3/tcp/4']))
+    assert.equal((await providersOf(keyOf(0), stranger, node)).length, 0)
+    assert.equal((await providersOf(keyOf(1), stranger, node)).length, 1)
   })
 
   it('reads no question to the DHT that is longer than one is', async () => {
