@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { temporaryPath } from '../storage/index.ts'
+import { syncDirectory, temporaryPath, writeFileWhole } from '../storage/index.ts'
 import { DaemonError } from './errors.ts'
 
 export const IDENTITY_FILE = 'identity.key'
@@ -101,29 +101,25 @@ export async function createDirectly(path: string, text: string): Promise<boolea
 export async function createSecret(path: string, text: string): Promise<boolean> {
   // A name that the next start removes, should this process die before the link: what it holds is a secret.
   const temporary = temporaryPath(path)
-  const file = await open(temporary, 'w', 0o600)
+  let made: boolean
   try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  let made = true
-  try {
-    await link(temporary, path)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') made = false
-    else if (code !== undefined && NO_LINKS.includes(code)) made = await createDirectly(path, text)
-    else throw error
+    await writeFileWhole(temporary, file => file.writeFile(text), { mode: 0o600 })
+    made = await linkNew(temporary, path, text)
   } finally {
     await rm(temporary, { force: true })
   }
-  const directory = await open(dirname(path), 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
+  await syncDirectory(dirname(path))
   return made
+}
+
+async function linkNew(written: string, path: string, text: string): Promise<boolean> {
+  try {
+    await link(written, path)
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return false
+    if (code !== undefined && NO_LINKS.includes(code)) return createDirectly(path, text)
+    throw error
+  }
 }

@@ -35,4 +35,4 @@ export {
 export type { SafetensorsLimits } from './safetensors-header.ts'
 export { openStore, type Store } from './store.ts'
 export { type Dtype, floatsOf, type StoredTensor, storedTensor, type TensorInfo } from './tensors.ts'
-export { type WriteFileOptions, writeFileAtomic } from './write-file-atomic.ts'
+export { syncDirectory, type WriteFileOptions, writeFileAtomic, writeFileWhole } from './write-file-atomic.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createDirectly, IDENTITY_FILE, loadIdentity, peerOf } from '../../../daemon/identity.ts'
+import { createDirectly, createSecret, IDENTITY_FILE, loadIdentity, peerOf } from '../../../daemon/identity.ts'
 
 describe('loadIdentity()', () => {
   let home: string
@@ -30,6 +30,15 @@ describe('loadIdentity()', () => {
       await assert.rejects(loadIdentity(home), { code: 'identity_damaged' })
       assert.equal(await readFile(join(home, IDENTITY_FILE), 'utf8'), text)
     }
+  })
+})
+
+describe('createSecret()', () => {
+  it('leaves nothing of a secret where it could not write it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'shoal-identity-'))
+    await assert.rejects(createSecret(join(folder, 'secret'), Symbol('cannot be written') as never))
+    assert.deepEqual(await readdir(folder), [])
+    await rm(folder, { recursive: true })
   })
 })
 
