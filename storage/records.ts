@@ -1,5 +1,6 @@
 // Records in Level: small facts, as JSON, in the keyspaces of one table. What was put with `sync` survives a power cut, anything else a crash.
 // Keys are joined with '/', numbers written with orderedKey() so that their order is that of the keys.
+import { chmod } from 'node:fs/promises'
 import { Level } from 'level'
 import { KEY_BYTES_MAX, RECORD_BYTES_MAX, RECORDS_CACHE_BYTES, RECORDS_REOPEN_BYTES, RECORDS_WRITE_BUFFER_BYTES } from './constants.ts'
 import { diskFull, fileFailure, quoted, StorageError, systemCode } from './errors.ts'
@@ -73,6 +74,8 @@ export async function openRecords(folder: string): Promise<LevelRecords> {
   } catch (error) {
     throw openFailure(folder, error)
   }
+  // Level lets everybody read it, and there are secrets in it. A file system without modes refuses, and has nobody to keep out.
+  await chmod(folder, 0o700).catch(() => {})
   return new LevelRecords(folder, level)
 }
 

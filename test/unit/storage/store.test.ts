@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cidOf, openStore, RAW_CODEC, type StorageError } from '../../../storage/index.ts'
 import { powerCut } from './power-cut.ts'
@@ -13,6 +13,14 @@ describe('openStore()', () => {
     const store = await openStore(join(home(), 'deep', 'home'))
     assert.equal(statSync(store.home).mode & 0o777, 0o700)
     await store.close()
+  })
+
+  it('shows its records to its user alone, in a home that others may enter, too', async () => {
+    const records = join(home(), 'records')
+    chmodSync(home(), 0o755)
+    mkdirSync(records, { mode: 0o755 })
+    await (await openStore(home())).close()
+    assert.equal(statSync(records).mode & 0o777, 0o700)
   })
 
   it('refuses a home in use with home_in_use, and takes it when the other is closed', async () => {
