@@ -71,7 +71,7 @@ export class Fetch {
   /** Holders that had another's place, or lost theirs. */
   readonly #tried = new Set<string>()
   readonly #ending = new AbortController()
-  #waiting: (() => void)[] = []
+  readonly #waiting = new Set<() => void>()
   #failure: unknown
 
   constructor(components: FetchComponents, settings: FetchSettings, missing: string[]) {
@@ -102,7 +102,7 @@ export class Fetch {
 
   /** Something outside this fetch changed: look again who may be asked. */
   wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake()
+    for (const wake of this.#waiting) wake()
   }
 
   /** Puts listed holders to work that may help and are not at it. True when some must wait for a stream that other fetches use. */
@@ -318,11 +318,13 @@ export class Fetch {
   /** Resolves when something changed, at the end, and after `limitMs` at the latest. */
   #change(limitMs: number): Promise<void> {
     return new Promise(resolve => {
-      const timer = setTimeout(resolve, limitMs)
-      this.#waiting.push(() => {
+      const wake = () => {
         clearTimeout(timer)
+        this.#waiting.delete(wake)
         resolve()
-      })
+      }
+      const timer = setTimeout(wake, limitMs)
+      this.#waiting.add(wake)
     })
   }
 }

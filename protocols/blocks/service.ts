@@ -149,7 +149,9 @@ export class BlockExchange {
   }
 
   async #open(peer: string, options: { signal: AbortSignal }): Promise<HolderStream> {
-    const idle = this.#idle.get(peer)?.pop()
+    const streams = this.#idle.get(peer) ?? []
+    const idle = streams.pop()
+    if (streams.length === 0) this.#idle.delete(peer)
     if (idle !== undefined) {
       clearTimeout(idle.timer)
       return idle.stream
