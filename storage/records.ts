@@ -18,7 +18,7 @@ export const TABLES = [
   'candidates', // RUN/PEER -> who asked this node for admission, and what was said of it
   'grants', // RUN -> this node's own admission to a run by invitation: the grant it holds, and the invitation until it has one
   'trust', // PEER -> what this node makes of it: points, standing, until when, the newest offences
-  'peers', // PEER -> its network, addresses and when last seen, of those that we were connected with
+  'peers', // PEER -> its network and addresses, what it was to this node and since when, of those that we were connected with
   'self' // NAME -> what this node must remember of itself: the number of its newest process
 ] as const
 export type TableName = (typeof TABLES)[number]
