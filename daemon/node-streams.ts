@@ -15,6 +15,9 @@ const UNREAD_FRAMES = 4
 /** Bytes unread at least: one message of the multiplexer. */
 const MIN_UNREAD_BYTES = 128 * 1024
 
+/** Milliseconds that a peer may take to end its side once it was answered: the last of the answer may still be on its way. */
+const LINGER_MS = 5_000
+
 /** Frames over `stream`; each is at most `frameBytesMax`, else the stream breaks. For a smaller one than the usual, what lies unread is bounded by it, too. */
 export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesMax: number = MAX_FRAME_BYTES): FrameStream {
   let heardMs = performance.now()
@@ -55,6 +58,14 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
     close: options => stream.close(options),
     abort: error => stream.abort(error)
   }
+}
+
+/** Resolves when both sides have ended a stream that was answered: it is dropped where the peer takes too long, as what it goes on to send is read by nobody. */
+export async function untilEnded(stream: Stream): Promise<void> {
+  if (stream.status !== 'open' && stream.status !== 'closing') return
+  const timer = setTimeout(() => stream.abort(new Error('it was answered, and not ended')), LINGER_MS)
+  await new Promise(resolve => stream.addEventListener('close', resolve, { once: true }))
+  clearTimeout(timer)
 }
 
 /** lpStream reads a length byte by byte: an end before the first byte says "0/1 bytes", and is the peer's goodbye unless the stream broke. */

@@ -19,7 +19,7 @@ import {
   type Who,
   whoProtocol
 } from '../protocols/identity/index.ts'
-import { frameStream, type TrafficCounter } from './node-streams.ts'
+import { frameStream, type TrafficCounter, untilEnded } from './node-streams.ts'
 
 /** Owns one timer. */
 export class Twins {
@@ -105,12 +105,14 @@ export class Twins {
     const frames = frameStream(stream, this.#traffic, MAX_WHO_BYTES)
     try {
       const question = await frames.read({ signal })
-      if (question === null) return
-      const whos = decodeQuestion(question)
-      this.#lookAtSelf()
-      advanceTwins(this.#state, { type: 'told', by: connection.remotePeer.toString(), whos }, performance.now())
-      await frames.write([encodeAnswer(this.#state.own)], { signal })
+      if (question !== null) {
+        const whos = decodeQuestion(question)
+        this.#lookAtSelf()
+        advanceTwins(this.#state, { type: 'told', by: connection.remotePeer.toString(), whos }, performance.now())
+        await frames.write([encodeAnswer(this.#state.own)], { signal })
+      }
       await frames.close({ signal })
+      await untilEnded(stream)
     } catch (error) {
       frames.abort(error as Error)
     }

@@ -34,7 +34,7 @@ import { dropUnheard, openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { boundAddresses } from './node-peer-store.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
-import { frameStream, refusalCodeOf, type TrafficCounter } from './node-streams.ts'
+import { frameStream, refusalCodeOf, type TrafficCounter, untilEnded } from './node-streams.ts'
 import { Twins } from './node-twins.ts'
 import { mismatches, mismatchSentence, type VersionMismatch, versionsOf } from './node-versions.ts'
 import { countWireBytes } from './node-wire.ts'
@@ -632,6 +632,7 @@ class Node implements ShoalNode {
       }
       try {
         await handler(frames, peer, connection.remoteAddr.toString())
+        await untilEnded(stream)
       } catch (error) {
         frames.abort(error instanceof Error ? error : new Error(String(error)))
         const code = refusalCodeOf(error)

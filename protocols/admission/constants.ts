@@ -9,6 +9,9 @@ export const ADMISSION_VERSION = 1
 /** Bytes of a request or an answer: a grant has about 330, the rest a few dozen. */
 export const MAX_ADMISSION_BYTES = 2_048
 
+/** Streams that one peer may have open: it asks for a run at a time, of which it is in a few. */
+export const STREAMS_PER_PEER = 8
+
 /** Bytes of the secret in an invitation: nobody guesses 128 bits. */
 export const SECRET_BYTES = 16
 

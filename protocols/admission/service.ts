@@ -1,7 +1,7 @@
 // Admission wired to a node: an inviter's answers, and a newcomer's questions.
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
 import { askOnce } from '../one-answer.ts'
-import { ANSWER_TIMEOUT_MS, admissionProtocol } from './constants.ts'
+import { ANSWER_TIMEOUT_MS, admissionProtocol, MAX_ADMISSION_BYTES, STREAMS_PER_PEER } from './constants.ts'
 import {
   type AdmissionAnswer,
   type AdmissionRequest,
@@ -37,7 +37,8 @@ export class AdmissionService {
   }
 
   async start(): Promise<void> {
-    await this.#node.handle(this.#protocol, (stream, peer, address) => this.#answer(stream, peer, address))
+    const options = { frameBytesMax: MAX_ADMISSION_BYTES, streamsPerPeer: STREAMS_PER_PEER }
+    await this.#node.handle(this.#protocol, (stream, peer, address) => this.#answer(stream, peer, address), options)
   }
 
   async stop(): Promise<void> {

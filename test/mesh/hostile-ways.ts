@@ -224,6 +224,21 @@ export const WAYS: readonly Way[] = [
   onBlocks('hundreds of streams left open', ['too_many_streams'], async (_, stranger, scene) => {
     await Promise.allSettled(Array.from({ length: 300 }, () => open(stranger, scene, 'blocks/1')))
   }),
+  // ---- admission
+  {
+    name: 'admission: a megabyte after each answer, and no end',
+    codes: ['bad_message', 'message_too_large', 'too_many_streams'],
+    act: async scene => {
+      const stranger = await scene.stranger()
+      await Promise.allSettled(
+        Array.from({ length: 100 }, async () => {
+          const stream = await open(stranger, scene, 'admission/1')
+          await say(stream, random(60), new Uint8Array(1_000_000))
+        })
+      )
+      return stranger
+    }
+  },
   // ---- sync
   onSync('a stream on which nothing is ever said', ['peer_stalled'], () => {}),
   onSync('half a frame and then silence', ['peer_stalled'], stream => send(stream, [200, 1, 0xa4, 0x61])),

@@ -225,6 +225,23 @@ describe('a node', () => {
     assert.ok(performance.now() - startedMs < 5_000, `it took ${Math.round(performance.now() - startedMs)} ms`)
   })
 
+  it('ends a stream that it has answered, though the other side goes on to send', async () => {
+    const node = await start()
+    await node.handle('/shoal/nodes/ask/1', async stream => {
+      await stream.write([(await stream.read())!])
+      await stream.close()
+    })
+    const stranger = await meetStranger(node)
+    const stream = await stranger.open(node.peer, 'ask/1')
+    const frames = lpStream(stream)
+    await frames.write(new Uint8Array(10))
+    assert.equal((await frames.read()).byteLength, 10)
+    const closed = once(stream, 'close')
+    await frames.write(new Uint8Array(100_000))
+    await closed
+    assert.equal(stream.status, 'reset')
+  })
+
   it('counts gossip to which nobody listens, and hands none of it on', async () => {
     const node = await start()
     const topic = '/shoal/nodes/nobody/1'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { MAX_ADMISSION_BYTES, STREAMS_PER_PEER } from '../../../../protocols/admission/constants.ts'
 import { type AdmissionRequest, AdmissionService } from '../../../../protocols/admission/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
@@ -39,5 +40,16 @@ describe('AdmissionService', () => {
     const stream = await asker.openStream('newcomer', '/shoal/n/admission/1')
     await stream.write([new Uint8Array(100_000)])
     await assert.rejects(stream.read(), { code: 'message_too_large' })
+  })
+
+  it('has the node read no more than a request of a frame, and few streams of one peer', async () => {
+    const told: unknown[] = []
+    const node = {
+      handle: async (...all: unknown[]) => void told.push(all[2]),
+      unhandle: async () => {},
+      openStream: () => Promise.reject(new Error())
+    }
+    await new AdmissionService({ node, answer: nobody }, { network: 'n' }).start()
+    assert.deepEqual(told, [{ frameBytesMax: MAX_ADMISSION_BYTES, streamsPerPeer: STREAMS_PER_PEER }])
   })
 })
