@@ -192,7 +192,7 @@ async function fetchChain(
   let listed = 0
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Opened>()
-  /** Peers whose pages were not all of this chain, or did not come whole: asked last. */
+  /** Peers whose pages brought nothing, were not all of this chain, or did not come whole: asked last. */
   const lame = new Set<string>()
   let lastBytes = 0
   for (let next = tip; next !== run && !isKnown(next); ) {
@@ -279,13 +279,12 @@ async function fetchChain(
     const peers = options.from()
     const lastLame = [...peers.filter(peer => !lame.has(peer)), ...peers.filter(peer => lame.has(peer))]
     for (const peer of lastLame.slice(0, PAGE_TRIES)) {
-      const cids = await chain(peer, fromRound, limit, options.signal).catch(() => null)
-      if (cids === null || cids.length === 0) continue
+      const cids = (await chain(peer, fromRound, limit, options.signal).catch(() => null)) ?? []
       // What it names need not be records: those stay that the way down leads over. Where there is none, or what it names is no signed block, the next is asked.
       const unknown = cids.slice(0, limit).filter(cid => !isKnown(cid))
       const page = await weighed(() => wayDown(next, unknown)).catch(() => new Map<string, Opened>())
       options.signal.throwIfAborted()
-      if (page.size < unknown.length) lame.add(peer)
+      if (page.size === 0 || page.size < unknown.length) lame.add(peer)
       if (page.size > 0) return page
     }
     return new Map()

@@ -27,8 +27,11 @@ describe('Chains.fetch()', () => {
   let served: string[] = []
   /** A block that the other node gives only when this is over. */
   let held: { cid: string; until: Promise<void> } | null = null
-  /** What the peer `liar` says that its chain is. */
-  let lies: string[] = []
+  /** What the peer `liar` says that its chain is, and how often it was asked. */
+  let lies: string[] | null | Error = []
+  let liarAsked = 0
+  /** Names that the other node gives at once. */
+  let pageRecords = Number.POSITIVE_INFINITY
   let chains: Chains
   const kept = new Set<string>()
 
@@ -40,9 +43,10 @@ describe('Chains.fetch()', () => {
     served = []
     kept.clear()
     held = null
+    pageRecords = Number.POSITIVE_INFINITY
     const source = {
       head: async () => null,
-      chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit),
+      chain: async (_: string, from: number, limit: number) => chain.slice(from - 1, from - 1 + limit).slice(-pageRecords),
       isAccepted: () => true
     }
     const nodes = [network.node('ours'), network.node('theirs')]
@@ -63,7 +67,10 @@ describe('Chains.fetch()', () => {
     ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours), isKept: cid => kept.has(cid) },
     chain: (peer, fromRound, limit, signal) => {
       asked.push({ fromRound, limit })
-      if (peer === 'liar') return Promise.resolve(lies)
+      if (peer === 'liar') {
+        liarAsked++
+        return lies instanceof Error ? Promise.reject(lies) : Promise.resolve(lies)
+      }
       return syncs[0]!.chain(peer, RUN, fromRound, limit, { signal })
     }
   })
@@ -84,11 +91,11 @@ describe('Chains.fetch()', () => {
   }
 
   /** From two of whom the first is a liar. */
-  const fetchPastLiar = (tip: string) => {
+  const fetchPastLiar = (tip: string, known: string[] = []) => {
     const options = { from: () => ['liar', 'theirs'], signal: new AbortController().signal, timeoutMs: 5_000, isStrangers: true }
     return chains.fetch(
       tip,
-      () => false,
+      cid => known.includes(cid),
       options,
       found => found
     )
@@ -262,6 +269,21 @@ describe('Chains.fetch()', () => {
       asked = []
       const found = await fetchPastLiar(chain[39]!)
       assert.deepEqual([found.length, asked.length], [40, 2])
+      for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
+    }
+  })
+
+  it('asks nobody for a second page whose first brought nothing', async () => {
+    await grow(40)
+    const known = chain.slice(0, 2)
+    pageRecords = 10
+    for (const lie of [[], null, known, new Error('timed out')]) {
+      lies = lie
+      liarAsked = 0
+      asked = []
+      const found = await fetchPastLiar(chain[39]!, known)
+      assert.deepEqual([found.length, liarAsked], [38, 1])
+      assert.ok(asked.length > 3, 'there were more pages')
       for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
     }
   })
