@@ -1,10 +1,26 @@
 // Who had a place in the run's history at some moment of it: whose word about others may count.
-import { acceptedAt, ancestorAt, knownAt, recentAuthors } from './chain/record-tree.ts'
+import { ancestorAt, knownAt, recentAuthors, type TreeRecord } from './chain/record-tree.ts'
 import type { RoundsState } from './state.ts'
 
 /** Whether our chain has accepted any work of a peer: to be named in the manifest is none. */
-export function hasAccepted({ tree, head }: RoundsState, peer: string): boolean {
-  return acceptedAt(tree, head, peer)
+export function hasAccepted(state: RoundsState, peer: string): boolean {
+  return state.tree.known.has(peer) || acceptedLately(state).has(peer)
+}
+
+/** Whether its work weighs in the choice between branches: the manifest may name it. */
+export function isAuthor(state: RoundsState, peer: string): boolean {
+  return state.tree.named.has(peer) || hasAccepted(state, peer)
+}
+
+/** Looked up once for each head: many are asked for at once. */
+function acceptedLately(state: RoundsState): ReadonlySet<string> {
+  const { head } = state
+  if (state.accepted?.at !== head) {
+    const authors = new Set<string>()
+    for (let at: TreeRecord | null = head; at !== null; at = at.parent) for (const { peer } of at.parts) authors.add(peer)
+    state.accepted = { at: head, authors }
+  }
+  return state.accepted.authors
 }
 
 /** Whether our chain had accepted this author before the round, and how many authors the records just before it have. Null for a round that is not open yet, or older than what is remembered. */

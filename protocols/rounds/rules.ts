@@ -91,6 +91,7 @@ export function createRounds(rules: RunRules, self: string | null, start: Rounds
     tree,
     head: tree.root,
     adoptedAt: start.now,
+    accepted: null,
     treeChanged: true,
     headsKnownAt: null,
     headsChanged: true,

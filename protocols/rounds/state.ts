@@ -1,5 +1,6 @@
 // What a node knows about a run's rounds, and the plain questions that all rules ask of it.
 
+import { isAuthor } from './acceptance.ts'
 import { fell, membersAfter, type RecordTree, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter } from './chain/validity.ts'
 import { HOLDERS_NEEDED, MAX_HOLDERS, MAX_ORPHAN_RECORDS } from './constants.ts'
@@ -60,6 +61,8 @@ export interface RoundsState {
   head: TreeRecord
   /** ms; the open round's deadline runs from here. */
   adoptedAt: number
+  /** Authors of the remembered records up to a head; null where nobody asked yet. */
+  accepted: { at: TreeRecord; authors: ReadonlySet<string> } | null
   treeChanged: boolean
   /** `tree.changes` when every peer's head was known; null when one was not, or may not be. */
   headsKnownAt: number | null
@@ -213,13 +216,19 @@ export function trainersOf(state: RoundsState): string[] {
   return trainers
 }
 
+/** Live peers with that head, as many as are asked: authors first, since anybody may name an author's head. */
 export function peersAt(state: RoundsState, head: string): string[] {
   const at: string[] = []
-  for (const [peer, live] of state.peers) {
-    if (live.head === head) at.push(peer)
-    if (at.length >= MAX_HOLDERS) break
+  for (const [peer, live] of state.peers) if (live.head === head) at.push(peer)
+  if (at.length <= MAX_HOLDERS) return at
+  const authors: string[] = []
+  const others: string[] = []
+  for (const peer of at) {
+    if (authors.length === MAX_HOLDERS) break
+    if (isAuthor(state, peer)) authors.push(peer)
+    else others.push(peer)
   }
-  return at
+  return [...authors, ...others].slice(0, MAX_HOLDERS)
 }
 
 export function addHolder(state: RoundsState, open: Open, peer: string): void {

@@ -887,6 +887,16 @@ describe('createRounds()', () => {
   })
 })
 
+describe('a head', () => {
+  it('is asked for from an author first, however many strangers name it', () => {
+    const node = new Node('A')
+    for (let n = 0; n < 100; n++) node.tell({ type: 'peerLive', peer: `stranger ${n}`, head: 'r9', round: 9 })
+    node.tell({ type: 'peerLive', peer: 'B', head: 'r9', round: 9 })
+    const [ask] = of(node.at(RULES.fetchTimeoutMs), 'fetchRecord')
+    assert.deepEqual([ask!.holders[0], ask!.holders.length], ['B', 16])
+  })
+})
+
 describe('a flood', () => {
   it('of old work that was accepted long ago leaves nothing behind that grows', () => {
     const peers = Array.from({ length: 700 }, (_, i) => `p${String(i).padStart(3, '0')}`)
