@@ -864,7 +864,6 @@ describe('createRounds()', () => {
     const again = reopenRounds(moving, { now: 3, records: [ours, lighter], contributions })
     assert.equal(viewOf(again).moving?.cid, 'x1')
     again.tooOld.add('x1')
-    again.tooOld.add('x1')
     const { commands } = advance(again, { type: 'record', cid: 'x2', record: recordOf('B', ['B2', 'C2'], 2, 'x1') }, 4)
     assert.deepEqual(of(commands, 'report'), [])
     assert.ok(again.tree.byCid.has('x2'))
@@ -884,6 +883,32 @@ describe('createRounds()', () => {
     assert.equal(targetRound(node.state), 1)
     node.computed('r1', one)
     assert.equal(node.view.head, 'r1')
+  })
+})
+
+/** A node whose chain of A's and B's work is longer than what it remembers; `others` are live meanwhile, each with a head. */
+function past(rounds: number, others: Record<string, string> = {}): { node: Node; commands: RoundCommand[] } {
+  const node = new Node('X')
+  const commands: RoundCommand[] = []
+  for (let round = 1, parent = 'run'; round <= rounds; parent = `r${round++}`) {
+    const record = recordOf('A', [nameOf('A', round), nameOf('B', round)], round, parent)
+    commands.push(...node.held(['A', 'B'], round, parent), ...node.record(`r${round}`, record), ...node.computed(`r${round}`, record))
+    if (round > 1) continue
+    commands.push(...node.record('s1', recordOf('B', ['A1', 'B1'])))
+    for (const [peer, head] of Object.entries(others))
+      commands.push(...node.tell({ type: 'peerLive', peer, head, round: 1, trains: false }))
+  }
+  return { node, commands }
+}
+
+describe('a branch that parted before all that is remembered', () => {
+  const fetched = (commands: RoundCommand[]) => of(commands, 'fetchRecord').map(({ cid }) => cid)
+
+  it('is asked for once where others stand on it, and not at all where we stood there too', () => {
+    const { node, commands } = past(260, { C: 'r1', D: 's1' })
+    assert.ok(node.state.tree.root.round > 1)
+    assert.deepEqual([node.state.tooOld.has('r1'), node.state.tooOld.has('s1')], [true, false])
+    assert.deepEqual(fetched(commands), ['s1'])
   })
 })
 
