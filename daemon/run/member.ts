@@ -549,7 +549,8 @@ export class RunMember {
 
   /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
-    const isKnown = (at: string): boolean => at !== cid && this.#isKnown(at)
+    // Of a branch that is too old a new head's own record says enough.
+    const isKnown = (at: string): boolean => at !== cid && (this.#isKnown(at) || isTooOld(this.#rounds, at))
     await this.#chains.fetch(cid, isKnown, this.#chainOptions(holders), async found => {
       const needed = new Set<string>()
       const refused: string[] = []

@@ -6,6 +6,7 @@ import {
   closerOf,
   createRounds,
   holdingToTell,
+  isTooOld,
   type RoundCommand,
   type RoundEvent,
   type RoundRecord,
@@ -903,12 +904,24 @@ function past(rounds: number, others: Record<string, string> = {}): { node: Node
 
 describe('a branch that parted before all that is remembered', () => {
   const fetched = (commands: RoundCommand[]) => of(commands, 'fetchRecord').map(({ cid }) => cid)
+  const tooOld = (commands: RoundCommand[]) =>
+    of(commands, 'report').flatMap(({ code, peer, subject }) => (code === 'fork_too_old' ? [[peer, subject]] : []))
 
   it('is asked for once where others stand on it, and not at all where we stood there too', () => {
     const { node, commands } = past(260, { C: 'r1', D: 's1' })
     assert.ok(node.state.tree.root.round > 1)
     assert.deepEqual([node.state.tooOld.has('r1'), node.state.tooOld.has('s1')], [true, false])
     assert.deepEqual(fetched(commands), ['s1'])
+  })
+
+  it('is known by each new head’s record alone, and told for it', () => {
+    const { node } = past(260)
+    node.tell({ type: 'peerLive', peer: 'C', head: 'o3', round: 3, trains: true })
+    assert.deepEqual(tooOld(node.record('o3', recordOf('C', ['A3', 'C3'], 3, 'o2'))), [['C', 'o3']])
+    assert.deepEqual(fetched(node.tell({ type: 'peerLive', peer: 'C', head: 'o9', round: 9, trains: true })), ['o9'])
+    assert.deepEqual([isTooOld(node.state, 'o3'), isTooOld(node.state, 'o9')], [true, false])
+    assert.deepEqual(tooOld(node.record('o4', recordOf('C', ['A4', 'C4'], 4, 'o3'))), [])
+    assert.deepEqual(tooOld(node.record('o9', recordOf('C', ['A9', 'C9'], 9, 'o4'))), [['C', 'o9']])
   })
 })
 
