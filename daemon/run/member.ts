@@ -163,6 +163,8 @@ export class RunMember {
   /** Our newest contribution while no other node has said that it holds it, and when we began to make it. */
   #uploading: { cid: string; sinceMs: number } | null = null
   #startedOverAtMs = Number.NEGATIVE_INFINITY
+  /** The newest head of a branch that was too old while another of its name was being looked at. */
+  readonly #tooOldMeanwhile = new Map<string, string>()
 
   private constructor(components: MemberComponents, head: Head, rounds: RoundsState, adopted: string[]) {
     this.#c = components
@@ -415,17 +417,39 @@ export class RunMember {
           message: saidWith(REASONS[command.code].sentence, command.detail),
           data: { subject: command.subject, ...(command.detail === undefined ? {} : { detail: command.detail }) }
         })
-        if (command.code === 'fork_too_old')
-          this.#background(this.#startOverName(command.peer), () => this.#startOver(command.subject, command.peer))
+        if (command.code === 'fork_too_old') this.#lookAtBranch(command.subject, command.peer)
         return
       default:
         command satisfies never
     }
   }
 
-  /** Strangers' branches that are too old are looked at one at a time, and keep nobody from looking at an author's. */
-  #startOverName(peer: string | undefined): string {
-    return peer !== undefined && this.#hasWeight(peer) ? `start over/${peer}` : 'start over'
+  /**
+   * Strangers' branches that are too old are looked at one at a time, and keep nobody from looking at an author's. What could not be looked at, and the newest of those that came meanwhile, the rules
+   * ask for again: a branch need not grow to be told anew.
+   */
+  #lookAtBranch(head: string, peer: string | undefined): void {
+    const name = peer !== undefined && this.#hasWeight(peer) ? `start over/${peer}` : 'start over'
+    if (this.#fetching.has(name)) {
+      this.#tooOldMeanwhile.set(name, head)
+      return
+    }
+    const askAgain = (cid: string): void => {
+      if (!remembers(this.#rounds, cid)) this.#dispatch({ type: 'recordUnavailable', cid })
+    }
+    this.#background(name, async () => {
+      try {
+        await this.#startOver(head, peer)
+      } catch (error) {
+        // One that goes wrong does so whenever it is looked at.
+        if (!isCodedError(error) || error.code !== 'bad_chain') askAgain(head)
+        throw error
+      } finally {
+        const meanwhile = this.#tooOldMeanwhile.get(name)
+        this.#tooOldMeanwhile.delete(name)
+        if (meanwhile !== undefined) askAgain(meanwhile)
+      }
+    })
   }
 
   /** Whether a peer's work weighs in the choice between branches: the manifest may name it. */

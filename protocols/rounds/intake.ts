@@ -499,7 +499,10 @@ function takeUnavailable(state: RoundsState, cid: string, missing: readonly stri
   for (const part of missing) takeLost(state, part)
   const entry = state.tree.byCid.get(cid)
   if (entry === undefined || entry.ready) {
-    if (entry === undefined) rememberAsked(state, cid)
+    if (entry !== undefined) return
+    rememberAsked(state, cid)
+    // Nobody could look at its branch: it is asked for again as any head, after a fetch's time.
+    if (state.tooOld.delete(cid)) state.headsChanged = true
     return
   }
   const byAnchor = entry.asked === 'anchor'

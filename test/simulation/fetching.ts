@@ -1,5 +1,12 @@
 // How a node gets what the rules want from others: contributions, records, anchors, and a whole chain when it starts over.
-import { type RoundCommand, type RoundEvent, type RoundRecord, remembers, reopenRounds } from '../../protocols/rounds/index.ts'
+import {
+  acceptedBefore,
+  type RoundCommand,
+  type RoundEvent,
+  type RoundRecord,
+  remembers,
+  reopenRounds
+} from '../../protocols/rounds/index.ts'
 import { HONEST } from './conduct.ts'
 import { flawOf } from './names.ts'
 import type { SimNode } from './node.ts'
@@ -18,7 +25,8 @@ type Fetch<T extends RoundCommand['type']> = Extract<RoundCommand, { type: T }>
 export class Fetching {
   readonly #node: SimNode
   #startedOverAt = Number.NEGATIVE_INFINITY
-  #startsOver = false
+  /** Whose branches are being looked at, and the newest head that was too old meanwhile: an author's under his name, all strangers' under none. */
+  readonly #startsOver = new Map<string, { newest: string | null }>()
 
   constructor(node: SimNode) {
     this.#node = node
@@ -124,34 +132,58 @@ export class Fetching {
     })
   }
 
-  /** A branch that parted before all we remember: its whole chain is fetched, and the rules begin again with everything on disk. */
-  startOver(head: string): void {
+  /** A branch that parted before all we remember: strangers' are looked at one at a time, and each author's beside them. */
+  startOver(head: string, peer: string | undefined): void {
+    const { rounds } = this.#node
+    const isAuthor = peer !== undefined && acceptedBefore(rounds, rounds.head.round + 1, peer)?.accepted === true
+    const name = isAuthor ? peer : ''
+    const meanwhile = this.#startsOver.get(name)
+    if (meanwhile !== undefined) meanwhile.newest = head
+    else {
+      this.#startsOver.set(name, { newest: null })
+      this.#lookAt(head, name)
+    }
+  }
+
+  /** Its whole chain is fetched, and the rules begin again with everything on disk: at most once in a while. What could not be looked at, or not yet, is asked for again. */
+  #lookAt(head: string, name: string): void {
     const node = this.#node
-    const { world, disk } = node
-    if (this.#startsOver) return
-    this.#startsOver = true
-    const waitMs = Math.max(0, this.#startedOverAt + START_OVER_MS - world.time.now)
+    const { world } = node
+    const waitMs = this.#startedOverAt + START_OVER_MS - world.time.now
+    if (waitMs > 0) {
+      node.later(waitMs, () => this.#lookAt(head, name))
+      return
+    }
+    const isKnown = remembers(node.rounds, head)
+    if (!isKnown) this.#startedOverAt = world.time.now
     // Meanwhile rounds go on, here and there.
-    node.later(waitMs + world.random.between(...START_OVER_TAKES_MS), () => {
-      this.#startsOver = false
-      if (remembers(node.rounds, head)) return
-      this.#startedOverAt = world.time.now
-      const giver = this.#find([], other => other.disk.records.has(head))
-      if (giver === undefined || disk.full) return
-      for (let at = head; at !== 'run'; ) {
-        const record = giver.disk.records.get(at)?.record
-        if (record === undefined) return
-        if (!disk.records.has(at)) disk.records.set(at, { record, ready: false, shown: true })
-        for (const cid of record.contributions) {
-          const contribution = giver.disk.contributions.get(cid)
-          if (contribution !== undefined) disk.contributions.set(cid, contribution)
-        }
-        at = record.parent
-      }
-      node.startsOver++
-      node.rounds = reopenRounds(node.rounds, disk.past(node.peer, node.now))
+    node.later(isKnown ? 0 : world.random.between(...START_OVER_TAKES_MS), () => {
+      const again = [isKnown || this.#reopens(head) ? null : head, this.#startsOver.get(name)!.newest]
+      this.#startsOver.delete(name)
+      for (const cid of again) if (cid !== null && !remembers(node.rounds, cid)) node.tell({ type: 'recordUnavailable', cid })
       node.tell({ type: 'tick' })
     })
+  }
+
+  /** @returns whether the whole chain could be had */
+  #reopens(head: string): boolean {
+    const node = this.#node
+    const { disk } = node
+    const giver = this.#find([], other => other.disk.records.has(head))
+    if (giver === undefined || disk.full) return false
+    for (let at = head; at !== 'run'; ) {
+      const record = giver.disk.records.get(at)?.record
+      if (record === undefined) return false
+      if (!disk.records.has(at)) disk.records.set(at, { record, ready: false, shown: true })
+      for (const cid of record.contributions) {
+        const contribution = giver.disk.contributions.get(cid)
+        if (contribution !== undefined) disk.contributions.set(cid, contribution)
+      }
+      at = record.parent
+    }
+    node.startsOver++
+    node.rounds = reopenRounds(node.rounds, disk.past(node.peer, node.now))
+    return true
   }
 
   /** Every peer is asked for its head. */

@@ -373,7 +373,7 @@ export class SimNode {
         // Who slept long has a head that was ours too, long ago.
         if (command.code === 'fork_too_old' && this.chain().some(({ cid }) => cid === command.subject)) return
         this.world.reported(this, command)
-        if (command.code === 'fork_too_old') this.#fetching.startOver(command.subject)
+        if (command.code === 'fork_too_old') this.#fetching.startOver(command.subject, command.peer)
         return
       default:
         command satisfies never

@@ -188,6 +188,22 @@ describe('rounds in simulation', function () {
     assert.ok(world.reports.has('fork_too_old'))
   })
 
+  it('halves that parted before all that they remember become one though nobody could look at the other at first, and neither grows', () => {
+    const world = new World({ seed: 11, nodes: 4, innerSteps: 5, keepRounds: 2, stepMs: () => 50 })
+    world.run(10_000)
+    world.network.part(index => index % 2)
+    assert.ok(world.until(900_000, () => world.lowestRound() > 300))
+    world.training = false
+    world.run(60_000)
+    world.network.heal()
+    assert.ok(world.until(60_000, () => world.reports.has('fork_too_old')))
+    for (const { disk } of world.nodes) disk.full = true
+    world.run(60_000)
+    assert.equal(world.heads().length, 2)
+    for (const { disk } of world.nodes) disk.full = false
+    assert.ok(world.until(180_000, () => world.heads().length === 1))
+  })
+
   it('nobody starts over for who was away longer than all that they remember', () => {
     const world = new World({ seed: 12, nodes: 4, innerSteps: 5, keepRounds: 2, stepMs: () => 50 })
     world.run(10_000)

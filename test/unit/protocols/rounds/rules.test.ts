@@ -923,6 +923,19 @@ describe('a branch that parted before all that is remembered', () => {
     assert.deepEqual(tooOld(node.record('o4', recordOf('C', ['A4', 'C4'], 4, 'o3'))), [])
     assert.deepEqual(tooOld(node.record('o9', recordOf('C', ['A9', 'C9'], 9, 'o4'))), [['C', 'o9']])
   })
+
+  it('is asked for again, after a fetch timeout, where nobody could look at it and it does not grow', () => {
+    const { node } = past(260)
+    const record = recordOf('C', ['A3', 'C3'], 3, 'o2')
+    node.tell({ type: 'peerLive', peer: 'C', head: 'o3', round: 3, trains: true })
+    node.record('o3', record)
+    assert.deepEqual(fetched(node.at(60_000)), [], 'it is being looked at')
+    const failed = [...node.tell({ type: 'recordUnavailable', cid: 'o3' }), ...node.at(69_999)]
+    assert.deepEqual(fetched(failed), [])
+    assert.deepEqual(fetched(node.at(70_000)), ['o3'])
+    assert.deepEqual(tooOld(node.record('o3', record)), [['C', 'o3']])
+    assert.deepEqual(fetched(node.at(140_000)), [])
+  })
 })
 
 describe('a head', () => {
