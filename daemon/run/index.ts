@@ -860,14 +860,14 @@ class Runs implements RunHost {
 
   #present(change: PresenceChange): void {
     if (change.type === 'joined') void this.#damaged.repair()
-    const { peer, present } = change
-    const runs = new Map(present.runs.map(facts => [facts.run, facts]))
-    for (const [run, seek] of this.#seeks) if (change.type !== 'gone' && runs.has(run)) seek.wake()
+    const { peer } = change
+    const runs = new Map(change.type === 'gone' ? [] : change.runs.map(facts => [facts.run, facts]))
+    for (const [run, seek] of this.#seeks) if (runs.has(run)) seek.wake()
     for (const [run, { member, split }] of this.#joined) {
       const facts = runs.get(run)
       // Gone with a goodbye, or here and not in the run any more.
       if (change.type === 'gone' ? change.reason === 'left' : facts === undefined) split.left(peer)
-      if (change.type === 'gone' || facts === undefined) member.peerGone(peer)
+      if (facts === undefined) member.peerGone(peer)
       else memberLive(member, peer, facts)
     }
   }
@@ -932,9 +932,9 @@ function candidateRow({ peer, state, since, askedAt, address, name, by }: Candid
 function memberLive(
   member: RunMember,
   peer: string,
-  facts: { run: string; head: string | null; round: number; state: string; holding: string[] }
+  facts: { run: string; head: string | null; round: number; state: string; holding?: string[] }
 ): void {
-  member.peerLive(peer, { head: facts.head ?? facts.run, round: facts.round, trains: trains(facts.state), holding: facts.holding })
+  member.peerLive(peer, { head: facts.head ?? facts.run, round: facts.round, trains: trains(facts.state), holding: facts.holding ?? [] })
 }
 
 function trainerStart({

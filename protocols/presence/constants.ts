@@ -27,6 +27,8 @@ export const GOODBYE_MS = 150
 export const MAX_PEERS = 4_096
 /** Runs in one message. */
 export const MAX_RUNS = 32
+/** Runs remembered of one peer besides those that we are in: whoever looks for a run finds its members, and strangers cannot fill our memory with names. */
+export const MAX_OTHER_RUNS = 8
 /** Contributions that a run's entry may name as held. */
 export const MAX_HOLDING = 128
 /** The same for all runs of one message together, so that it stays under MAX_PRESENCE_BYTES. */

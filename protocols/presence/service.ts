@@ -7,6 +7,7 @@ import {
   GREETING_DELAY_MS,
   MAX_HOLDING,
   MAX_HOLDING_IN_ALL,
+  MAX_OTHER_RUNS,
   MAX_RUNS,
   MIN_INTERVAL_MS,
   PRESENCE_INTERVAL_MS,
@@ -59,16 +60,18 @@ export interface PresentPeer {
   lastSeenMs: number
   version: string
   agent: string
-  runs: PresenceRun[]
+  runs: KnownRun[]
 }
 
+/** What is remembered of what a peer says of a run: what it holds is only told to those who listen. */
+export type KnownRun = Omit<PresenceRun, 'holding'>
+
 export type PresenceChange =
-  | { type: 'joined'; peer: string; present: PresentPeer }
-  | { type: 'updated'; peer: string; present: PresentPeer }
-  | { type: 'gone'; peer: string; reason: GoneReason; present: PresentPeer }
+  | { type: 'joined' | 'updated'; peer: string; runs: PresenceRun[] }
+  | { type: 'gone'; peer: string; reason: GoneReason }
 
 /** What we say of a run that we are in. */
-export interface OwnRun extends Omit<PresenceRun, 'holding'> {
+export interface OwnRun extends KnownRun {
   /** Asked for whenever something is said: what others need to hear of depends on what they said until then. */
   holding(): readonly string[]
 }
@@ -141,7 +144,7 @@ export class PresenceService {
   }
 
   /** Peers that are here now and in `run`, with what they say of it. */
-  membersOf(run: string): { peer: string; run: PresenceRun }[] {
+  membersOf(run: string): { peer: string; run: KnownRun }[] {
     return this.peers().flatMap(({ peer, runs }) => runs.filter(entry => entry.run === run).map(entry => ({ peer, run: entry })))
   }
 
@@ -173,22 +176,28 @@ export class PresenceService {
     const { peer } = command
     if (command.type === 'take') {
       const { agent, runs, timeMs, version } = presence!
-      const present = { peer, agent, version, runs, lastSeenMs: Date.now(), offsetMs: timeMs - this.#wallClock() }
-      this.#present.set(peer, present)
-      this.#tell({ type: command.joined ? 'joined' : 'updated', peer, present })
+      const known = this.#knownRuns(runs)
+      this.#present.set(peer, { peer, agent, version, runs: known, lastSeenMs: Date.now(), offsetMs: timeMs - this.#wallClock() })
+      this.#tell({ type: command.joined ? 'joined' : 'updated', peer, runs })
       if (command.joined) {
         this.#node.meet(peer)
         this.#speakIn(0)
       }
     } else if (command.type === 'gone') {
-      const present = this.#present.get(peer)!
       this.#present.delete(peer)
       if (command.reason === 'left') this.#node.forget(peer)
       else this.#node.disconnect(peer)
-      this.#tell({ type: 'gone', peer, reason: command.reason, present })
+      this.#tell({ type: 'gone', peer, reason: command.reason })
     } else {
       void this.#check(peer)
     }
+  }
+
+  /** Each once: all that we are in, and a few others. */
+  #knownRuns(runs: PresenceRun[]): KnownRun[] {
+    const said = new Map(runs.map(({ holding: _, ...known }) => [known.run, known]))
+    let others = 0
+    return [...said.values()].filter(({ run }) => this.#runs.has(run) || ++others <= MAX_OTHER_RUNS)
   }
 
   async #check(peer: string): Promise<void> {
