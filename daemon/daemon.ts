@@ -449,6 +449,16 @@ class Parts {
       lonely ? { level: 'warn', message: 'no other node is in sight', fix: `start one elsewhere with: ${this.#joinLine()}` } : null,
       'other nodes are in sight again'
     )
+    const crowd = this.#node.crowd()
+    this.#health.check(
+      'connections_full',
+      crowd && {
+        level: 'warn',
+        message: `all ${crowd.connections} connections are taken, ${crowd.ofOrigin} of them by callers from ${crowd.origin}: nobody else can call this node`,
+        fix: '`shoal peers` lists who they are; `shoal ban PEER` sends one away'
+      },
+      'others can call this node again'
+    )
     const { ownWrong, ownAheadMs } = this.#presence.clocks()
     const seconds = Math.round(Math.abs(ownAheadMs ?? 0) / 1000)
     const which = (ownAheadMs ?? 0) > 0 ? 'ahead of' : 'behind'

@@ -29,6 +29,7 @@ import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts'
 import { boundMessages, withProviders } from './node-dht.ts'
 import { dropUnheard, openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
@@ -76,8 +77,6 @@ const MAX_REMEMBERED_PEERS = 4096
 const MAX_STREAMS_IN = 2 * STREAMS_PER_PEER
 /** Streams of one protocol that we may have open with one peer; above what the block exchange opens, which waits instead of failing. */
 const MAX_STREAMS_OUT = 2 * MAX_STREAMS_PER_PEER
-/** Connections in all: each costs some 200 KB and what its streams hold. A node calls 64 itself, so that others have room to call it. */
-const MAX_CONNECTIONS = 256
 /** Connections of one peer: two where both called at once, and as many again while the first are being closed. */
 const MAX_CONNECTIONS_PER_PEER = 4
 /** Connections that one address may open in a second: a LAN behind one router after a power cut, not a flood, each of which costs a handshake of milliseconds. */
@@ -89,6 +88,8 @@ const MAX_HANDSHAKES = 256
 const HANDSHAKE_TIMEOUT_MS = 10_000
 /** Streams of one connection, of all protocols and of none yet. */
 const MAX_STREAMS_OF_CONNECTION = 256
+/** Milliseconds in which a connected peer must say what it is, on a busy machine too: one that never does is of no use, and takes a place. */
+const IDENTIFY_TIMEOUT_MS = 15_000
 /** Milliseconds in which an opened stream must say which protocol it is for. */
 const STREAM_PROTOCOL_TIMEOUT_MS = 10_000
 /** Gossipsub ignores a peer below -80. Ten wrong messages in a few seconds are enough for that, and it is heard again some seconds after the last; one now and then is forgiven. */
@@ -166,6 +167,8 @@ export interface NodeOptions {
   agent?: string
   /** @default DIAL_TIMEOUT_MS */
   dialTimeoutMs?: number
+  /** @default IDENTIFY_TIMEOUT_MS */
+  identifyTimeoutMs?: number
   /** Told when a wished port was taken, with the addresses that the node listens on instead. */
   onPortTaken?: (wanted: string[], addresses: string[]) => void
   /** Told of all bytes that are handed to a socket. */
@@ -192,6 +195,8 @@ export interface ShoalNode {
   /** What connected peers speak that this node does not: one sentence each. */
   mismatches(): string[]
   isConnected(peer: string): boolean
+  /** Who takes all places for connections; null while there is one left. */
+  crowd(): Crowd | null
   /** Round trip in milliseconds; dials if need be. */
   ping(peer: string, options?: { signal?: AbortSignal }): Promise<number>
   onEvent(listener: (event: NodeEvent) => void): () => void
@@ -226,7 +231,7 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   const { addresses, taken } = await freeAddresses(options.listen ?? ['/ip4/0.0.0.0/tcp/0'])
   const discovered = new Discovered()
   const wire = { sent: 0, received: 0 }
-  const held = { discovered, rates: new GossipRates(), wire, closedTo: new Set<string>() }
+  const held: Held = { discovered, rates: new GossipRates(), wire, closedTo: new Set<string>(), connections: () => [] }
   const libp2p = await startLibp2p({ ...options, listen: addresses }, held)
   const node = new Node(libp2p, options, held)
   await node.start()
@@ -243,9 +248,14 @@ interface Held {
   wire: TrafficCounter
   /** Peers with whom no connection is taken. */
   closedTo: Set<string>
+  /** Empty until there is a libp2p. */
+  connections: () => Connection[]
 }
 
-async function startLibp2p(options: NodeOptions, { discovered, rates, wire, closedTo }: Held) {
+async function startLibp2p(options: NodeOptions, held: Held) {
+  const { discovered, rates, wire, closedTo } = held
+  // Before the handshake, which costs milliseconds, and after it, for those that came together.
+  const isTooMany = ({ remoteAddr }: { remoteAddr: { toString(): string } }) => isCrowded(remoteAddr.toString(), held.connections())
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
   const libp2p = await createLibp2p({
     start: false,
@@ -257,6 +267,8 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire, clos
     streamMuxers: [yamux({ maxInboundStreams: MAX_STREAMS_OF_CONNECTION })],
     metrics: countWireBytes(wire, options.onBytesSent),
     connectionGater: {
+      denyInboundConnection: isTooMany,
+      denyInboundUpgradedConnection: (_, connection) => isTooMany(connection),
       denyDialPeer: peer => closedTo.has(peer.toString()),
       denyInboundEncryptedConnection: peer => closedTo.has(peer.toString()),
       denyOutboundEncryptedConnection: peer => closedTo.has(peer.toString())
@@ -305,6 +317,7 @@ async function startLibp2p(options: NodeOptions, { discovered, rates, wire, clos
       )
     }
   })
+  held.connections = () => libp2p.getConnections()
   boundAddresses(libp2p.peerStore, libp2p.peerId)
   boundMessages(libp2p.services.dht)
   await libp2p.start()
@@ -505,6 +518,10 @@ class Node implements ShoalNode {
 
   isConnected(peer: string): boolean {
     return this.#members.has(peer)
+  }
+
+  crowd(): Crowd | null {
+    return crowdOf(this.#libp2p.getConnections())
   }
 
   async ping(peer: string, options: { signal?: AbortSignal } = {}): Promise<number> {
@@ -723,9 +740,23 @@ class Node implements ShoalNode {
 
   #connected(connection: Connection): void {
     const peer = connection.remotePeer.toString()
-    if (this.#libp2p.getConnections(connection.remotePeer).length <= MAX_CONNECTIONS_PER_PEER) return
+    if (this.#libp2p.getConnections(connection.remotePeer).length <= MAX_CONNECTIONS_PER_PEER) {
+      this.#expectIdentity(connection)
+      return
+    }
     connection.abort(new Error('too many connections of one peer'))
     this.#refused(peer, 'too_many_connections', `${peer} opened more than ${MAX_CONNECTIONS_PER_PEER} connections: the newest was closed`)
+  }
+
+  #expectIdentity(connection: Connection): void {
+    const peer = connection.remotePeer.toString()
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      if (connection.status !== 'open' || this.#members.has(peer)) return
+      connection.abort(new Error('the peer did not say what it is'))
+      this.#refused(peer, 'peer_stalled', `${peer} did not say what it is: its connection was closed`)
+    }, this.#options.identifyTimeoutMs ?? IDENTIFY_TIMEOUT_MS)
+    this.#timers.add(timer)
   }
 
   #disconnected(peer: string): void {

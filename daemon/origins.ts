@@ -17,6 +17,11 @@ export function originOf(address: string): string | null {
   return parts[at - 1] === 'ip6' && isIPv6(host) ? networkOf(host) : host
 }
 
+/** Whether an origin is the machine itself. */
+export function isLoopback(origin: string): boolean {
+  return origin.startsWith('127.') || origin === networkOf('::1')
+}
+
 function networkOf(host: string): string {
   const groups = groupsOf(host)
   const isMapped = groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff

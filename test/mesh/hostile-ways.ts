@@ -390,6 +390,11 @@ export const WAYS: readonly Way[] = [
     }
   },
   {
+    name: 'node: a peer that does not say what it is',
+    codes: ['peer_stalled'],
+    act: scene => scene.stranger({ answersStreams: 0 })
+  },
+  {
     name: 'node: a thousand sockets that say nothing',
     codes: [],
     act: async scene => {

@@ -225,6 +225,19 @@ describe('a node', () => {
     assert.ok(performance.now() - startedMs < 5_000, `it took ${Math.round(performance.now() - startedMs)} ms`)
   })
 
+  it('drops a peer that never says what it is, and tells of it', async () => {
+    const node = await start({ identifyTimeoutMs: 500 })
+    const told: string[] = []
+    node.onEvent(event => event.type === 'refused' && told.push(`${event.peer} ${event.code}`))
+    const known = await meetStranger(node)
+    const silent = await openStranger({ network: 'nodes', answersStreams: 0 })
+    strangers.push(silent)
+    const connection = await silent.dial(node.addresses()[0]!)
+    await until(() => connection.status !== 'open' && told.length > 0)
+    assert.deepEqual(told, [`${silent.peer} peer_stalled`])
+    assert.ok(node.isConnected(known.peer))
+  })
+
   it('ends a stream that it has answered, though the other side goes on to send', async () => {
     const node = await start()
     await node.handle('/shoal/nodes/ask/1', async stream => {
