@@ -12,6 +12,7 @@ import {
 import type { BlockStore } from '../../storage/index.ts'
 import { DaemonError, reasonOf } from '../errors.ts'
 import { type Fetcher, type FetchOptions, MAX_PAGE_BYTES, pagesOf } from './fetching.ts'
+import type { Hold, LooseBlocks } from './loose-blocks.ts'
 
 /** Records that are fetched one after the other before a peer is asked for the names of all that follow. */
 const FEW_RECORDS = 4
@@ -31,8 +32,6 @@ const WRITTEN_AT_ONCE = 256
 export interface ChainRecord {
   cid: string
   record: RoundRecord
-  /** What this fetch stored of the record and its contributions: they need not stay. */
-  brought: string[]
 }
 
 export interface ChainOptions extends FetchOptions {
@@ -42,12 +41,12 @@ export interface ChainOptions extends FetchOptions {
 
 export interface ChainComponents {
   run: string
-  blocks: BlockStore
+  blocks: Pick<BlockStore, 'has'>
+  /** Where what is fetched is kept. */
+  loose: LooseBlocks
   fetcher: Fetcher
   /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
-  /** Whether a record, and then what it lists, or a contribution is to stay where the fetch that brought it fails: it may have been told meanwhile by another way. */
-  isKept(cid: string): boolean
 }
 
 /** All fetches of chains of one run: whoever is new hears of the same chain from every peer, and of its next records while it learns it. */
@@ -69,7 +68,7 @@ export class Chains {
   /**
    * Gets a record and those before it: back to the first that is known, which is left out, or to the first of the run.
    * Where it comes to a record that another fetch came to before, it waits for that one, as what that tells is known then: for one fetch timeout in all, so that who drags his chain out holds up
-   * nobody else's. Of a fetch that fails nothing stays.
+   * nobody else's. Of what a fetch found that stays which is needed when it has told it, or has failed.
    *
    * @param tell what was found, oldest first; what it gives is what this gives
    * @throws DaemonError `block_unavailable`, also after ten minutes, and where too much is being fetched; `bad_chain` where a record names a parent that is of another run or not of the round before, lists what is no contribution, or where
@@ -81,7 +80,7 @@ export class Chains {
     options: ChainOptions,
     tell: (found: ChainRecord[]) => T | Promise<T>
   ): Promise<T> {
-    const { blocks, isKept } = this.#components
+    const hold = this.#components.loose.hold()
     const load = options.isStrangers ? this.#strangers : this.#authors
     const limit = new AbortController()
     const timer = setTimeout(
@@ -107,17 +106,17 @@ export class Chains {
     const found: ChainRecord[] = []
     try {
       const weigh = (weight: number): void => this.#weigh(limit, load, weight)
-      await fetchChain(tip, found, isKnown, isMine, weigh, this.#components, { ...options, signal })
+      await fetchChain(tip, found, isKnown, isMine, weigh, hold, this.#components, { ...options, signal })
       return await tell(found.reverse())
     } catch (error) {
-      const unkept = found.filter(({ cid }) => !isKept(cid))
-      for (const cid of unkept.flatMap(({ brought }) => brought)) if (!isKept(cid)) await blocks.delete(cid)
       throw limit.signal.aborted && !options.signal.aborted ? limit.signal.reason : error
     } finally {
       clearTimeout(timer)
       load.delete(limit)
       for (const cid of mine) this.#underway.delete(cid)
       told.resolve()
+      hold.release()
+      await this.#components.loose.sweep()
     }
   }
 
@@ -185,10 +184,11 @@ async function fetchChain(
   isKnown: (cid: string) => boolean,
   isMine: (cid: string) => Promise<boolean>,
   weigh: (weight: number) => void,
+  hold: Hold,
   { run, blocks, fetcher, chain }: ChainComponents,
   options: FetchOptions
 ): Promise<void> {
-  const unwritten: { of: ChainRecord; cid: string; bytes: Uint8Array }[] = []
+  const unwritten: { cid: string; bytes: Uint8Array }[] = []
   let listed = 0
   let pagedFrom = Number.POSITIVE_INFINITY
   let page = new Map<string, Opened>()
@@ -226,10 +226,9 @@ async function fetchChain(
       throw refuse(
         `${found.length + 1} records with ${listed} contributions, ${MAX_RECORDS_OFF_CHAIN} with ${MAX_LISTED_OFF_CHAIN} are allowed`
       )
-    const chained = { cid: next, record, brought: [] }
-    found.push(chained)
+    found.push({ cid: next, record })
     weigh(found.length + listed)
-    unwritten.push({ of: chained, cid: next, bytes })
+    unwritten.push({ cid: next, bytes })
     if (unwritten.length >= WRITTEN_AT_ONCE) await write()
     next = record.parent
   }
@@ -238,30 +237,26 @@ async function fetchChain(
   if (found.length > FEW_RECORDS) await fetchContributions()
 
   async function fetchContributions(): Promise<void> {
-    const listedBy = new Map(found.flatMap(chained => chained.record.contributions.map(cid => [cid, chained] as const)))
+    const listedBy = new Map(found.flatMap(chained => chained.record.contributions.map(cid => [cid, chained.cid] as const)))
     for (const cids of pagesOf([...listedBy.keys()])) {
       options.signal.throwIfAborted()
       for (const [cid, bytes] of await weighed(() => fetcher.signedBlocks(cids, options))) {
-        const of = listedBy.get(cid)!
-        // Anything may be named in a record, an anchor's index too: what is stored here goes again with the record, and is nothing else's.
+        const record = listedBy.get(cid)
+        // Anything may be named in a record, an anchor's index too: what is stored here may go again, and is nothing else's.
         const { contribution } = await openContribution(bytes).catch(error => {
-          throw new DaemonError('bad_chain', `Record ${of.cid} lists ${cid}, which is no contribution: ${reasonOf(error)}`)
+          throw new DaemonError('bad_chain', `Record ${record} lists ${cid}, which is no contribution: ${reasonOf(error)}`)
         })
         if (contribution.run !== run)
-          throw new DaemonError('bad_chain', `Record ${of.cid} lists ${cid}, which is of run ${contribution.run}`)
-        unwritten.push({ of, cid, bytes })
+          throw new DaemonError('bad_chain', `Record ${record} lists ${cid}, which is of run ${contribution.run}`)
+        unwritten.push({ cid, bytes })
       }
       await write()
     }
   }
 
   async function write(): Promise<void> {
-    const writing = unwritten.splice(0).map(async ({ of, cid, bytes }) => {
-      if (await blocks.has(cid)) return
-      await blocks.put(cid, bytes)
-      of.brought.push(cid)
-    })
-    // All of them, also where one fails: what is written must be known.
+    const writing = unwritten.splice(0).map(({ cid, bytes }) => hold.put(cid, bytes))
+    // All of them, also where one fails: none may be held when this is over.
     const failed = (await Promise.allSettled(writing)).find(result => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }

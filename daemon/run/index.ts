@@ -828,7 +828,7 @@ class Runs implements RunHost {
     return chooseTold(
       told,
       rulesOf(run, manifest),
-      { run, blocks: this.#c.store.blocks, fetcher: this.#fetcher, chain, isKept: () => false },
+      { run, blocks: this.#c.store.blocks, fetcher: this.#fetcher, chain },
       {
         ...{ from: this.#holders(run), signal, timeoutMs: FIND_TIMEOUT_MS },
         onRefused: (peer, code, message) =>

@@ -5,7 +5,6 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
-import { RecentMap } from '../../protocols/recent-map.ts'
 import {
   acceptedBefore,
   advance,
@@ -18,7 +17,7 @@ import {
   hasAccepted,
   holdingToTell,
   isTooOld,
-  MAX_RECORDS_OFF_CHAIN,
+  neededBy,
   openContribution,
   openRecord,
   type PaceEvent,
@@ -56,6 +55,7 @@ import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
+import { LooseBlocks } from './loose-blocks.ts'
 import type { Phases } from './phases.ts'
 import { continuedPast, type KeptPast, recentPast, wholePast } from './restart.ts'
 import type { Retention } from './retention.ts'
@@ -126,8 +126,7 @@ export class RunMember {
   readonly #chains: Chains
   /** All records of our own chain. */
   readonly #adopted: Set<string>
-  /** Records that the rules took lately: between their adoption and the ledger's nothing else may know of one. */
-  readonly #taken = new RecentMap<string, true>(MAX_RECORDS_OFF_CHAIN)
+  readonly #loose: LooseBlocks
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
   #rounds: RoundsState
@@ -173,7 +172,8 @@ export class RunMember {
     this.#own = new OwnContributions({ ...components, peer: components.self })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
     const { run, blocks, fetcher, chain } = components
-    this.#chains = new Chains({ run, blocks, fetcher, chain, isKept: cid => this.#isKept(cid) })
+    this.#loose = new LooseBlocks({ blocks, needed: () => this.#needed() })
+    this.#chains = new Chains({ run, blocks, loose: this.#loose, fetcher, chain })
     this.#adopted = new Set(adopted)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
@@ -287,12 +287,25 @@ export class RunMember {
     this.#background(`hearing record ${cid}`, () => this.#hear(cid, bytes, { type: 'record', cid, record }))
   }
 
-  /** On disk before the rules may act on it; what they do not keep goes again, so that a flood of noise fills no disk. */
+  /** On disk before the rules may act on it. */
   async #hear(cid: string, bytes: Uint8Array, event: RoundEvent): Promise<void> {
-    const isNew = !(await this.#c.blocks.has(cid))
-    if (isNew) await this.#c.blocks.put(cid, bytes)
-    this.#dispatch(event)
-    if (isNew && !remembers(this.#rounds, cid)) await this.#c.blocks.delete(cid)
+    const hold = this.#loose.hold()
+    try {
+      await hold.put(cid, bytes)
+      this.#dispatch(event)
+    } finally {
+      hold.release()
+    }
+    if (this.#loose.isDue) this.#sweep()
+  }
+
+  #sweep(): void {
+    this.#background('deleting what nobody needs', () => this.#loose.sweep())
+  }
+
+  /** What the rules need of what is not adopted. What they have adopted and the ledger has not is in neither's memory for a while. */
+  #needed(): ((cid: string) => boolean) | null {
+    return viewOf(this.#rounds).head === this.#head.record ? neededBy(this.#rounds) : null
   }
 
   heardHolding(peer: string, contributions: readonly string[]): void {
@@ -369,7 +382,6 @@ export class RunMember {
     }
     const { state, commands } = advance(this.#rounds, event, performance.now())
     this.#rounds = state
-    if (event.type === 'record' && remembers(state, event.cid)) this.#taken.set(event.cid, true)
     for (const command of commands) this.#obey(command)
     this.#pump()
   }
@@ -550,11 +562,6 @@ export class RunMember {
     return this.#adopted.has(cid) || remembers(this.#rounds, cid)
   }
 
-  /** Whether it must stay on disk, whoever brought it. */
-  #isKept(cid: string): boolean {
-    return this.#isKnown(cid) || this.#taken.has(cid)
-  }
-
   /** Of strangers' chains some give way where too many are fetched. */
   #chainOptions(holders: string[]): ChainOptions {
     return { ...this.#fetchOptions(holders), isStrangers: !holders.some(peer => this.#hasWeight(peer)) }
@@ -575,16 +582,8 @@ export class RunMember {
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
     // Of a branch that is too old a new head's own record says enough.
     const isKnown = (at: string): boolean => at !== cid && (this.#isKnown(at) || isTooOld(this.#rounds, at))
-    await this.#chains.fetch(cid, isKnown, this.#chainOptions(holders), async found => {
-      const needed = new Set<string>()
-      const refused: string[] = []
-      for (const { cid, record, brought } of found) {
-        this.#dispatch({ type: 'record', cid, record })
-        // Also one that another fetch told long ago, which is adopted and behind us by now: history stays.
-        if (this.#isKept(cid)) for (const part of record.contributions) needed.add(part)
-        else refused.push(...brought)
-      }
-      for (const cid of refused) if (!needed.has(cid) && !this.#isKept(cid)) await this.#c.blocks.delete(cid)
+    await this.#chains.fetch(cid, isKnown, this.#chainOptions(holders), found => {
+      for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
     })
   }
 
@@ -781,6 +780,7 @@ export class RunMember {
       // Gossip brought them: a head on disk whose records are not would be no history.
       await this.#c.blocks.sync(since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)]))
       await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
+      await this.#loose.adopted(since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)]))
       return since
     })
     if (rounds === null) return
@@ -799,6 +799,7 @@ export class RunMember {
       this.#tellSlow(kept)
     }
     for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate, fork))
+    this.#sweep()
     this.#contributors = rounds.at(-1)!.contributors.map(({ peer }) => peer)
     this.#trainer?.assign(this.#contributors)
     this.#paced({ type: 'adopted', head: cid, round })

@@ -6,6 +6,7 @@ import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { type ChainComponents, type ChainRecord, Chains } from './chains.ts'
 import { type Fetcher, type FetchOptions, pagesOf } from './fetching.ts'
 import type { Head } from './ledger.ts'
+import { LooseBlocks, type LooseBlocksComponents } from './loose-blocks.ts'
 
 export interface ToldHead {
   peer: string
@@ -17,27 +18,48 @@ export interface ChooseOptions extends FetchOptions {
   onRefused: (peer: string, code: string, message: string) => void
 }
 
+export type ToldHeadsComponents = Omit<ChainComponents, 'blocks' | 'loose'> & Pick<LooseBlocksComponents, 'blocks'>
+
 /**
- * The records of the chain that the rules choose among those told, oldest first; none where that is the genesis.
+ * The heads of the chain that the rules choose among those told, oldest first; none where that is the genesis. Of all others nothing stays on disk.
  *
  * @throws DaemonError `bad_chain` where no peer's chain leads back to the run by its rules
  */
 export async function chooseTold(
   told: readonly ToldHead[],
   rules: RunRules,
-  components: ChainComponents,
-  { onRefused, ...options }: ChooseOptions
+  { blocks, ...components }: ToldHeadsComponents,
+  options: ChooseOptions
 ): Promise<Head[]> {
+  /** Null until the choice is made: any may be of the chosen chain. */
+  let needed: Set<string> | null = null
+  const loose = new LooseBlocks({ blocks, needed: () => cid => needed === null || needed.has(cid) })
+  let chosen: ChainRecord[] = []
+  try {
+    chosen = await choose(told, rules, new Chains({ ...components, blocks, loose }), components.fetcher, options)
+  } finally {
+    needed = new Set(chosen.flatMap(({ cid, record }) => [cid, ...record.contributions]))
+    await loose.sweep()
+  }
+  return chosen.map(({ cid, record: { round, anchor } }) => ({ record: cid, round, anchor }))
+}
+
+async function choose(
+  told: readonly ToldHead[],
+  rules: RunRules,
+  chains: Chains,
+  fetcher: Fetcher,
+  { onRefused, ...options }: ChooseOptions
+): Promise<ChainRecord[]> {
   const refuse = (peer: string, error: unknown): void => {
     options.signal.throwIfAborted()
     onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
   }
-  const fetching = new Chains(components)
   const fetched = await Promise.all(
     told.map(async ({ peer, head }) => {
       const from = () => [...new Set([peer, ...options.from()])]
       try {
-        return await fetching.fetch(
+        return await chains.fetch(
           head,
           () => false,
           { ...options, from, isStrangers: true },
@@ -56,7 +78,7 @@ export async function chooseTold(
   for (const chain of fetched) {
     if (chain === null) continue
     try {
-      await addContributions(contributions, chain.records, components, options)
+      await addContributions(contributions, chain.records, fetcher, options)
       for (const record of chain.records) records.set(record.cid, record)
       whole.push(chain.head)
     } catch (error) {
@@ -70,15 +92,8 @@ export async function chooseTold(
     contributions: [...contributions].map(([cid, contribution]) => ({ cid, contribution, held: false }))
   })
   const { head } = viewOf(state)
-  const chosen: Head[] = []
-  const kept = new Set<string>()
-  for (let at = records.get(head); at !== undefined; at = records.get(at.record.parent)) {
-    for (const cid of [at.cid, ...at.record.contributions]) kept.add(cid)
-    chosen.unshift({ record: at.cid, round: at.record.round, anchor: at.record.anchor })
-  }
-  // Of the others nothing stays.
-  for (const { brought } of fetched.flatMap(chain => chain?.records ?? []))
-    for (const cid of brought) if (!kept.has(cid)) await components.blocks.delete(cid)
+  const chosen: ChainRecord[] = []
+  for (let at = records.get(head); at !== undefined; at = records.get(at.record.parent)) chosen.unshift(at)
   if (chosen.length === 0 && !whole.includes(rules.run)) {
     throw new DaemonError(
       'bad_chain',
@@ -95,7 +110,7 @@ export async function chooseTold(
 async function addContributions(
   contributions: Map<string, Contribution>,
   records: readonly ChainRecord[],
-  { fetcher }: ChainComponents,
+  fetcher: Fetcher,
   options: FetchOptions
 ): Promise<void> {
   const listed = new Set(records.flatMap(({ record }) => record.contributions))

@@ -22,5 +22,5 @@ export { advancePace, createPace, type PaceCommand, type PaceEvent, type PaceRul
 export { closerOf } from './proposing.ts'
 export { isReasonCode, REASONS, type ReasonCode } from './reasons.ts'
 export { advance, createRounds, type RoundsStart, type RoundsView, reopenRounds, viewOf } from './rules.ts'
-export { isTooOld, type RoundsState, remembers, targetRound } from './state.ts'
+export { isTooOld, neededBy, type RoundsState, remembers, targetRound } from './state.ts'
 export { holdingToTell } from './telling.ts'

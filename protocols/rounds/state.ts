@@ -274,9 +274,19 @@ export function isTooOld({ tooOld }: RoundsState, cid: string): boolean {
   return tooOld.has(cid)
 }
 
-/** Whether the rules keep this contribution or record: what they do not keep need not be on disk either. */
+/** Whether the rules keep this contribution or record. */
 export function remembers(state: RoundsState, cid: string): boolean {
   return state.contributions.has(cid) || state.tree.byCid.has(cid) || state.orphans.has(cid)
+}
+
+/** Says of a contribution or record whether it must be on disk for the rules: what they keep, and what a record lists that may be adopted yet. As they stand now. */
+export function neededBy(state: RoundsState): (cid: string) => boolean {
+  let listed: Set<string> | null = null
+  return cid => {
+    if (remembers(state, cid)) return true
+    listed ??= new Set([...state.tree.byCid.values()].flatMap(({ record }) => record?.contributions ?? []))
+    return listed.has(cid)
+  }
 }
 
 /** Round of the record that should become the head, as far as its chain is known; of the head itself where nothing is to come. */

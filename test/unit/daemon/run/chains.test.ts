@@ -5,6 +5,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type ChainComponents, type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
+import { LooseBlocks } from '../../../../daemon/run/loose-blocks.ts'
 import { BlockExchange } from '../../../../protocols/blocks/index.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../../../protocols/cids.ts'
 import { type RoundRecord, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
@@ -33,7 +34,8 @@ describe('Chains.fetch()', () => {
   /** Names that the other node gives at once. */
   let pageRecords = Number.POSITIVE_INFINITY
   let chains: Chains
-  const kept = new Set<string>()
+  /** What is needed of what the fetches bring; null: everything. */
+  let needed: Set<string> | null = null
 
   beforeEach(async () => {
     ours = await openBlockFiles(join(home(), 'ours'))
@@ -41,7 +43,7 @@ describe('Chains.fetch()', () => {
     chain = []
     asked = []
     served = []
-    kept.clear()
+    needed = null
     held = null
     pageRecords = Number.POSITIVE_INFINITY
     const source = {
@@ -64,7 +66,8 @@ describe('Chains.fetch()', () => {
     chains = new Chains(components())
   })
   const components = (): ChainComponents => ({
-    ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours), isKept: cid => kept.has(cid) },
+    ...{ run: RUN, blocks: ours, fetcher: new Fetcher(exchanges[0]!, ours) },
+    loose: new LooseBlocks({ blocks: ours, needed: () => cid => needed?.has(cid) ?? true }),
     chain: (peer, fromRound, limit, signal) => {
       asked.push({ fromRound, limit })
       if (peer === 'liar') {
@@ -154,7 +157,7 @@ describe('Chains.fetch()', () => {
     await assert.rejects(fetch(chain[2]!), { code: 'bad_chain' })
   })
 
-  it('stores nothing of what a peer only names, and says what it stored of a record', async () => {
+  it('stores nothing of what a peer only names, and all that its records list', async () => {
     await grow(8)
     const [tip, truth] = [chain[7]!, chain]
     const noise = Buffer.from('noise')
@@ -164,10 +167,10 @@ describe('Chains.fetch()', () => {
     const found = await fetch(tip)
     assert.equal(await ours.has(named), false)
     assert.deepEqual(
-      found.map(({ cid, record, brought }) => [cid, brought, record.contributions.length]),
-      found.map(({ record }, i) => [truth[i], [truth[i], ...record.contributions], 1])
+      found.map(({ cid, record }) => [cid, record.contributions.length]),
+      truth.map(cid => [cid, 1])
     )
-    assert.deepEqual(new Set((await fetch(tip)).flatMap(({ brought }) => brought)), new Set())
+    assert.equal(await blocksOf(ours), 16)
     await assert.rejects(fetch(named), { code: 'bad_message' })
     assert.equal(await ours.has(named), false)
   })
@@ -269,7 +272,7 @@ describe('Chains.fetch()', () => {
       asked = []
       const found = await fetchPastLiar(chain[39]!)
       assert.deepEqual([found.length, asked.length], [40, 2])
-      for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
+      for (const { cid, record } of found) for (const block of [cid, ...record.contributions]) await ours.delete(block)
     }
   })
 
@@ -284,7 +287,7 @@ describe('Chains.fetch()', () => {
       const found = await fetchPastLiar(chain[39]!, known)
       assert.deepEqual([found.length, liarAsked], [38, 1])
       assert.ok(asked.length > 3, 'there were more pages')
-      for (const cid of found.flatMap(({ brought }) => brought)) await ours.delete(cid)
+      for (const { cid, record } of found) for (const block of [cid, ...record.contributions]) await ours.delete(block)
     }
   })
 
@@ -310,19 +313,35 @@ describe('Chains.fetch()', () => {
     const facts = { run: other, round: 3, parent: other, peer: peerIdFromPrivateKey(key).toString(), tokens: 100, steps: 5, loss: 3 }
     const { cid, bytes } = await signContribution({ ...facts, codec: 'f32', norm: 1, body: other }, key)
     await theirs.put(cid, bytes)
+    needed = new Set()
     await grow(8, record => (record.round === 3 ? { ...record, contributions: [...record.contributions, cid].sort() } : record))
     await assert.rejects(fetch(chain[7]!), { code: 'bad_chain' })
     assert.equal(await blocksOf(ours), 0)
   })
 
-  it('leaves all of a record that was told by another way before its fetch failed', async () => {
+  it('keeps what is needed of a chain that failed, and what another one that was told lists, too', async () => {
     await grow(12)
-    const failing = fetch(chain[11]!, [], () => {
-      kept.add(chain[2]!)
-      throw new Error('not taken')
+    needed = new Set()
+    const contributionsOf = (found: ChainRecord[]) => found.flatMap(({ record }) => record.contributions)
+    const dragged = Promise.withResolvers<ChainRecord[]>()
+    let first: ChainRecord[] = []
+    const failing = fetch(chain[11]!, [], found => {
+      first = found
+      return dragged.promise
     })
+    while (first.length === 0) await delay(5)
+    // Another that lists what that one has brought, and is taken.
+    chain = []
+    await grow(12, record => ({ ...record, anchor: cidOf(Buffer.from('other'), DAG_CBOR) }))
+    const second = await fetch(chain[11]!, [], found => {
+      needed = new Set([...found.map(({ cid }) => cid), ...contributionsOf(found)])
+      return found
+    })
+    dragged.reject(new Error('not taken'))
     await assert.rejects(failing, { message: 'not taken' })
-    assert.equal(await blocksOf(ours), 2, 'the record and what it lists')
+    assert.equal(contributionsOf(second)[0], contributionsOf(first)[0])
+    assert.equal(await blocksOf(ours), 24)
+    for (const cid of needed) assert.ok(await ours.has(cid))
   })
 
   it('keeps nothing of a chain that fails, and no block of anything else that a record names', async () => {
@@ -330,9 +349,10 @@ describe('Chains.fetch()', () => {
     const index = cidOf(noise, RAW)
     await theirs.put(index, noise)
     await grow(12, record => (record.round === 9 ? { ...record, contributions: [...record.contributions, index].sort() } : record))
+    needed = new Set()
     await assert.rejects(fetch(chain[11]!), { code: 'bad_chain' })
     assert.equal(await blocksOf(ours), 0)
-    kept.add(chain[2]!)
+    needed = new Set([chain[2]!])
     await assert.rejects(fetch(chain[11]!), { code: 'bad_chain' })
     assert.deepEqual([await blocksOf(ours), await ours.has(chain[2]!)], [1, true])
   })

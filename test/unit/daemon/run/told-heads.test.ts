@@ -80,7 +80,7 @@ describe('a node that is in no run', () => {
       heads.map((head, i) => ({ peer: `peer ${i}`, head })),
       rules,
       {
-        ...{ run: RUN, blocks: ours, fetcher, isKept: () => false },
+        ...{ run: RUN, blocks: ours, fetcher },
         chain: (peer, from, limit, signal) => sync.chain(peer, RUN, from, limit, { signal })
       },
       { ...options, onRefused: (peer, code) => refused.push(`${peer}: ${code}`) }

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { acceptedBefore, advance, createRounds, electorateOf, hasAccepted, type RoundsState } from '../../../../protocols/rounds/index.ts'
+import {
+  acceptedBefore,
+  advance,
+  createRounds,
+  electorateOf,
+  hasAccepted,
+  neededBy,
+  type RoundsState,
+  remembers
+} from '../../../../protocols/rounds/index.ts'
 
 const FOUNDERS = ['A', 'B', 'C']
 const CROWD = Array.from({ length: 30 }, (_, n) => `P${String(n).padStart(2, '0')}`)
@@ -63,5 +72,13 @@ describe('electorateOf()', () => {
     assert.equal(electorateOf(state, 2, 'P00', 128), null)
     assert.equal(electorateOf(state, 4, 'A', 128), null)
     assert.equal(electorateOf(state, 1, 'A', 0), null)
+  })
+})
+
+describe('neededBy()', () => {
+  it('names what a remembered record lists, though the contribution itself is forgotten, and nothing else', () => {
+    const state = adopted(...Array.from({ length: 12 }, () => FOUNDERS))
+    assert.equal(remembers(state, 'A 1'), false)
+    assert.deepEqual(['A 1', 'r1', 'A 12', 'noise'].map(neededBy(state)), [true, true, true, false])
   })
 })
