@@ -33,6 +33,7 @@ import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts
 import { boundMessages, withProviders } from './node-dht.ts'
 import { dropUnheard, openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
+import { LOOKUP_DELAY_MS, LookupTimes } from './node-lookups.ts'
 import { boundAddresses } from './node-peer-store.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter, untilEnded } from './node-streams.ts'
@@ -42,11 +43,7 @@ import { countWireBytes } from './node-wire.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
 export const DIAL_TIMEOUT_MS = 5_000
-/** Milliseconds after a new connection before we ask for the nodes nearest to us, by which nodes that share only a bootstrap node find each other; the other side needs a moment to enter us into its table. */
-const LOOKUP_DELAY_MS = 300
-/** Milliseconds between such queries at least, and the first wait after one; doubles while nobody new comes. A query costs every node tens of milliseconds of computing. */
-const LOOKUP_FIRST_MS = 2_500
-const LOOKUP_MAX_MS = 5 * 60_000
+/** Milliseconds that one query of the DHT may take. */
 const LOOKUP_TIMEOUT_MS = 15_000
 /** Milliseconds between announcements of what we provide; new nodes near a key learn of it only thus. */
 const REPROVIDE_INTERVAL_MS = 5 * 60_000
@@ -390,9 +387,8 @@ class Node implements ShoalNode {
   readonly #closedTo: Set<string>
   readonly #stopping = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #lookups = new LookupTimes()
   #lookupTimer: NodeJS.Timeout | undefined
-  #lookupWaitMs = LOOKUP_FIRST_MS
-  #lookedUpAtMs = Number.NEGATIVE_INFINITY
   #provideTimer: NodeJS.Timeout | undefined
 
   constructor(libp2p: Libp2pNode, options: NodeOptions, { discovered, rates, wire, closedTo }: Held) {
@@ -715,7 +711,7 @@ class Node implements ShoalNode {
     const agent = agentVersion?.slice(0, 64) ?? null
     this.#members.set(peer, { foundBy, listening, direction, connectedAtMs: Date.now(), agent, rttMs: null })
     this.#emit({ type: 'connected', peer, foundBy })
-    this.#lookUpSoon()
+    this.#lookUpAt(this.#lookups.afterMeeting(performance.now()))
     this.#announceSoon()
     void this.#measure(peer)
   }
@@ -846,7 +842,7 @@ class Node implements ShoalNode {
     this.#dialling.add(peer)
     try {
       // Without an address libp2p would start a query of its own for each attempt; ours finds all who are near at once.
-      if (!(await this.#hasAddress(peer))) this.#lookUpSoon()
+      if (!(await this.#hasAddress(peer))) this.#lookUpAt(this.#lookups.afterName(performance.now()))
       else await this.#libp2p.dial(peerIdFromString(peer), { signal: this.#signal() })
     } catch {
       this.#retryAtMs.set(peer, performance.now() + DISCOVERED_RETRY_MS)
@@ -862,22 +858,16 @@ class Node implements ShoalNode {
     return (await this.#libp2p.peerStore.has(id)) && (await this.#libp2p.peerStore.get(id)).addresses.length > 0
   }
 
-  #lookUpSoon(): void {
-    this.#lookupWaitMs = LOOKUP_FIRST_MS
-    this.#lookUpAt(Math.max(performance.now() + LOOKUP_DELAY_MS, this.#lookedUpAtMs + LOOKUP_FIRST_MS))
-  }
-
-  #lookUpAt(atMs: number): void {
+  /** Null: it stays as it is. */
+  #lookUpAt(atMs: number | null): void {
+    if (atMs === null || this.#stopping.signal.aborted) return
     clearTimeout(this.#lookupTimer)
-    if (this.#stopping.signal.aborted) return
     this.#lookupTimer = setTimeout(() => void this.#lookUp(), atMs - performance.now())
   }
 
   /** Asks for the peers nearest to us; the DHT tells us of each by its 'peer' event. */
   async #lookUp(): Promise<void> {
-    this.#lookedUpAtMs = performance.now()
-    this.#lookUpAt(this.#lookedUpAtMs + this.#lookupWaitMs)
-    this.#lookupWaitMs = Math.min(LOOKUP_MAX_MS, this.#lookupWaitMs * 2)
+    this.#lookUpAt(this.#lookups.afterAsking(performance.now()))
     if (this.#members.size === 0) return
     try {
       const signal = this.#signal(AbortSignal.timeout(LOOKUP_TIMEOUT_MS))
