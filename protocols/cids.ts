@@ -19,11 +19,6 @@ export function cidOf(bytes: Uint8Array, codec: typeof RAW | typeof DAG_CBOR): s
   return textOf(CID.createV1(codec, createDigest(SHA2_256, createHash('sha256').update(bytes).digest())))
 }
 
-/** True when the bytes hash to the digest that `cid` (text of a CID that parseCid takes) carries. */
-export function matchesCid(cid: string, bytes: Uint8Array): boolean {
-  return createHash('sha256').update(bytes).digest().equals(CID.parse(cid).multihash.digest)
-}
-
 /** @throws ProtocolError bad_message: not a CIDv1 with SHA-256 and one of our two codecs */
 export function parseCid(text: string): CID {
   try {

@@ -1,13 +1,12 @@
 // Blocks that somebody answers for: dag-cbor { payload, signature }, signed over a domain tag by the Ed25519 peer that the payload itself names.
-import { createHash } from 'node:crypto'
 import * as dagCbor from '@ipld/dag-cbor'
 import type { PrivateKey, PublicKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
-import * as Digest from 'multiformats/hashes/digest'
 import { concat } from 'uint8arrays/concat'
 import { equals } from 'uint8arrays/equals'
 import { fromString } from 'uint8arrays/from-string'
+import { cidOf, DAG_CBOR } from './cids.ts'
 import { decodeCbor } from './decode-cbor.ts'
 import { ProtocolError } from './errors.ts'
 
@@ -39,14 +38,7 @@ export interface OpenedBlock {
   payload: Uint8Array
 }
 
-const DAG_CBOR = 0x71
-const SHA2_256 = 0x12
 const SIGNATURE_BYTES = 64
-
-/** The CID of a dag-cbor block, as base32 text. */
-export function blockCid(bytes: Uint8Array): string {
-  return CID.createV1(DAG_CBOR, Digest.create(SHA2_256, createHash('sha256').update(bytes).digest())).toString()
-}
 
 /**
  * Signs a dag-cbor payload.
@@ -63,7 +55,7 @@ export async function signBlock(domain: SignedBlockDomain, payload: Uint8Array, 
   const signature = await privateKey.sign(signedBytes(domain, payload))
   const bytes = dagCbor.encode({ payload, signature })
   checkSize(domain, bytes)
-  return { cid: blockCid(bytes), bytes }
+  return { cid: cidOf(bytes, DAG_CBOR), bytes }
 }
 
 /**
@@ -79,7 +71,7 @@ export async function openBlock(domain: SignedBlockDomain, bytes: Uint8Array): P
       details: { domain, peer }
     })
   }
-  return { cid: blockCid(bytes), peer, payload }
+  return { cid: cidOf(bytes, DAG_CBOR), peer, payload }
 }
 
 /**

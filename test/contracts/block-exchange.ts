@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import type { HolderFailure } from '../../protocols/blocks/fetch.ts'
 import { BlockExchange, type BlockExchangeOptions, MAX_STREAMS_PER_PEER } from '../../protocols/blocks/index.ts'
 import { serveBlocks } from '../../protocols/blocks/serving.ts'
-import { cidOf, matchesCid, RAW } from '../../protocols/cids.ts'
+import { cidOf, RAW } from '../../protocols/cids.ts'
 import type { FrameNode } from '../../protocols/frame-stream.ts'
+import { checkHash } from '../../storage/index.ts'
 
 export interface ExchangeNetwork {
   /** A connected node of its own. */
@@ -27,7 +28,7 @@ export class MemoryStore {
     return this.blocks.get(cid)
   }
   async put(cid: string, bytes: Uint8Array) {
-    if (!matchesCid(cid, bytes)) throw Object.assign(new Error('wrong bytes'), { code: 'wrong_bytes' })
+    checkHash(cid, bytes)
     this.puts += 1
     this.blocks.set(cid, bytes)
   }

@@ -3,7 +3,8 @@ import * as dagCbor from '@ipld/dag-cbor'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { blockCid, openBlock, SIGNED_BLOCKS, signBlock } from '../../../protocols/signed-block.ts'
+import { cidOf, DAG_CBOR } from '../../../protocols/cids.ts'
+import { openBlock, SIGNED_BLOCKS, signBlock } from '../../../protocols/signed-block.ts'
 
 const keyOf = (seed: number): Promise<PrivateKey> => generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(seed))
 const peerOf = (key: PrivateKey): string => peerIdFromPrivateKey(key).toString()
@@ -22,7 +23,7 @@ describe('signed blocks', () => {
     const block = await signBlock('shoal/manifest/1', payload, alice)
     const opened = await openBlock('shoal/manifest/1', block.bytes)
     assert.deepEqual(opened, { cid: block.cid, peer: peerOf(alice), payload })
-    assert.equal(block.cid, blockCid(block.bytes))
+    assert.equal(block.cid, cidOf(block.bytes, DAG_CBOR))
   })
 
   it('signBlock() refuses to sign for another peer', async () => {

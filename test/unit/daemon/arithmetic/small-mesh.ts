@@ -7,8 +7,7 @@ import type { BlockSource } from '../../../../daemon/arithmetic/body-reader.ts'
 import type { BlockSink } from '../../../../daemon/arithmetic/body-writer.ts'
 import type { EncodedContribution, StageNames, WrittenAnchor } from '../../../../daemon/arithmetic/calls.ts'
 import { encodeContribution } from '../../../../daemon/arithmetic/encode-contribution.ts'
-import { matchesCid } from '../../../../protocols/cids.ts'
-import { storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
+import { checkHash, storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
 import type { CodecSpec } from '../../../../training/compression/index.ts'
 import type { OuterStrategySpec } from '../../../../training/outer/index.ts'
 
@@ -54,7 +53,7 @@ export class MemoryBlocks implements BlockSource, BlockSink {
   }
 
   async put(cid: string, bytes: Uint8Array): Promise<void> {
-    if (!matchesCid(cid, bytes)) throw new Error(`wrong bytes for ${cid}`)
+    checkHash(cid, bytes)
     this.puts.push(cid)
     // A copy: slice() of a Buffer would share memory with the caller.
     this.blocks.set(cid, new Uint8Array(bytes))

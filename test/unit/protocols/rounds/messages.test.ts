@@ -6,6 +6,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { CID } from 'multiformats/cid'
 import { toString as textOf } from 'uint8arrays/to-string'
 import { signGrant } from '../../../../protocols/admission/index.ts'
+import { cidOf as cidOfBytes, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { MAX_CONTRIBUTIONS_PER_RECORD } from '../../../../protocols/rounds/constants.ts'
 import {
   type Contribution,
@@ -19,9 +20,9 @@ import {
   signContribution,
   signRecord
 } from '../../../../protocols/rounds/index.ts'
-import { blockCid, SIGNED_BLOCKS } from '../../../../protocols/signed-block.ts'
+import { SIGNED_BLOCKS } from '../../../../protocols/signed-block.ts'
 
-const cidOf = (n: number): string => blockCid(dagCbor.encode(n))
+const cidOf = (n: number): string => cidOfBytes(dagCbor.encode(n), DAG_CBOR)
 
 describe('messages of rounds', () => {
   let key: PrivateKey

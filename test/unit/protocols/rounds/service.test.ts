@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import * as dagCbor from '@ipld/dag-cbor'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { type Contribution, type RoundRecord, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
 import { RoundsGossip } from '../../../../protocols/rounds/service.ts'
-import { blockCid, type SignedBlock } from '../../../../protocols/signed-block.ts'
+import type { SignedBlock } from '../../../../protocols/signed-block.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
 
-const cid = (n: number): string => blockCid(dagCbor.encode(n))
+const cid = (n: number): string => cidOf(dagCbor.encode(n), DAG_CBOR)
 const RUN = cid(1)
 
 describe('RoundsGossip', () => {

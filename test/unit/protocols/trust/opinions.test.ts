@@ -4,7 +4,7 @@ import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { cidOf, DAG_CBOR, parseCid } from '../../../../protocols/cids.ts'
-import { blockCid, signBlock } from '../../../../protocols/signed-block.ts'
+import { signBlock } from '../../../../protocols/signed-block.ts'
 import { type Opinion, OpinionsGossip, openOpinion, signOpinion } from '../../../../protocols/trust/index.ts'
 import { decodeOpinion, encodeOpinion } from '../../../../protocols/trust/messages.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
@@ -23,7 +23,7 @@ describe('opinions', () => {
   it('keep their bytes', async () => {
     const { bytes } = await signOpinion(opinion, key)
     assert.equal(Buffer.from(encodeOpinion(opinion)).toString('hex'), GOLDEN.opinion)
-    assert.equal(blockCid(bytes), GOLDEN.opinionCid)
+    assert.equal(cidOf(bytes, DAG_CBOR), GOLDEN.opinionCid)
     assert.deepEqual(await openOpinion(bytes), opinion)
   })
 
