@@ -4,9 +4,7 @@ import { createHash } from 'node:crypto'
 import { type Dirent, constants as flags } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import * as dagCbor from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
-import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { BLOCK_BYTES_MAX, BLOCK_FILES_OPEN_MAX, CORRUPT_FILES_MAX, RESERVED_BYTES } from './constants.ts'
 import { fileFailure, quoted, StorageError, systemCode } from './errors.ts'
@@ -17,10 +15,9 @@ import { temporaryPath } from './leftovers.ts'
 import { syncDirectory, writeAll, writeFileWhole } from './write-file-atomic.ts'
 
 /** Multicodec of blocks that are plain bytes. */
-export const RAW_CODEC = 0x55
+const RAW_CODEC = 0x55
 /** Multicodec of structured blocks. */
-export const CBOR_CODEC = dagCbor.code
-
+const CBOR_CODEC = 0x71
 const SHA256_BYTES = 32
 const SHARD = /^[a-z2-7]{2}$/
 
@@ -37,18 +34,12 @@ export interface BlockStore {
   get(cid: string): Promise<Uint8Array | undefined>
   /** @throws StorageError `wrong_bytes`, `block_too_large`, `disk_full`; on failure nothing half-written is left */
   put(cid: string, bytes: Uint8Array, options?: PutOptions): Promise<void>
-  /** Stores plain bytes and answers their CID. */
-  putRaw(bytes: Uint8Array, options?: PutOptions): Promise<string>
-  /** Stores a value as dag-cbor and answers its CID. @throws StorageError `bad_block` when dag-cbor cannot say the value */
-  putCbor(value: unknown, options?: PutOptions): Promise<string>
   /** Makes what is here of these survive a power cut, as a durable put does: for what others were told that this node keeps. */
   sync(cids: Iterable<string>): Promise<void>
   /** Deleting what is not there is no error. */
   delete(cid: string): Promise<void>
   /** Every block held, in no order; blocks that come or go meanwhile may or may not be seen. */
   list(): AsyncIterable<{ cid: string; bytes: number }>
-  /** Walks over all files: for a status page, not for a loop. */
-  usage(): Promise<{ blocks: number; bytes: number }>
   onCorrupt(listener: (cid: string) => void): void
   /** Waits for what is being written; later calls fail with `store_closed`. */
   close(): Promise<void>
@@ -59,11 +50,6 @@ export async function openBlockFiles(home: string): Promise<BlockStore> {
   const folder = join(home, 'blocks')
   await makeFolder(folder)
   return new BlockFiles(folder)
-}
-
-/** The CID of bytes, as text. */
-export function cidOf(bytes: Uint8Array, codec: number = RAW_CODEC): string {
-  return CID.createV1(codec, Digest.create(sha256.code, hashOf(bytes))).toString()
 }
 
 /** @throws StorageError `bad_cid` unless the text is, letter for letter, a CID of the one kind that names blocks here */
@@ -118,28 +104,8 @@ class BlockFiles implements BlockStore {
   async put(cid: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
     checkSize(cid, bytes)
     checkHash(cid, bytes)
-    await this.#put(cid, bytes, options)
-  }
-
-  async putRaw(bytes: Uint8Array, options: PutOptions = {}): Promise<string> {
-    const cid = cidOf(bytes, RAW_CODEC)
-    checkSize(cid, bytes)
-    await this.#put(cid, bytes, options)
-    return cid
-  }
-
-  async putCbor(value: unknown, options: PutOptions = {}): Promise<string> {
-    let bytes: Uint8Array
-    try {
-      bytes = dagCbor.encode(value)
-    } catch (error) {
-      const said = error instanceof Error ? error.message : String(error)
-      throw new StorageError('bad_block', `could not say a value as dag-cbor: ${said}`, { cause: error })
-    }
-    const cid = cidOf(bytes, CBOR_CODEC)
-    checkSize(cid, bytes)
-    await this.#put(cid, bytes, options)
-    return cid
+    const path = this.#path(cid)
+    await this.#run('write a block', path, () => this.#write(path, bytes, options.durable === true))
   }
 
   async sync(cids: Iterable<string>): Promise<void> {
@@ -167,15 +133,6 @@ class BlockFiles implements BlockStore {
     }
   }
 
-  async usage(): Promise<{ blocks: number; bytes: number }> {
-    const total = { blocks: 0, bytes: 0 }
-    for await (const { bytes } of this.list()) {
-      total.blocks += 1
-      total.bytes += bytes
-    }
-    return total
-  }
-
   onCorrupt(listener: (cid: string) => void): void {
     this.#listeners.push(listener)
   }
@@ -198,12 +155,6 @@ class BlockFiles implements BlockStore {
         throw fileFailure(action, path, error)
       }
     })
-  }
-
-  /** For bytes that are known to be the block's: hashing is most of what a put costs, so it is done once. */
-  async #put(cid: string, bytes: Uint8Array, options: PutOptions): Promise<void> {
-    const path = this.#path(cid)
-    await this.#run('write a block', path, () => this.#write(path, bytes, options.durable === true))
   }
 
   async #write(path: string, bytes: Uint8Array, durable: boolean): Promise<void> {

@@ -16,7 +16,6 @@ export type StorageErrorCode =
   | 'bad_cid'
   | 'wrong_bytes' // the bytes are not those that the CID names
   | 'block_too_large'
-  | 'bad_block' // a value that dag-cbor cannot say
   // records
   | 'bad_key'
   | 'record_too_large'

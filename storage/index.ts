@@ -2,10 +2,10 @@
 // It knows no peer and no model, and has no state outside the folders it is given.
 //
 //   const store = await openStore(home)                           // takes the home's lock
-//   const cid = await store.blocks.putRaw(bytes, { durable: true })
+//   await store.blocks.put(cid, bytes, { durable: true })
 //   await store.records.table('heads').put(run, { head: cid }, { sync: true })
 //   await store.close()
-export { type BlockStore, CBOR_CODEC, checkHash, cidOf, openBlockFiles, type PutOptions, RAW_CODEC } from './block-store.ts'
+export { type BlockStore, checkHash, openBlockFiles, type PutOptions } from './block-store.ts'
 export {
   type Checkpoint,
   type NewCheckpoint,
@@ -20,7 +20,6 @@ export { makeFolder } from './folders.ts'
 export { freeBytes } from './free-bytes.ts'
 export { temporaryPath } from './leftovers.ts'
 export { type KeyRange, orderedKey, type RecordOperation, type Records, type Table, type TableName, type WriteOptions } from './records.ts'
-export { blocksToDelete } from './retention.ts'
 export {
   encodeSafetensors,
   type OpenSafetensors,

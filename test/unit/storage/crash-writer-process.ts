@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStore, orderedKey, storedTensor, writeCheckpoint, writeSafetensorsFile } from '../../../storage/index.ts'
+import { putRaw } from './stored-blocks.ts'
 
 const [home, life] = process.argv.slice(2) as [string, string]
 const store = await openStore(home)
@@ -11,7 +12,7 @@ const acknowledge = (...words: string[]): void => {
 
 async function writeBlocks(writer: number): Promise<never> {
   for (let n = 0; ; n++) {
-    const cid = await store.blocks.putRaw(Buffer.from(`${life} ${writer} ${n} `.repeat(1 + ((n * 79_191) % 100_000))), {
+    const cid = await putRaw(store.blocks, Buffer.from(`${life} ${writer} ${n} `.repeat(1 + ((n * 79_191) % 100_000))), {
       durable: n % 2 === 0
     })
     acknowledge('block', cid)

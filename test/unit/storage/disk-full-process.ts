@@ -13,6 +13,7 @@ import {
   writeFileAtomic,
   writeSafetensorsFile
 } from '../../../storage/index.ts'
+import { putRaw } from './stored-blocks.ts'
 
 const MiB = 1024 * 1024
 const disk = process.argv[2]!
@@ -47,7 +48,7 @@ const table = () => store.records.table<{ n: number; text?: string }>('rounds')
 // Blocks stop while there is still room for records.
 const cids: string[] = []
 await assert.rejects(async () => {
-  for (;;) cids.push(await store.blocks.putRaw(randomBytes(MiB), { durable: true }))
+  for (;;) cids.push(await putRaw(store.blocks, randomBytes(MiB), { durable: true }))
 }, full)
 assert.ok(cids.length > 5, `only ${cids.length} blocks`)
 assert.ok((await freeBytes(home)) >= 7 * MiB)
@@ -56,7 +57,7 @@ assert.equal((await store.blocks.get(cids.at(-1)!))?.byteLength, MiB)
 
 // Room makes them go on.
 for (const cid of cids.splice(0, 2)) await store.blocks.delete(cid)
-cids.push(await store.blocks.putRaw(randomBytes(MiB)))
+cids.push(await putRaw(store.blocks, randomBytes(MiB)))
 
 // A file that finds the disk full half-way leaves the old one and nothing else.
 const path = join(home, 'state')
@@ -82,7 +83,7 @@ await assert.rejects(async () => {
 }, full)
 for (let attempt = 0; attempt < 3; attempt++) await assert.rejects(table().put('late', { n: -1 }), full)
 assert.deepEqual(await table().get(orderedKey(99)), { n: 99 })
-await assert.rejects(store.blocks.putRaw(randomBytes(100)), full)
+await assert.rejects(putRaw(store.blocks, randomBytes(100)), full)
 await assert.rejects(
   openStore(join(disk, 'another')).then(other => other.close()),
   full
@@ -92,7 +93,7 @@ await assert.rejects(
 rmSync(ballast)
 for (let n = acknowledged; n < acknowledged + 50; n++) await table().put(orderedKey(n), { n }, { sync: true })
 acknowledged += 50
-cids.push(await store.blocks.putRaw(randomBytes(MiB)))
+cids.push(await putRaw(store.blocks, randomBytes(MiB)))
 for (let life = 0; life < 2; life++) {
   let n = 0
   for await (const [key, value] of table().entries()) {

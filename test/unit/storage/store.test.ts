@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { cidOf, openStore, RAW_CODEC, type StorageError } from '../../../storage/index.ts'
+import { cidOf, RAW } from '../../../protocols/cids.ts'
+import { openStore, type StorageError } from '../../../storage/index.ts'
 import { powerCut } from './power-cut.ts'
+import { putRaw } from './stored-blocks.ts'
 import { temporaryHome } from './temporary-home.ts'
 
 describe('openStore()', () => {
@@ -32,7 +34,7 @@ describe('openStore()', () => {
 
   it('keeps records and blocks from one life to the next', async () => {
     const first = await openStore(home())
-    const cid = await first.blocks.putRaw(new Uint8Array([1, 2, 3]))
+    const cid = await putRaw(first.blocks, new Uint8Array([1, 2, 3]))
     await first.records.table('heads').put('run', { head: cid })
     await first.close()
     const second = await openStore(home())
@@ -86,14 +88,14 @@ describe('openStore()', () => {
     execFileSync(process.execPath, [...watched, inHome, text], { env: { ...process.env, SHOAL_DISK_LOG: log } })
     powerCut(inHome, log)
     const store = await openStore(inHome)
-    assert.deepEqual(await store.blocks.get(cidOf(Buffer.from(text), RAW_CODEC)), Uint8Array.from(Buffer.from(text)))
+    assert.deepEqual(await store.blocks.get(cidOf(Buffer.from(text), RAW)), Uint8Array.from(Buffer.from(text)))
     await store.close()
   })
 
   it('refuses work after close() with store_closed', async () => {
     const store = await openStore(home())
     await store.close()
-    await assert.rejects(store.blocks.putRaw(new Uint8Array(1)), { code: 'store_closed' })
+    await assert.rejects(putRaw(store.blocks, new Uint8Array(1)), { code: 'store_closed' })
     await assert.rejects(store.records.table('runs').put('run', 1), { code: 'store_closed' })
     await assert.rejects(store.records.table('runs').get('run'), { code: 'store_closed' })
     await store.close()

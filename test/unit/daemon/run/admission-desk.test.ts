@@ -5,12 +5,13 @@ import { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
 import { AdmissionDesk } from '../../../../daemon/run/admission-desk.ts'
 import { type AdmissionAnswer, type AdmissionRequest, type Candidate, decodeInvitation } from '../../../../protocols/admission/index.ts'
-import { CBOR_CODEC, cidOf, openStore, type Store } from '../../../../storage/index.ts'
+import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import { openStore, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
 
 const ADDRESS = '/ip4/10.0.0.1/tcp/4101'
-const RUN = cidOf(Buffer.from('run'), CBOR_CODEC)
+const RUN = cidOf(Buffer.from('run'), DAG_CBOR)
 
 describe('AdmissionDesk', () => {
   const home = temporaryHome()

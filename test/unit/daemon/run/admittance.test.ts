@@ -5,12 +5,13 @@ import { peerOf } from '../../../../daemon/identity.ts'
 import type { Manifest } from '../../../../daemon/manifest.ts'
 import { Admittance, type GrantRow, keepInvitation } from '../../../../daemon/run/admittance.ts'
 import { type AdmissionAnswer, type AdmissionRequest, type Grant, signGrant } from '../../../../protocols/admission/index.ts'
+import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
-import { CBOR_CODEC, cidOf, openStore, type Store } from '../../../../storage/index.ts'
+import { openStore, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
 
-const RUN = cidOf(Buffer.from('run'), CBOR_CODEC)
+const RUN = cidOf(Buffer.from('run'), DAG_CBOR)
 
 describe('Admittance', () => {
   const home = temporaryHome()
@@ -30,7 +31,7 @@ describe('Admittance', () => {
     const cases = [
       { held: await signGrant(ours, key!), asks: 0 },
       { held: await signGrant({ ...ours, peer: peerOf(before!) }, key!), asks: 1 },
-      { held: await signGrant({ ...ours, run: cidOf(Buffer.from('another'), CBOR_CODEC) }, key!), asks: 1 },
+      { held: await signGrant({ ...ours, run: cidOf(Buffer.from('another'), DAG_CBOR) }, key!), asks: 1 },
       { held: await signGrant({ ...ours, inviter: peerOf(stranger!) }, stranger!), asks: 1 }
     ]
     for (const { held, asks } of cases) {

@@ -12,6 +12,7 @@ import { type RoundRecord, signContribution, signRecord } from '../../../../prot
 import { SyncService } from '../../../../protocols/sync/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+import { countBlocks } from '../../storage/stored-blocks.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
 const RUN = cidOf(Buffer.from('run'), DAG_CBOR)
@@ -123,7 +124,6 @@ describe('Chains.fetch()', () => {
       chain.push(block.cid)
     }
   }
-  const blocksOf = async (store: BlockStore): Promise<number> => (await store.usage()).blocks
   const roundsOf = (found: { record: RoundRecord }[]) => found.map(({ record }) => record.round)
 
   it('gives what is missing, oldest first, and walks a short way alone', async () => {
@@ -139,7 +139,7 @@ describe('Chains.fetch()', () => {
       chain.map((_, i) => i + 1)
     )
     assert.deepEqual(asked, [{ fromRound: 1, limit: 36 }])
-    assert.equal(await blocksOf(ours), 80)
+    assert.equal(await countBlocks(ours), 80)
   })
 
   it('gets there one by one where the peer tells another chain than the records do', async () => {
@@ -170,7 +170,7 @@ describe('Chains.fetch()', () => {
       found.map(({ cid, record }) => [cid, record.contributions.length]),
       truth.map(cid => [cid, 1])
     )
-    assert.equal(await blocksOf(ours), 16)
+    assert.equal(await countBlocks(ours), 16)
     await assert.rejects(fetch(named), { code: 'bad_message' })
     assert.equal(await ours.has(named), false)
   })
@@ -258,7 +258,7 @@ describe('Chains.fetch()', () => {
       const fast = await given(second[11]!, !slowIsStrangers)
       waiting.resolve()
       assert.deepEqual([await slow, fast], slowIsStrangers ? ['block_unavailable', 'came'] : ['came', 'block_unavailable'])
-      assert.equal(await blocksOf(ours), 24)
+      assert.equal(await countBlocks(ours), 24)
     })
   }
 
@@ -316,7 +316,7 @@ describe('Chains.fetch()', () => {
     needed = new Set()
     await grow(8, record => (record.round === 3 ? { ...record, contributions: [...record.contributions, cid].sort() } : record))
     await assert.rejects(fetch(chain[7]!), { code: 'bad_chain' })
-    assert.equal(await blocksOf(ours), 0)
+    assert.equal(await countBlocks(ours), 0)
   })
 
   it('keeps what is needed of a chain that failed, and what another one that was told lists, too', async () => {
@@ -340,7 +340,7 @@ describe('Chains.fetch()', () => {
     dragged.reject(new Error('not taken'))
     await assert.rejects(failing, { message: 'not taken' })
     assert.equal(contributionsOf(second)[0], contributionsOf(first)[0])
-    assert.equal(await blocksOf(ours), 24)
+    assert.equal(await countBlocks(ours), 24)
     for (const cid of needed) assert.ok(await ours.has(cid))
   })
 
@@ -351,9 +351,9 @@ describe('Chains.fetch()', () => {
     await grow(12, record => (record.round === 9 ? { ...record, contributions: [...record.contributions, index].sort() } : record))
     needed = new Set()
     await assert.rejects(fetch(chain[11]!), { code: 'bad_chain' })
-    assert.equal(await blocksOf(ours), 0)
+    assert.equal(await countBlocks(ours), 0)
     needed = new Set([chain[2]!])
     await assert.rejects(fetch(chain[11]!), { code: 'bad_chain' })
-    assert.deepEqual([await blocksOf(ours), await ours.has(chain[2]!)], [1, true])
+    assert.deepEqual([await countBlocks(ours), await ours.has(chain[2]!)], [1, true])
   })
 })

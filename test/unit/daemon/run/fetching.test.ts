@@ -10,6 +10,7 @@ import { encodeBody } from '../../../../protocols/bodies/index.ts'
 import { openStore } from '../../../../storage/index.ts'
 import { MemoryStore, madeBlocks } from '../../../contracts/block-exchange.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+import { countBlocks } from '../../storage/stored-blocks.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
 /** Takes 100 ms for each block. */
@@ -102,7 +103,7 @@ describe('Fetcher', () => {
     assert.equal(asking.failures.length, 0, 'who has what another named has done nothing')
     await assert.rejects(asking.fetcher.signed(chunk.cid, options('holder')), { code: 'block_unavailable' })
     assert.equal(asking.failures[0]?.code, 'wrong_bytes')
-    assert.equal((await asking.store.blocks.usage()).blocks, 0)
+    assert.equal(await countBlocks(asking.store.blocks), 0)
     await asking.store.blocks.put(large![0], new Uint8Array(large![1]))
     await assert.rejects(asking.fetcher.signedBlocks([small![0], large![0]], options('holder')), { code: 'message_too_large' })
     const many = [...madeBlocks(Array.from({ length: 65 }, () => 65_536))]

@@ -4,7 +4,9 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { DEMO_SPEC, parseRunSpec, resolveManifest, signManifest } from '../../../../daemon/manifest.ts'
 import { keptRoots } from '../../../../daemon/run/kept-roots.ts'
 import { type KeptRound, Ledger } from '../../../../daemon/run/ledger.ts'
-import { cidOf, openStore, type Store } from '../../../../storage/index.ts'
+import { cidOf } from '../../../../protocols/cids.ts'
+import { openStore, type Store } from '../../../../storage/index.ts'
+import { putCbor } from '../../storage/stored-blocks.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
 const named = (text: string) => cidOf(Buffer.from(text), 0x71)
@@ -48,7 +50,7 @@ describe('keptRoots()', () => {
 
   it('names those of a run that is only being joined, and nothing for what is no run', async () => {
     const [mine, joining] = [await made('mine'), await made('joining')]
-    const noRun = await store.blocks.putCbor({ hello: 1 })
+    const noRun = await putCbor(store.blocks, { hello: 1 })
     const roots = await keptRoots(store, [joining, noRun, named('not here')], mine)
     namesOf(roots, 'genesis mine', 'tokenizer mine', 'genesis joining', 'tokenizer joining')
   })

@@ -11,6 +11,7 @@ import { type RunRules, signContribution, signRecord } from '../../../../protoco
 import { SyncService } from '../../../../protocols/sync/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
+import { countBlocks } from '../../storage/stored-blocks.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
 const named = (text: string) => cidOf(Buffer.from(text), DAG_CBOR)
@@ -117,7 +118,7 @@ describe('a node that is in no run', () => {
     const chosen = await choose([block.cid, honest[5]!])
     assert.equal(chosen.at(-1)?.record, honest[5])
     assert.deepEqual(refused, ['peer 0: message_too_large'])
-    assert.equal((await ours.usage()).blocks, 6 + 12)
+    assert.equal(await countBlocks(ours), 6 + 12)
   })
 
   it('says so where nobody’s head stands on the run, and is content with the genesis', async () => {
