@@ -8,14 +8,13 @@ import {
   CHECKPOINT_FILES_MAX,
   CHECKPOINT_SHARDS_MAX,
   RESERVED_BYTES,
-  SAFETENSORS_BYTES_MAX,
   SAFETENSORS_HEADER_BYTES_MAX
 } from './constants.ts'
 import { fileFailure, quoted, StorageError, systemCode } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 import { removeLeftovers, temporaryPath } from './leftovers.ts'
 import { type OpenSafetensors, openSafetensors, safetensorsBytes, type TensorSource, writeTensors } from './safetensors.ts'
-import { type StoredTensor, type TensorInfo, tensorBytes } from './tensors.ts'
+import type { StoredTensor, TensorInfo } from './tensors.ts'
 import { syncDirectory, writeAll, writeFileWhole } from './write-file-atomic.ts'
 
 const CONFIG = 'config.json'
@@ -26,16 +25,10 @@ const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/
 /** What `transformers` needs to see before it loads a file. */
 const METADATA = { format: 'pt' }
 
-export interface Checkpoint {
-  config: Record<string, unknown>
-  tensors: StoredTensor[]
-  /** The other small text files of the folder (.json, .txt), tokenizer.json among them. */
-  files: Record<string, string>
-}
-
 /** A checkpoint of which one tensor is read at a time. */
 export interface OpenCheckpoint {
   config: Record<string, unknown>
+  /** The other small text files of the folder (.json, .txt), tokenizer.json among them. */
   files: Record<string, string>
   tensors: TensorInfo[]
   /** @throws StorageError `safetensors_missing` and the others of OpenSafetensors.read() */
@@ -50,20 +43,15 @@ export interface NewCheckpoint {
 }
 
 /**
- * Writes a folder whole: beside its place, fsync, rename. A folder that is there and not empty is refused, unless `replace` is set and it holds
- * a checkpoint; then the old one is called `DIRECTORY....old` for an instant, and stays so should the process die in it.
+ * Writes a folder whole: beside its place, fsync, rename. A folder that is there and not empty is refused.
  *
  * @throws StorageError `checkpoint_exists`, `checkpoint_path`, `disk_full`, `not_permitted`, `file_missing`, `io_error`
  */
-export async function writeCheckpoint(
-  directory: string,
-  checkpoint: NewCheckpoint,
-  options: { replace?: boolean; signal?: AbortSignal } = {}
-): Promise<void> {
+export async function writeCheckpoint(directory: string, checkpoint: NewCheckpoint, options: { signal?: AbortSignal } = {}): Promise<void> {
   const place = resolve(directory)
   const config = `${JSON.stringify(checkpoint.config, null, 2)}\n`
   for (const name of Object.keys(checkpoint.files)) checkFileName(name)
-  await checkPlace(place, options.replace === true)
+  await checkPlace(place)
   const action = 'write a checkpoint'
   const temporary = temporaryPath(place)
   try {
@@ -78,7 +66,7 @@ export async function writeCheckpoint(
     await writeFileWhole(join(temporary, WEIGHTS), handle => writeTensors(handle, checkpoint.tensors, METADATA, options.signal))
     await syncDirectory(temporary)
     options.signal?.throwIfAborted()
-    await moveInto(temporary, place, options.replace === true)
+    await moveInto(temporary, place)
     await syncDirectory(dirname(place))
   } catch (error) {
     await rm(temporary, { recursive: true, force: true })
@@ -87,25 +75,10 @@ export async function writeCheckpoint(
 }
 
 /**
- * Reads a whole folder into memory.
+ * Reads and checks all but the tensors' data. The caller closes it.
  *
- * @throws StorageError `checkpoint_missing`, `checkpoint_config`, `checkpoint_index`, `checkpoint_path`, `file_too_large`, and those of readSafetensors()
+ * @throws StorageError `checkpoint_missing`, `checkpoint_config`, `checkpoint_index`, `checkpoint_path`, `file_too_large`, and those of openSafetensors()
  */
-export async function readCheckpoint(directory: string, options: { bytesMax?: number; signal?: AbortSignal } = {}): Promise<Checkpoint> {
-  const checkpoint = await openCheckpoint(directory, options)
-  try {
-    const bytes = checkpoint.tensors.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, shape)!, 0)
-    const limit = options.bytesMax ?? SAFETENSORS_BYTES_MAX
-    if (bytes > limit) throw new StorageError('file_too_large', `${directory} holds ${bytes} bytes of tensors; the limit is ${limit}`)
-    const tensors: StoredTensor[] = []
-    for (const { name } of checkpoint.tensors) tensors.push(await checkpoint.read(name, options))
-    return { config: checkpoint.config, files: checkpoint.files, tensors }
-  } finally {
-    await checkpoint.close()
-  }
-}
-
-/** Reads and checks all but the tensors' data. The caller closes it. */
 export async function openCheckpoint(directory: string, options: { signal?: AbortSignal } = {}): Promise<OpenCheckpoint> {
   const place = resolve(directory)
   options.signal?.throwIfAborted()
@@ -254,13 +227,13 @@ function checkFileName(name: string): void {
   }
 }
 
-async function checkPlace(place: string, replace: boolean): Promise<void> {
+async function checkPlace(place: string): Promise<void> {
   const names = await readdir(place).catch((error): string[] => {
     if (systemCode(error) === 'ENOENT') return []
     throw fileFailure('write a checkpoint', place, error)
   })
-  if (names.length === 0 || (replace && names.includes(CONFIG) && names.includes(WEIGHTS))) return
-  throw new StorageError('checkpoint_exists', `${place} is there and not empty${replace ? ', and is no checkpoint' : ''}`, {
+  if (names.length === 0) return
+  throw new StorageError('checkpoint_exists', `${place} is there and not empty`, {
     hint: 'name a new folder, or empty this one',
     details: { path: place }
   })
@@ -271,18 +244,10 @@ async function removeOldAttempts(place: string): Promise<void> {
   await removeLeftovers(dirname(place), { of: basename(place) })
 }
 
-async function moveInto(temporary: string, place: string, replace: boolean): Promise<void> {
-  if (!replace) {
-    await rmdir(place).catch(() => {}) // Only an empty folder goes; rename() decides about anything else.
-    return rename(temporary, place).catch(error => {
-      if (systemCode(error) !== 'ENOTEMPTY' && systemCode(error) !== 'EEXIST') throw error
-      throw new StorageError('checkpoint_exists', `${place} came to be while its checkpoint was written`, { cause: error })
-    })
-  }
-  // No leftover's name: should the process die between the two renames, this is the only copy at hand.
-  const old = temporaryPath(place).replace(/shoal-tmp$/, 'old')
-  const held = (await readdir(place).catch(() => [])).length > 0
-  if (held) await rename(place, old)
-  await rename(temporary, place)
-  if (held) await rm(old, { recursive: true, force: true })
+async function moveInto(temporary: string, place: string): Promise<void> {
+  await rmdir(place).catch(() => {}) // Only an empty folder goes; rename() decides about anything else.
+  await rename(temporary, place).catch(error => {
+    if (systemCode(error) !== 'ENOTEMPTY' && systemCode(error) !== 'EEXIST') throw error
+    throw new StorageError('checkpoint_exists', `${place} came to be while its checkpoint was written`, { cause: error })
+  })
 }

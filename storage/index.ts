@@ -6,14 +6,7 @@
 //   await store.records.table('heads').put(run, { head: cid }, { sync: true })
 //   await store.close()
 export { type BlockStore, checkHash, openBlockFiles, type PutOptions } from './block-store.ts'
-export {
-  type Checkpoint,
-  type NewCheckpoint,
-  type OpenCheckpoint,
-  openCheckpoint,
-  readCheckpoint,
-  writeCheckpoint
-} from './checkpoints.ts'
+export { type NewCheckpoint, type OpenCheckpoint, openCheckpoint, writeCheckpoint } from './checkpoints.ts'
 export { BLOCK_BYTES_MAX, RESERVED_BYTES } from './constants.ts'
 export { StorageError, type StorageErrorCode } from './errors.ts'
 export { makeFolder } from './folders.ts'

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { openStore, readCheckpoint, readSafetensorsFile } from '../../../storage/index.ts'
+import { openStore, readSafetensorsFile } from '../../../storage/index.ts'
+import { readCheckpoint } from './read-checkpoint.ts'
 import { temporaryHome } from './temporary-home.ts'
 
 const LIVES = Number(process.env.SHOAL_CRASH_LIVES ?? 5)
