@@ -5,12 +5,12 @@
 //   peer 12D3KooW...
 //   made 2026-05-01T10:00:00.000Z
 //   key CAESQ...
-import { chmod, constants, copyFile, open, readFile } from 'node:fs/promises'
+import { chmod, constants, copyFile, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { makeFolder, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { openHome } from './home.ts'
-import { createSecret, IDENTITY_FILE, identityText, keyOf, loadIdentity, peerOf } from './identity.ts'
+import { createSecret, IDENTITY_FILE, identityText, keyOf, loadIdentity, peerOf, readIfThere } from './identity.ts'
 
 const FIRST_LINE = 'shoal identity 1'
 const REMARK = `# Whoever has this file can act as this node: keep it where only you can read it, and never run two nodes with it.
@@ -128,13 +128,4 @@ async function readBackup(file: string) {
       hint: 'take another copy of it; nothing was changed'
     }
   )
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }

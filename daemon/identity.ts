@@ -22,7 +22,10 @@ const SEED_BYTES = 32
 export async function loadIdentity(home: string): Promise<PrivateKey> {
   const path = join(home, IDENTITY_FILE)
   const text = await readIfThere(path)
-  if (text !== undefined) return parseIdentity(path, text)
+  if (text !== undefined) {
+    await chmod(path, 0o600)
+    return parseIdentity(path, text)
+  }
   await createSecret(path, identityText(await generateKeyPair('Ed25519')))
   // Another process may have been first; the file that stands decides.
   return parseIdentity(path, await readFile(path, 'utf8'))
@@ -53,11 +56,9 @@ export function peerOf(key: PrivateKey): string {
   return peerIdFromPrivateKey(key).toString()
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+export async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    const text = await readFile(path, 'utf8')
-    await chmod(path, 0o600)
-    return text
+    return await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
