@@ -32,6 +32,17 @@ describe('Phases', () => {
     ])
   })
 
+  it('are told once more when as many as are remembered were told since', async () => {
+    const phases = new Phases(events, 'run', null)
+    for (let round = 1; round <= 256; round++) await phases.enter('closing', round, () => false)
+    await phases.enter('closing', 1, () => false)
+    const roundOne = async () => (await events.tail(1_000)).filter(({ round }) => round === 1).length
+    assert.equal(await roundOne(), 1)
+    await phases.enter('closing', 257, () => false)
+    await phases.enter('closing', 1, () => false)
+    assert.equal(await roundOne(), 2)
+  })
+
   it('hold a node the first time it comes to the phase from the round on, closer or not', async () => {
     const phases = new Phases(events, 'run', 'closing@3')
     assert.equal(await stays(phases, 'closing', 2, true), false)
