@@ -38,6 +38,8 @@ export interface SplitWatchComponents {
 export interface SplitWatchOptions {
   /** @default LOOK_INTERVAL_MS */
   lookMs?: number
+  /** Monotonic milliseconds. @default performance.now */
+  now?: () => number
 }
 
 /** Owns one timer. */
@@ -49,7 +51,8 @@ export class SplitWatch {
   readonly #unreachable = new Set<string>()
   readonly #calledAtMs = new Map<string, number>()
   readonly #left = new Set<string>()
-  #askedAtMs = performance.now()
+  readonly #now: () => number
+  #askedAtMs: number
   #timer: NodeJS.Timeout | undefined
   #looking = false
   #told: string | null = null
@@ -58,6 +61,8 @@ export class SplitWatch {
 
   constructor(components: SplitWatchComponents, options: SplitWatchOptions = {}) {
     this.#c = components
+    this.#now = options.now ?? (() => performance.now())
+    this.#askedAtMs = this.#now()
     this.#timer = setInterval(() => void this.#look(), options.lookMs ?? LOOK_INTERVAL_MS)
   }
 
@@ -82,7 +87,7 @@ export class SplitWatch {
     try {
       const rounds = await this.#c.ledger.rounds(RECENT_RECORDS)
       if (this.#stopping.signal.aborted) return
-      const nowMs = performance.now()
+      const nowMs = this.#now()
       const left = [...this.#left]
       this.#left.clear()
       const live = this.#c.live().map(({ peer, run: { head, round } }) => {
