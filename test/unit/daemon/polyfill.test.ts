@@ -20,6 +20,14 @@ describe('The polyfill', () => {
     assert.equal((signal.reason as Error).name, 'TimeoutError')
   })
 
+  it('keeps little of the memory around a small buffer that stays', () => {
+    const slabs = new Set<ArrayBufferLike>()
+    for (let i = 0; i < 300; i++) slabs.add(Buffer.allocUnsafe(34).buffer)
+    // The first may be a slab from before.
+    assert.ok([...slabs].slice(1).every(({ byteLength }) => byteLength <= 1024))
+    assert.ok(slabs.size > 2)
+  })
+
   it('has a signal forget what was joined with it and is gone', async () => {
     setFlagsFromString('--expose-gc')
     const collect = runInNewContext('gc') as () => void
