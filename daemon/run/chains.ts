@@ -23,7 +23,7 @@ const PAGE_TRIES = 3
 /** How long the whole chain that one head stands on may take to fetch, in ms: an hour's rounds take seconds, and nobody who drags his out keeps us longer. */
 const CHAIN_TIMEOUT_MS = 10 * 60_000
 /** Records, and what they list, that all fetches under way may hold in memory together: that of four of the longest chains, some hundred bytes each. */
-const MAX_UNDERWAY = 4 * (MAX_RECORDS_OFF_CHAIN + MAX_LISTED_OFF_CHAIN)
+export const MAX_UNDERWAY = 4 * (MAX_RECORDS_OFF_CHAIN + MAX_LISTED_OFF_CHAIN)
 /** What a page on its way counts for, since it may be 4 MiB of anything. */
 const PAGE_WEIGHT = MAX_PAGE_BYTES / 128
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
@@ -55,8 +55,8 @@ export class Chains {
   /** Records that a fetch under way has come to, and when what it found has been told. */
   readonly #underway = new Map<string, Promise<void>>()
   /** What the fetches under way have found: those that only strangers name, and those that authors name. */
-  readonly #strangers = new Load()
-  readonly #authors = new Load()
+  readonly #strangers = new Load<AbortController>()
+  readonly #authors = new Load<AbortController>()
   readonly #most: number
 
   /** @param most records, with what they list, of all fetches under way */
@@ -124,40 +124,46 @@ export class Chains {
    * Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes.
    * A stranger's; where authors alone name too much, one of theirs, which leaves the strangers' alone.
    */
-  #weigh(limit: AbortController, load: Load, weight: number): void {
+  #weigh(limit: AbortController, load: Load<AbortController>, weight: number): void {
     if (limit.signal.aborted) return
     load.set(limit, weight)
     if (this.#strangers.sum + this.#authors.sum <= this.#most) return
     const tooMuch = this.#authors.sum > this.#most ? this.#authors : this.#strangers
-    const drawn = tooMuch.draw()
-    tooMuch.delete(drawn)
-    drawn.abort(
-      new DaemonError('block_unavailable', `Too many chains are being fetched: more than ${this.#most} records and contributions`)
-    )
+    tooMuch.draw().abort(tooManyChains(this.#most))
   }
 }
 
-/** What some fetches hold, each named by what ends it. */
-class Load {
-  readonly #weights = new Map<AbortController, number>()
+export function tooManyChains(most: number): DaemonError {
+  return new DaemonError('block_unavailable', `Too many chains are being fetched: more than ${most} records and contributions`)
+}
+
+/** Chains, or fetches of some, and what each holds. */
+export class Load<T> {
+  readonly #weights = new Map<T, number>()
   sum = 0
 
-  set(fetch: AbortController, weight: number): void {
-    this.sum += weight - (this.#weights.get(fetch) ?? 0)
-    this.#weights.set(fetch, weight)
+  set(chain: T, weight: number): void {
+    this.sum += weight - (this.#weights.get(chain) ?? 0)
+    this.#weights.set(chain, weight)
   }
 
-  delete(fetch: AbortController): void {
-    this.sum -= this.#weights.get(fetch) ?? 0
-    this.#weights.delete(fetch)
+  delete(chain: T): void {
+    this.sum -= this.#weights.get(chain) ?? 0
+    this.#weights.delete(chain)
   }
 
-  /** One of them, each as likely as it is heavy; only where there is one. */
-  draw(): AbortController {
+  [Symbol.iterator](): Iterator<T> {
+    return this.#weights.keys()
+  }
+
+  /** Takes one of them out, each as likely as it is heavy; only where there is one. */
+  draw(): T {
     let at = randomInt(this.sum)
-    for (const [fetch, weight] of this.#weights) {
+    for (const [chain, weight] of this.#weights) {
       at -= weight
-      if (at < 0) return fetch
+      if (at >= 0) continue
+      this.delete(chain)
+      return chain
     }
     throw new Error('unreachable: the weights are the sum')
   }

@@ -3,7 +3,7 @@
 import { decodeBodyRoot } from '../../protocols/bodies/index.ts'
 import { type Contribution, createRounds, openContribution, type RunRules, viewOf } from '../../protocols/rounds/index.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
-import { type ChainComponents, type ChainRecord, Chains } from './chains.ts'
+import { type ChainComponents, type ChainRecord, Chains, Load, MAX_UNDERWAY, tooManyChains } from './chains.ts'
 import { type Fetcher, type FetchOptions, pagesOf } from './fetching.ts'
 import type { Head } from './ledger.ts'
 import { LooseBlocks, type LooseBlocksComponents } from './loose-blocks.ts'
@@ -16,6 +16,8 @@ export interface ToldHead {
 export interface ChooseOptions extends FetchOptions {
   /** Told of each peer whose chain could not be had or goes wrong. */
   onRefused: (peer: string, code: string, message: string) => void
+  /** Records, with what they list, of all chains that are here. @default MAX_UNDERWAY */
+  most?: number
 }
 
 export type ToldHeadsComponents = Omit<ChainComponents, 'blocks' | 'loose'> & Pick<LooseBlocksComponents, 'blocks'>
@@ -49,25 +51,30 @@ async function choose(
   rules: RunRules,
   chains: Chains,
   fetcher: Fetcher,
-  { onRefused, ...options }: ChooseOptions
+  { onRefused, most = MAX_UNDERWAY, ...options }: ChooseOptions
 ): Promise<ChainRecord[]> {
   const refuse = (peer: string, error: unknown): void => {
     options.signal.throwIfAborted()
     onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
   }
-  const fetched = await Promise.all(
+  /** They stay in memory until the choice: where that is too much one gives way by lot, as among those under way. */
+  const fetched = new Load<ToldHead & { records: ChainRecord[] }>()
+  await Promise.all(
     told.map(async ({ peer, head }) => {
       const from = () => [...new Set([peer, ...options.from()])]
       try {
-        return await chains.fetch(
+        await chains.fetch(
           head,
           () => false,
           { ...options, from, isStrangers: true },
-          found => ({ peer, head, records: found })
+          records => {
+            const weight = records.reduce((sum, { record }) => sum + 1 + record.contributions.length, 0)
+            fetched.set({ peer, head, records }, weight)
+            while (fetched.sum > most) refuse(fetched.draw().peer, tooManyChains(most))
+          }
         )
       } catch (error) {
         refuse(peer, error)
-        return null
       }
     })
   )
@@ -76,7 +83,6 @@ async function choose(
   /** Heads whose chains are here with all that can be had of what they list. */
   const whole: string[] = []
   for (const chain of fetched) {
-    if (chain === null) continue
     try {
       await addContributions(contributions, chain.records, fetcher, options)
       for (const record of chain.records) records.set(record.cid, record)

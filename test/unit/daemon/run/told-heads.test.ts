@@ -76,7 +76,7 @@ describe('a node that is in no run', () => {
     return records
   }
 
-  const choose = (heads: string[]) =>
+  const choose = (heads: string[], most?: number) =>
     chooseTold(
       heads.map((head, i) => ({ peer: `peer ${i}`, head })),
       rules,
@@ -84,7 +84,7 @@ describe('a node that is in no run', () => {
         ...{ run: RUN, blocks: ours, fetcher },
         chain: (peer, from, limit, signal) => sync.chain(peer, RUN, from, limit, { signal })
       },
-      { ...options, onRefused: (peer, code) => refused.push(`${peer}: ${code}`) }
+      { ...options, most, onRefused: (peer, code) => refused.push(`${peer}: ${code}`) }
     )
 
   it('takes no record on a peer’s word: one that the rules do not allow loses to a chain that they do', async () => {
@@ -119,6 +119,18 @@ describe('a node that is in no run', () => {
     assert.equal(chosen.at(-1)?.record, honest[5])
     assert.deepEqual(refused, ['peer 0: message_too_large'])
     assert.equal(await countBlocks(ours), 6 + 12)
+  })
+
+  it('holds no more of all chains together than it may: one gives way by lot, and nothing of it stays', async () => {
+    const chains = [await grow([1, 2], 3), await grow([8, 9], 3)]
+    const chosen = await choose([chains[0]![2]!, chains[1]![2]!, RUN], 17)
+    assert.equal(refused.length, 1)
+    const loser = ['peer 0: block_unavailable', 'peer 1: block_unavailable'].indexOf(refused[0]!)
+    assert.deepEqual(
+      chosen.map(({ record }) => record),
+      chains[1 - loser]
+    )
+    assert.equal(await countBlocks(ours), 3, 'the chosen one’s records')
   })
 
   it('says so where nobody’s head stands on the run, and is content with the genesis', async () => {
