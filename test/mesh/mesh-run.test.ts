@@ -84,7 +84,6 @@ expect: [equalAnchors, { heldOutBelow: 6 }]
     const { status, report } = await mesh('{ nodes: 2, run: run.yaml, rounds: 100000 }', ['--timeout', '8s'])
     assert.equal(status, 4)
     assert.match(report.reason!, /^timeout/)
-    assert.equal(report.nodes.length, 2)
   })
 
   it('ends every process at Ctrl-C and still reports', async () => {
