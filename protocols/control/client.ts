@@ -86,7 +86,10 @@ export async function locateDaemon(home: string, read: (path: string) => Promise
       hint: 'start the daemon again: it writes the file anew'
     })
   }
-  if (!isAlive(pid)) throw notRunning(`no daemon is running in ${home}: the last one, pid ${pid}, did not stop cleanly`)
+  if (!isAlive(pid))
+    throw notRunning(
+      `no daemon is running in ${home}: the last one, pid ${pid}, did not stop cleanly, or it runs in a container and wants --api`
+    )
   return { api, token: await readToken(home, read), pid, peer }
 }
 

@@ -23,6 +23,11 @@ export const MIN_INTERVAL_MS = 100
 export const GREETING_DELAY_MS = 300
 /** Milliseconds to let the goodbye out before streams close. */
 export const GOODBYE_MS = 150
+/**
+ * Milliseconds for which a peer that is gone is remembered, so that its earlier messages do not bring it back. Not for ever: an identity may go on with a process
+ * older than its newest, where that was a copy which was stopped, or on a machine whose clock is behind.
+ */
+export const GONE_MS = 300_000
 /** Peers that are here at once; and of those who are gone, known ones and strangers, as many each of whom the last words are remembered. */
 export const MAX_PEERS = 4_096
 /** Runs in one message. */

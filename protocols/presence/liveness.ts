@@ -1,6 +1,6 @@
 // The rule of who is here: (state, event, now) -> commands. No socket, clock, randomness or waiting. The state is the caller's and is changed.
 import { RecentMap } from '../recent-map.ts'
-import { GAP_MS, MAX_PEERS, SILENCE_MS } from './constants.ts'
+import { GAP_MS, GONE_MS, MAX_PEERS, SILENCE_MS } from './constants.ts'
 
 export type PresenceEvent =
   | HeardEvent
@@ -43,14 +43,17 @@ export interface PresenceState {
   isKnown: (peer: string) => boolean
   live: Map<string, LivePeer>
   /** Of those who are gone: a flood of strangers makes none be forgotten who is known. */
-  gone: Record<'known' | 'strangers', RecentMap<string, Newest>>
+  gone: Record<'known' | 'strangers', RecentMap<string, Newest & { atMs: number }>>
   tickedAtMs: number | null
   /** Nobody has been silent for long enough before. */
   silentFromMs: number
 }
 
 export function createPresenceState(isKnown: PresenceState['isKnown'] = () => false): PresenceState {
-  const gone = { known: new RecentMap<string, Newest>(MAX_PEERS), strangers: new RecentMap<string, Newest>(MAX_PEERS) }
+  const gone = {
+    known: new RecentMap<string, Newest & { atMs: number }>(MAX_PEERS),
+    strangers: new RecentMap<string, Newest & { atMs: number }>(MAX_PEERS)
+  }
   return { isKnown, live: new Map(), gone, tickedAtMs: null, silentFromMs: 0 }
 }
 
@@ -62,7 +65,7 @@ export function advancePresence(state: PresenceState, event: PresenceEvent, nowM
     case 'disconnected':
       return disconnected(state, event.peer, nowMs)
     case 'unreachable':
-      return unreachable(state, event.peer)
+      return unreachable(state, event.peer, nowMs)
     case 'tick':
       return tick(state, nowMs)
     default:
@@ -72,9 +75,9 @@ export function advancePresence(state: PresenceState, event: PresenceEvent, nowM
 
 function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent, nowMs: number): PresenceCommand[] {
   const known = state.live.get(peer)
-  const newest = known ?? state.gone.known.get(peer) ?? state.gone.strangers.get(peer)
+  const newest = known ?? newestOfGone(state, peer, nowMs)
   if (newest !== undefined && (session < newest.session || (session === newest.session && seq <= newest.seq))) return []
-  if (leaving) return leave(state, peer, { session, seq: Number.POSITIVE_INFINITY })
+  if (leaving) return leave(state, peer, { session, seq: Number.POSITIVE_INFINITY }, nowMs)
   const isFull = known === undefined && state.live.size >= MAX_PEERS
   const crowdedOut = isFull ? lastStranger(state, peer) : undefined
   if (isFull && crowdedOut === undefined) return []
@@ -82,7 +85,7 @@ function heard(state: PresenceState, { peer, session, seq, leaving }: HeardEvent
     hearAgain(known, seq, nowMs)
     return [{ type: 'take', peer, joined: false }]
   }
-  const room = crowdedOut === undefined ? [] : drop(state, crowdedOut, 'crowded_out')
+  const room = crowdedOut === undefined ? [] : drop(state, crowdedOut, 'crowded_out', nowMs)
   state.live.set(peer, { session, seq, heardAtMs: nowMs, disconnectedAtMs: null })
   return [...room, { type: 'take', peer, joined: known === undefined }]
 }
@@ -108,9 +111,9 @@ function disconnected(state: PresenceState, peer: string, nowMs: number): Presen
 }
 
 /** Unreachable from here and silent since: gone. A peer that others relay to us stays. */
-function unreachable(state: PresenceState, peer: string): PresenceCommand[] {
+function unreachable(state: PresenceState, peer: string, nowMs: number): PresenceCommand[] {
   const known = state.live.get(peer)
-  return known === undefined || known.disconnectedAtMs === null ? [] : drop(state, peer, 'unreachable')
+  return known === undefined || known.disconnectedAtMs === null ? [] : drop(state, peer, 'unreachable', nowMs)
 }
 
 function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
@@ -125,25 +128,30 @@ function tick(state: PresenceState, nowMs: number): PresenceCommand[] {
     if (nowMs - heardAtMs >= SILENCE_MS) silent.push(peer)
     else state.silentFromMs = Math.min(state.silentFromMs, heardAtMs + SILENCE_MS)
   }
-  return silent.flatMap(peer => drop(state, peer, 'silent'))
+  return silent.flatMap(peer => drop(state, peer, 'silent', nowMs))
 }
 
 /** A goodbye is the last message of its session, whatever its number. */
-function leave(state: PresenceState, peer: string, last: Newest): PresenceCommand[] {
-  const commands = state.live.has(peer) ? drop(state, peer, 'left') : []
-  remember(state, peer, last)
+function leave(state: PresenceState, peer: string, last: Newest, nowMs: number): PresenceCommand[] {
+  const commands = state.live.has(peer) ? drop(state, peer, 'left', nowMs) : []
+  remember(state, peer, last, nowMs)
   return commands
 }
 
-function drop(state: PresenceState, peer: string, reason: GoneReason): PresenceCommand[] {
+function drop(state: PresenceState, peer: string, reason: GoneReason, nowMs: number): PresenceCommand[] {
   const { session, seq } = state.live.get(peer)!
   state.live.delete(peer)
-  remember(state, peer, { session, seq })
+  remember(state, peer, { session, seq }, nowMs)
   return [{ type: 'gone', peer, reason }]
 }
 
-function remember({ gone, isKnown }: PresenceState, peer: string, newest: Newest): void {
+function newestOfGone({ gone }: PresenceState, peer: string, nowMs: number): Newest | undefined {
+  const newest = gone.known.get(peer) ?? gone.strangers.get(peer)
+  return newest !== undefined && nowMs - newest.atMs < GONE_MS ? newest : undefined
+}
+
+function remember({ gone, isKnown }: PresenceState, peer: string, newest: Newest, atMs: number): void {
   gone.known.delete(peer)
   gone.strangers.delete(peer)
-  gone[isKnown(peer) ? 'known' : 'strangers'].set(peer, newest)
+  gone[isKnown(peer) ? 'known' : 'strangers'].set(peer, { ...newest, atMs })
 }

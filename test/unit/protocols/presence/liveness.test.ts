@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { MAX_PEERS, SILENCE_MS, TICK_MS } from '../../../../protocols/presence/constants.ts'
+import { GONE_MS, MAX_PEERS, SILENCE_MS, TICK_MS } from '../../../../protocols/presence/constants.ts'
 import { PRESENCE_TIMEOUT_MS } from '../../../../protocols/presence/index.ts'
 import { advancePresence, createPresenceState, type PresenceEvent } from '../../../../protocols/presence/liveness.ts'
 
@@ -50,24 +50,35 @@ describe('advancePresence()', () => {
     assert.deepEqual(advancePresence(state, heard('a', 2, { session: 2 }), 3), [{ type: 'take', peer: 'a', joined: false }])
   })
 
-  it('takes nothing that was recorded of a peer and is sent anew, however late: neither of an earlier process nor of the one that is gone', () => {
+  it('takes nothing that was recorded of a peer and is sent anew: of an earlier process never while it is here, of one that is gone not for minutes', () => {
     const state = createPresenceState(peer => peer === 'a')
     advancePresence(state, heard('a', 100, { session: 1 }), 0)
     advancePresence(state, heard('a', 1, { session: 2 }), 1)
-    const later = 3_600_000
-    for (let nowMs = 0; nowMs <= later; nowMs += TICK_MS) advancePresence(state, tick, nowMs)
+    assert.deepEqual(advancePresence(state, heard('a', 101, { session: 1 }), GONE_MS), [], 'however long ago that was')
+    advancePresence(state, heard('a', 2, { session: 2 }), GONE_MS)
+    const later = 2 * GONE_MS
+    for (let nowMs = GONE_MS; nowMs <= later; nowMs += TICK_MS) advancePresence(state, tick, nowMs)
     assert.equal(state.live.size, 0)
     // Thousands of strangers come and go, and it is not forgotten.
     for (let i = 0; i <= 2 * MAX_PEERS; i++)
       for (const leaving of [false, true]) advancePresence(state, heard(`stranger ${i}`, leaving ? 2 : 1, { leaving }), later)
     for (const [seq, session] of [
       [101, 1],
-      [1, 2]
+      [2, 2]
     ] as const)
       assert.deepEqual(advancePresence(state, heard('a', seq, { session }), later), [])
-    assert.deepEqual(advancePresence(state, heard('a', 2, { session: 2 }), later), [{ type: 'take', peer: 'a', joined: true }])
+    assert.deepEqual(advancePresence(state, heard('a', 3, { session: 2 }), later), [{ type: 'take', peer: 'a', joined: true }])
     assert.deepEqual(advancePresence(state, heard('a', 200, { session: 1, leaving: true }), later), [])
     assert.equal(state.live.size, 1)
+  })
+
+  it('takes a process again that is older than a copy of its identity which said goodbye, some minutes after that', () => {
+    const state = createPresenceState()
+    advancePresence(state, heard('a', 1, { session: 1 }), 0)
+    advancePresence(state, heard('a', 1, { session: 2 }), 1)
+    advancePresence(state, heard('a', 2, { session: 2, leaving: true }), 2)
+    assert.deepEqual(advancePresence(state, heard('a', 2, { session: 1 }), 3), [])
+    assert.deepEqual(advancePresence(state, heard('a', 3, { session: 1 }), 2 + GONE_MS), [{ type: 'take', peer: 'a', joined: true }])
   })
 
   it('checks a peer whose connection closed, and drops it when it does not answer', () => {
