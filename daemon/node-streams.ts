@@ -1,6 +1,7 @@
 // Makes frames of a libp2p stream, and counts their bytes.
 import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { isProtocolError, ProtocolError } from '../protocols/errors.ts'
 import { type FrameStream, MAX_FRAME_BYTES } from '../protocols/frame-stream.ts'
 
@@ -15,6 +16,9 @@ const UNREAD_FRAMES = 4
 /** Bytes unread at least: one message of the multiplexer. */
 const MIN_UNREAD_BYTES = 128 * 1024
 
+/** Bytes of a frame's length: more than any frame may have. */
+const MAX_LENGTH_BYTES = 5
+
 /** Milliseconds that a peer may take to end its side once it was answered: the last of the answer may still be on its way. */
 const LINGER_MS = 5_000
 
@@ -27,7 +31,7 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
     heardBytes += data.byteLength
   })
   const unread = frameBytesMax < MAX_FRAME_BYTES ? { maxBufferSize: Math.max(UNREAD_FRAMES * frameBytesMax, MIN_UNREAD_BYTES) } : {}
-  const frames = lpStream(stream, { maxDataLength: frameBytesMax, ...unread })
+  const frames = lpStream(stream, { maxDataLength: frameBytesMax, lengthDecoder: frameLength, ...unread })
   return {
     get heardMs() {
       return heardMs
@@ -58,6 +62,22 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
     close: options => stream.close(options),
     abort: error => stream.abort(error)
   }
+}
+
+/**
+ * A frame's length, as an unsigned LEB128 number. lpStream's own reads on for as long as a length does not end, and keeps each of its bytes in an array of its own.
+ *
+ * @throws RangeError where there is more of it to come; ProtocolError 'message_too_large' where there is too much already
+ */
+export function frameLength(read: Uint8Array | Uint8ArrayList): number {
+  const bytes = read.subarray()
+  let length = 0
+  for (const [i, byte] of bytes.entries()) {
+    length += (byte & 0x7f) * 2 ** (7 * i)
+    if (byte < 0x80) return length
+  }
+  if (bytes.length < MAX_LENGTH_BYTES) throw new RangeError('the length goes on')
+  throw new ProtocolError('message_too_large', `cannot read a frame whose length takes more than ${MAX_LENGTH_BYTES} bytes`)
 }
 
 /** Resolves when both sides have ended a stream that was answered: it is dropped where the peer takes too long, as what it goes on to send is read by nobody. */

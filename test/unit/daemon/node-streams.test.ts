@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict'
-import { refusalCodeOf, writeError } from '../../../daemon/node-streams.ts'
+import { frameLength, refusalCodeOf, writeError } from '../../../daemon/node-streams.ts'
 import { ProtocolError } from '../../../protocols/errors.ts'
+
+describe('frameLength()', () => {
+  it('reads a length as far as one goes, and refuses one that does not end', () => {
+    assert.deepEqual(
+      [[5], [0x80, 1], [0xff, 0xff, 0xff, 0x7f], [0]].map(bytes => frameLength(Uint8Array.from(bytes))),
+      [5, 128, 2 ** 28 - 1, 0]
+    )
+    assert.throws(() => frameLength(Uint8Array.from([0xff, 0xff, 0xff, 0xff])), RangeError)
+    assert.throws(() => frameLength(new Uint8Array(5).fill(0xff)), { code: 'message_too_large' })
+  })
+})
 
 describe('writeError()', () => {
   it('makes a sentence of the event by which a stream ends under a writer', () => {
