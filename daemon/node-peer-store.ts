@@ -3,9 +3,9 @@
 import type { Address, PeerData, PeerId, PeerStore } from '@libp2p/interface'
 
 /** Addresses that the peer itself told: signed, or when it was asked what it is. */
-export const MAX_TOLD_ADDRESSES = 16
-/** Addresses that anybody named for it, who may be wrong or lie. With the others they are fewer than the 25 of which libp2p dials none. */
-export const MAX_NAMED_ADDRESSES = 8
+const MAX_TOLD_ADDRESSES = 16
+/** Addresses in all, fewer than the 25 of which libp2p dials none: what the peer did not sign may be what anybody named, who may be wrong or lie. */
+export const MAX_ADDRESSES = 24
 /** Bytes of one: a name of DNS, a port and a peer id. */
 const MAX_ADDRESS_BYTES = 128
 
@@ -22,10 +22,12 @@ export function boundAddresses(store: PeerStore, self: PeerId): void {
   store.save = (peer, data, options) => save(peer, told(peer, data), options)
   store.patch = (peer, data, options) => patch(peer, told(peer, data), options)
   store.merge = async (peer, data, options) => {
-    const named = peer.equals(self) ? undefined : addressesIn(data, MAX_NAMED_ADDRESSES)
-    if (named === undefined) return await merge(peer, data, options)
+    if (peer.equals(self)) return await merge(peer, data, options)
     const held = (await store.has(peer, options)) ? (await store.get(peer, options)).addresses : []
     const signed = held.filter(({ isCertified }) => isCertified).slice(0, MAX_TOLD_ADDRESSES)
+    // Before it was ever met a peer may have many that lead nowhere, such as those of a dozen containers' networks, and one that does.
+    const named = addressesIn(data, MAX_ADDRESSES - signed.length)
+    if (named === undefined) return await merge(peer, data, options)
     if (named.length > 0) await patch(peer, { addresses: [...signed, ...named] }, options)
     return await merge(peer, { ...data, addresses: undefined, multiaddrs: undefined }, options)
   }

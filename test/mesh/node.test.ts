@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { lpStream } from '@libp2p/utils'
 import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
-import { MAX_NAMED_ADDRESSES, MAX_TOLD_ADDRESSES } from '../../daemon/node-peer-store.ts'
+import { MAX_ADDRESSES } from '../../daemon/node-peer-store.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../protocols/cids.ts'
 import { SOURCE_BYTES } from '../../protocols/gossip-rates.ts'
 import { addProvider, addressCounts, getProviders } from './dht-words.ts'
@@ -283,7 +283,7 @@ describe('a node', () => {
     }
     const counts = await providersOf(key, stranger, node)
     assert.equal(counts.length, 1)
-    assert.ok(counts[0]! <= MAX_TOLD_ADDRESSES + MAX_NAMED_ADDRESSES, `${counts[0]} addresses`)
+    assert.ok(counts[0]! <= MAX_ADDRESSES, `${counts[0]} addresses`)
   })
 
   it('writes down the newest of what one peer announces, and no more than a node has', async () => {

@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { boundAddresses, MAX_NAMED_ADDRESSES, MAX_TOLD_ADDRESSES } from '../../../daemon/node-peer-store.ts'
+import { boundAddresses, MAX_ADDRESSES } from '../../../daemon/node-peer-store.ts'
 
 const many = (count: number, port = 1) => Array.from({ length: count }, (_, n) => multiaddr(`/ip4/10.0.${n >> 8}.${n & 255}/tcp/${port}`))
 
@@ -24,7 +24,7 @@ describe('the addresses of a peer', () => {
         await peerStore[way](peer, { addresses: signed, multiaddrs: many(1_000, port + 100) })
       }
       const { length } = await addresses()
-      assert.ok(length > 0 && length <= MAX_TOLD_ADDRESSES + MAX_NAMED_ADDRESSES, `${way}: ${length}`)
+      assert.ok(length > 0 && length <= MAX_ADDRESSES, `${way}: ${length}`)
     }
     await peerStore.patch(peer, { multiaddrs: [multiaddr(`/unix/${'x'.repeat(1_000)}`)] })
     assert.deepEqual(await addresses(), [])
@@ -41,6 +41,20 @@ describe('the addresses of a peer', () => {
     await peerStore.patch(peer, { metadata: {} })
     assert.deepEqual(await addresses(), ['/ip4/10.1.1.1/tcp/1', '/ip4/10.2.2.2/tcp/2'])
     assert.deepEqual((await peerStore.get(peer)).protocols, ['/a', '/b'])
+  })
+
+  it('are many that others name until it signed some, one of which may be the one that leads to it', async () => {
+    const { peerStore, peer, addresses } = await open()
+    const reachable = multiaddr('/ip4/192.168.1.5/tcp/4101')
+    await peerStore.merge(peer, { multiaddrs: [...many(20), reachable] })
+    assert.ok((await addresses()).includes(reachable.toString()))
+    await peerStore.patch(peer, { addresses: many(16, 2).map(address => ({ multiaddr: address, isCertified: true })) })
+    await peerStore.merge(peer, { multiaddrs: many(1_000, 3) })
+    const held = await addresses()
+    assert.deepEqual(
+      [2, 3].map(port => held.filter(address => address.endsWith(`/tcp/${port}`)).length),
+      [16, 8]
+    )
   })
 
   it('are all of our own', async () => {
