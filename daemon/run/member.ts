@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
 import {
-  acceptedBefore,
   advance,
   advancePace,
   type Contribution,
@@ -16,6 +15,7 @@ import {
   electorateOf,
   hasAccepted,
   holdingToTell,
+  isAuthor,
   isTooOld,
   neededBy,
   openContribution,
@@ -441,7 +441,7 @@ export class RunMember {
    * ask for again: a branch need not grow to be told anew.
    */
   #lookAtBranch(head: string, peer: string | undefined): void {
-    const name = peer !== undefined && this.#hasWeight(peer) ? `start over/${peer}` : 'start over'
+    const name = peer !== undefined && isAuthor(this.#rounds, peer) ? `start over/${peer}` : 'start over'
     if (this.#fetching.has(name)) {
       this.#tooOldMeanwhile.set(name, head)
       return
@@ -462,11 +462,6 @@ export class RunMember {
         if (meanwhile !== undefined) askAgain(meanwhile)
       }
     })
-  }
-
-  /** Whether a peer's work weighs in the choice between branches: the manifest may name it. */
-  #hasWeight(peer: string): boolean {
-    return acceptedBefore(this.#rounds, this.#rounds.head.round + 1, peer)?.accepted === true
   }
 
   #report(report: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
@@ -564,7 +559,7 @@ export class RunMember {
 
   /** Of strangers' chains some give way where too many are fetched. */
   #chainOptions(holders: string[]): ChainOptions {
-    return { ...this.#fetchOptions(holders), isStrangers: !holders.some(peer => this.#hasWeight(peer)) }
+    return { ...this.#fetchOptions(holders), isStrangers: !holders.some(peer => isAuthor(this.#rounds, peer)) }
   }
 
   /** A record that somebody named: that nobody has it is told of as what costs nothing, since naming one does not. */

@@ -2,7 +2,7 @@
 // its bytes ready; one of the ranked authors closes the round with a signed record of what was held by two; everybody computes the anchor that the record
 // names and moves on. Two records for one parent resolve to one everywhere, by a pure choice. The rules here are pure: (state, event, now) -> state and
 // commands, with no socket, clock, randomness or await. The same code runs in the daemon and, hundreds of times over, in test/simulation.
-export { acceptedBefore, electorateOf, hasAccepted } from './acceptance.ts'
+export { acceptedBefore, electorateOf, hasAccepted, isAuthor } from './acceptance.ts'
 export type { Trunk } from './chain/record-tree.ts'
 export { FORK_WINDOW_ROUNDS, MAX_LISTED_OFF_CHAIN, MAX_RECORDS_OFF_CHAIN, RECENT_ROUNDS } from './constants.ts'
 export type { Fate, InvitationRules, Part, RoundCommand, RoundEvent, RunRules } from './events.ts'

@@ -1,12 +1,5 @@
 // How a node gets what the rules want from others: contributions, records, anchors, and a whole chain when it starts over.
-import {
-  acceptedBefore,
-  type RoundCommand,
-  type RoundEvent,
-  type RoundRecord,
-  remembers,
-  reopenRounds
-} from '../../protocols/rounds/index.ts'
+import { isAuthor, type RoundCommand, type RoundEvent, type RoundRecord, remembers, reopenRounds } from '../../protocols/rounds/index.ts'
 import { HONEST } from './conduct.ts'
 import { flawOf } from './names.ts'
 import type { SimNode } from './node.ts'
@@ -135,8 +128,7 @@ export class Fetching {
   /** A branch that parted before all we remember: strangers' are looked at one at a time, and each author's beside them. */
   startOver(head: string, peer: string | undefined): void {
     const { rounds } = this.#node
-    const isAuthor = peer !== undefined && acceptedBefore(rounds, rounds.head.round + 1, peer)?.accepted === true
-    const name = isAuthor ? peer : ''
+    const name = peer !== undefined && isAuthor(rounds, peer) ? peer : ''
     const meanwhile = this.#startsOver.get(name)
     if (meanwhile !== undefined) meanwhile.newest = head
     else {
