@@ -32,6 +32,10 @@ export type PresenceCommand =
 /** Which of a peer's messages was its newest: what comes later and is older was sent anew by somebody else. */
 export type Newest = Pick<HeardEvent, 'session' | 'seq'>
 
+interface GonePeer extends Newest {
+  atMs: number
+}
+
 export interface LivePeer extends Newest {
   heardAtMs: number
   /** Null when it was heard since. */
@@ -43,17 +47,14 @@ export interface PresenceState {
   isKnown: (peer: string) => boolean
   live: Map<string, LivePeer>
   /** Of those who are gone: a flood of strangers makes none be forgotten who is known. */
-  gone: Record<'known' | 'strangers', RecentMap<string, Newest & { atMs: number }>>
+  gone: Record<'known' | 'strangers', RecentMap<string, GonePeer>>
   tickedAtMs: number | null
   /** Nobody has been silent for long enough before. */
   silentFromMs: number
 }
 
 export function createPresenceState(isKnown: PresenceState['isKnown'] = () => false): PresenceState {
-  const gone = {
-    known: new RecentMap<string, Newest & { atMs: number }>(MAX_PEERS),
-    strangers: new RecentMap<string, Newest & { atMs: number }>(MAX_PEERS)
-  }
+  const gone = { known: new RecentMap<string, GonePeer>(MAX_PEERS), strangers: new RecentMap<string, GonePeer>(MAX_PEERS) }
   return { isKnown, live: new Map(), gone, tickedAtMs: null, silentFromMs: 0 }
 }
 
