@@ -234,35 +234,14 @@ describe('Chains.fetch()', () => {
     await Promise.all(others)
   })
 
-  for (const slowIsStrangers of [true, false]) {
-    it(`lets a stranger's give way where all together are too much, be it the ${slowIsStrangers ? 'first' : 'second'}`, async () => {
-      // Room for one page on its way.
-      chains = new Chains(components(), 40_000)
-      await grow(12)
-      const first = chain
-      chain = []
-      await grow(12, record => ({ ...record, anchor: cidOf(Buffer.from('other'), DAG_CBOR) }))
-      const second = chain
-      const waiting = Promise.withResolvers<void>()
-      held = { cid: first[0]!, until: waiting.promise }
-      chain = first
-      const given = (tip: string, isStrangers: boolean): Promise<string> =>
-        fetch(tip, [], found => found, 5_000, isStrangers).then(
-          () => 'came',
-          error => error.code
-        )
-      const slow = given(first[11]!, slowIsStrangers)
-      // It waits for the page of all others.
-      while (!served.includes(first[0]!)) await delay(5)
-      chain = second
-      const fast = await given(second[11]!, !slowIsStrangers)
-      waiting.resolve()
-      assert.deepEqual([await slow, fast], slowIsStrangers ? ['block_unavailable', 'came'] : ['came', 'block_unavailable'])
-      assert.equal(await countBlocks(ours), 24)
-    })
-  }
+  const given = (tip: string, isStrangers: boolean): Promise<string> =>
+    fetch(tip, [], found => found, 5_000, isStrangers).then(
+      () => 'came',
+      error => error.code
+    )
 
-  it('lets one of the authors’ give way where theirs alone are too much', async () => {
+  /** Two chains of twelve where there is room for one page on its way: the second is asked for while the first waits for its own. Leaves the second as the other node's. */
+  async function askedTogether({ slowIsStrangers, fastIsStrangers }: { slowIsStrangers: boolean; fastIsStrangers: boolean }) {
     chains = new Chains(components(), 40_000)
     await grow(12)
     const first = chain
@@ -272,22 +251,29 @@ describe('Chains.fetch()', () => {
     const waiting = Promise.withResolvers<void>()
     held = { cid: first[0]!, until: waiting.promise }
     chain = first
-    const given = (tip: string): Promise<string> =>
-      fetch(tip, [], found => found, 5_000, false).then(
-        () => 'came',
-        error => error.code
-      )
-    const slow = given(first[11]!)
-    // It waits for the page of all others.
+    const slow = given(first[11]!, slowIsStrangers)
     while (!served.includes(first[0]!)) await delay(5)
     chain = second
-    const fast = await given(second[11]!)
+    const fast = await given(second[11]!, fastIsStrangers)
     waiting.resolve()
-    assert.deepEqual([await slow, fast].sort(), ['block_unavailable', 'came'])
+    return [await slow, fast]
+  }
+
+  for (const slowIsStrangers of [true, false]) {
+    it(`lets a stranger's give way where all together are too much, be it the ${slowIsStrangers ? 'first' : 'second'}`, async () => {
+      const came = await askedTogether({ slowIsStrangers, fastIsStrangers: !slowIsStrangers })
+      assert.deepEqual(came, slowIsStrangers ? ['block_unavailable', 'came'] : ['came', 'block_unavailable'])
+      assert.equal(await countBlocks(ours), 24)
+    })
+  }
+
+  it('lets one of the authors’ give way where theirs alone are too much', async () => {
+    const came = await askedTogether({ slowIsStrangers: false, fastIsStrangers: false })
+    assert.deepEqual(came.sort(), ['block_unavailable', 'came'])
     // Whoever is alone and too much by itself.
     chains = new Chains(components(), 30_000)
     for (const cid of chain) await ours.delete(cid)
-    assert.equal(await given(second[11]!), 'block_unavailable')
+    assert.equal(await given(chain[11]!, false), 'block_unavailable')
   })
 
   it('asks the next peer where one names what is no record, or none of this chain', async () => {
