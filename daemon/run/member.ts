@@ -772,10 +772,11 @@ export class RunMember {
     const before = fork ? await this.#c.ledger.chain(ancestor.round + 1, this.#head.round - ancestor.round) : []
     const rounds = await this.#untilDone(`adopting round ${round}`, async () => {
       const since = await this.#roundsSince(ancestor.cid, cid)
+      const history = since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)])
       // Gossip brought them: a head on disk whose records are not would be no history.
-      await this.#c.blocks.sync(since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)]))
+      await this.#c.blocks.sync(history)
       await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
-      await this.#loose.adopted(since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)]))
+      await this.#loose.adopted(history)
       return since
     })
     if (rounds === null) return
