@@ -266,6 +266,8 @@ class Parts {
       mdns,
       profile,
       agent: `shoal/${VERSION}`,
+      // Whoever calls before the book of trust is open is nobody yet.
+      isAccepted: peer => this.#trust?.isAccepted(peer, undefined) ?? false,
       onBytesSent: bytes => this.#cap?.left(bytes),
       onPortTaken: (wanted, addresses) =>
         this.#health.show({
@@ -450,14 +452,28 @@ class Parts {
       'other nodes are in sight again'
     )
     const crowd = this.#node.crowd()
+    const fix = '`shoal peers` lists who they are; `shoal ban PEER` sends one away'
     this.#health.check(
       'connections_full',
-      crowd && {
-        level: 'warn',
-        message: `all ${crowd.connections} connections are taken, ${crowd.ofOrigin} of them by callers from ${crowd.origin}: nobody else can call this node`,
-        fix: '`shoal peers` lists who they are; `shoal ban PEER` sends one away'
-      },
+      crowd?.isFull
+        ? {
+            level: 'warn',
+            message: `all ${crowd.connections} connections are taken, ${crowd.ofOrigin} of them by callers from ${crowd.origin}: nobody else can call this node`,
+            fix
+          }
+        : null,
       'others can call this node again'
+    )
+    this.#health.check(
+      'origin_full',
+      crowd !== null && !crowd.isFull
+        ? {
+            level: 'warn',
+            message: `${crowd.ofOrigin} callers from ${crowd.origin} that no run has taken work of hold all places of that address: nobody else there can call this node`,
+            fix: `${fix}; a node that this one calls needs no such place: \`shoal connect ADDRESS\``
+          }
+        : null,
+      'callers from there find a place again'
     )
     const { ownWrong, ownAheadMs } = this.#presence.clocks()
     const seconds = Math.round(Math.abs(ownAheadMs ?? 0) / 1000)

@@ -24,6 +24,7 @@ const EVENT_CODES: { [code: string]: string } = {
   too_many_streams: 'A peer has as many streams of a protocol open as one may, or all places were taken and it had most: one was ended.',
   too_many_connections: 'A peer opened more connections than one may: the newest was closed.',
   connections_full: 'All places for connections are taken: nobody else can call this node.',
+  origin_full: 'Callers from one address hold all places that one may have: nobody else there can call this node.',
   peer_stalled:
     'A peer said nothing, or next to nothing, for as long as this node waits: on a stream that it opened, or when it was asked.',
   block_unavailable: 'Nobody who was asked gave a block in time; it is asked for again where it is still needed.',

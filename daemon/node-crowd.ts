@@ -9,25 +9,35 @@ export const MAX_CONNECTIONS_PER_ORIGIN = 64
 interface Caller {
   direction: 'inbound' | 'outbound'
   remoteAddr: { toString(): string }
+  remotePeer: { toString(): string }
 }
 
-/** While nobody else can call this node: how many connections there are, and from where most of them come. */
+/** While no more can call this node, from anywhere or from one origin: how many connections there are, and from where most of them come. */
 export interface Crowd {
+  /** Whether it is from anywhere. */
+  isFull: boolean
   connections: number
   origin: string
+  /** Connections from there; those of accepted peers aside where only that origin's part is taken. */
   ofOrigin: number
 }
 
-/** Whether no more is taken from where `address` is. */
-export function isCrowded(address: string, connections: readonly Caller[]): boolean {
+type IsAccepted = (peer: string) => boolean
+
+/** Whether no more is taken from where `address` is. Peers whom a run accepted count for nothing: however many share a router, there is room for a newcomer. */
+export function isCrowded(address: string, connections: readonly Caller[], isAccepted: IsAccepted): boolean {
   const origin = originOf(address)
-  return origin !== null && !isLoopback(origin) && (callersByOrigin(connections).get(origin) ?? 0) >= MAX_CONNECTIONS_PER_ORIGIN
+  if (origin === null || isLoopback(origin)) return false
+  const callers = connections.filter(({ direction, remoteAddr }) => direction === 'inbound' && originOf(remoteAddr.toString()) === origin)
+  if (callers.length < MAX_CONNECTIONS_PER_ORIGIN) return false
+  return callers.filter(({ remotePeer }) => !isAccepted(remotePeer.toString())).length >= MAX_CONNECTIONS_PER_ORIGIN
 }
 
-export function crowdOf(connections: readonly Caller[]): Crowd | null {
-  if (connections.length < MAX_CONNECTIONS) return null
-  const [[origin, ofOrigin] = ['', 0]] = [...callersByOrigin(connections)].sort(([, a], [, b]) => b - a)
-  return { connections: connections.length, origin, ofOrigin }
+export function crowdOf(connections: readonly Caller[], isAccepted: IsAccepted): Crowd | null {
+  const isFull = connections.length >= MAX_CONNECTIONS
+  const callers = [...callersByOrigin(isFull ? connections : connections.filter(({ remotePeer }) => !isAccepted(remotePeer.toString())))]
+  const [[origin, ofOrigin] = ['', 0]] = callers.filter(([origin]) => isFull || !isLoopback(origin)).sort(([, a], [, b]) => b - a)
+  return isFull || ofOrigin >= MAX_CONNECTIONS_PER_ORIGIN ? { isFull, connections: connections.length, origin, ofOrigin } : null
 }
 
 function callersByOrigin(connections: readonly Caller[]): Map<string, number> {

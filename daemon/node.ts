@@ -168,6 +168,8 @@ export interface NodeOptions {
   identifyTimeoutMs?: number
   /** Told when a wished port was taken, with the addresses that the node listens on instead. */
   onPortTaken?: (wanted: string[], addresses: string[]) => void
+  /** Whether a run has taken a peer's work: such peers take none of the places that one origin has. @default nobody's */
+  isAccepted?: (peer: string) => boolean
   /** Told of all bytes that are handed to a socket. */
   onBytesSent?: (bytes: number) => void
 }
@@ -236,6 +238,8 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   return node
 }
 
+const nobody = (): boolean => false
+
 const dhtProtocol = (network: string): string => `/shoal/${network}/kad/1.0.0`
 
 /** What libp2p's parts and the node both hold. */
@@ -252,7 +256,8 @@ interface Held {
 async function startLibp2p(options: NodeOptions, held: Held) {
   const { discovered, rates, wire, closedTo } = held
   // Before the handshake, which costs milliseconds, and after it, for those that came together.
-  const isTooMany = ({ remoteAddr }: { remoteAddr: { toString(): string } }) => isCrowded(remoteAddr.toString(), held.connections())
+  const isTooMany = ({ remoteAddr }: { remoteAddr: { toString(): string } }) =>
+    isCrowded(remoteAddr.toString(), held.connections(), options.isAccepted ?? nobody)
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
   const libp2p = await createLibp2p({
     start: false,
@@ -517,7 +522,7 @@ class Node implements ShoalNode {
   }
 
   crowd(): Crowd | null {
-    return crowdOf(this.#libp2p.getConnections())
+    return crowdOf(this.#libp2p.getConnections(), this.#options.isAccepted ?? nobody)
   }
 
   async ping(peer: string, options: { signal?: AbortSignal } = {}): Promise<number> {
