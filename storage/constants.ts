@@ -33,8 +33,6 @@ export const SAFETENSORS_TENSORS_MAX = 200_000
 export const SAFETENSORS_NAME_BYTES_MAX = KiB
 /** No array library goes past 32 dimensions. */
 export const SAFETENSORS_DIMENSIONS_MAX = 32
-/** A whole file read at once: what one node may hold in memory. Larger files are read tensor by tensor with openSafetensors(). */
-export const SAFETENSORS_BYTES_MAX = 8 * GiB
 /** One tensor must fit one ArrayBuffer on Node 20. */
 export const TENSOR_BYTES_MAX = 4 * GiB - 1
 

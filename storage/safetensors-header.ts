@@ -19,8 +19,6 @@ export interface SafetensorsLimits {
   headerBytesMax?: number
   /** @default SAFETENSORS_TENSORS_MAX (200,000) */
   tensorsMax?: number
-  /** Of the whole file, where it is read whole. @default SAFETENSORS_BYTES_MAX (8 GiB) */
-  bytesMax?: number
 }
 
 /** A tensor and its place, counted from the end of the header. */

@@ -1,7 +1,7 @@
 // safetensors files (github.com/huggingface/safetensors): 8 bytes of length, a JSON header, raw little-endian data. Read whole, tensor by tensor,
 // or from memory; written tensor by tensor, so that memory holds one of them.
 import { type FileHandle, open } from 'node:fs/promises'
-import { RESERVED_BYTES, SAFETENSORS_BYTES_MAX } from './constants.ts'
+import { RESERVED_BYTES } from './constants.ts'
 import { fileFailure, StorageError } from './errors.ts'
 import { requireRoom } from './free-bytes.ts'
 import {
@@ -41,10 +41,9 @@ export interface OpenSafetensors {
 /**
  * Reads from memory; the tensors share it.
  *
- * @throws StorageError `safetensors_truncated`, `safetensors_header`, `safetensors_offsets`, `safetensors_dtype`, `file_too_large`
+ * @throws StorageError `safetensors_truncated`, `safetensors_header`, `safetensors_offsets`, `safetensors_dtype`
  */
 export function readSafetensors(bytes: Uint8Array, limits: SafetensorsLimits = {}): SafetensorsFile {
-  checkFileBytes('these bytes', bytes.byteLength, limits)
   const length = headerLength(bytes, bytes.byteLength, limits)
   const { metadata, tensors, dataOffset } = parseHeader(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length), bytes.byteLength, limits)
   return {
@@ -58,18 +57,16 @@ export function readSafetensors(bytes: Uint8Array, limits: SafetensorsLimits = {
   }
 }
 
-/** Reads a whole file. Throws as readSafetensors() does, and `file_missing`, `not_permitted`, `io_error`. */
+/**
+ * Reads a whole file into memory, however large: whoever cannot trust its size reads tensor by tensor. Throws as readSafetensors() does, and
+ * `file_missing`, `not_permitted`, `io_error`.
+ */
 export async function readSafetensorsFile(
   path: string,
   limits: SafetensorsLimits & { signal?: AbortSignal } = {}
 ): Promise<SafetensorsFile> {
   const file = await openSafetensors(path, limits)
   try {
-    checkFileBytes(
-      path,
-      file.tensors.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, shape)!, 0),
-      limits
-    )
     const tensors: StoredTensor[] = []
     for (const { name } of file.tensors) tensors.push(await file.read(name, { signal: limits.signal }))
     return { metadata: file.metadata, tensors }
@@ -202,15 +199,5 @@ function checkBytes({ name, dtype, shape }: TensorInfo, bytes: Uint8Array): void
       'safetensors_offsets',
       `could not write ${name}: it has ${bytes.byteLength} bytes; ${dtype} [${shape}] needs ${tensorBytes(dtype, shape)}`
     )
-  }
-}
-
-function checkFileBytes(what: string, bytes: number, limits: SafetensorsLimits): void {
-  const limit = limits.bytesMax ?? SAFETENSORS_BYTES_MAX
-  if (bytes > limit) {
-    throw new StorageError('file_too_large', `could not read safetensors: ${what} has ${bytes} bytes; the limit is ${limit}`, {
-      hint: 'read it tensor by tensor',
-      details: { bytes, limit }
-    })
   }
 }
