@@ -8,19 +8,29 @@ import { ProviderRecords } from './node-providers.ts'
 const MAX_QUESTION_BYTES = 8 * 1024
 /** Bytes of an answer: twenty peers near a key and as many of its providers, each with all the addresses that are kept of it at their longest. */
 const MAX_ANSWER_BYTES = 128 * 1024
+/** Peers near a key, and providers of it, in one answer: as many as an honest node gives. All that are named are kept for hours, and called. */
+const MAX_NAMED = 20
+
+interface Answer {
+  closer: unknown[]
+  providers: unknown[]
+}
 
 /** Parts of kad-dht that its interface does not name. */
 interface DhtParts {
   rpc: { onIncomingStream(stream: Stream, connection: unknown): Promise<void> }
-  network: { _writeReadMessage(stream: Stream, message: unknown, options: unknown): Promise<unknown> }
+  network: { _writeReadMessage(stream: Stream, message: unknown, options: unknown): Promise<Answer> }
 }
 
-/** From now on a stream on which more comes is ended; each carries one message. Before the DHT is started: then it hands its parts over. */
+/** From now on a stream on which more comes is ended, each carries one message, and of an answer that names more peers the first are taken. Before the DHT is started: then it hands its parts over. */
 export function boundMessages(dht: KadDHT): void {
   const { rpc, network } = dht as unknown as DhtParts
   const [answer, ask] = [rpc.onIncomingStream.bind(rpc), network._writeReadMessage.bind(network)]
   rpc.onIncomingStream = (stream, connection) => answer(bounded(stream, MAX_QUESTION_BYTES), connection)
-  network._writeReadMessage = (stream, message, options) => ask(bounded(stream, MAX_ANSWER_BYTES), message, options)
+  network._writeReadMessage = async (stream, message, options) => {
+    const answer = await ask(bounded(stream, MAX_ANSWER_BYTES), message, options)
+    return { ...answer, closer: answer.closer.slice(0, MAX_NAMED), providers: answer.providers.slice(0, MAX_NAMED) }
+  }
 }
 
 /** The factory of a DHT that writes down providers, a bounded number of them, and nothing else: not into the store that holds what libp2p knows of peers. */

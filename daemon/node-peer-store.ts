@@ -1,4 +1,4 @@
-// How many addresses are kept of a peer. libp2p keeps all that anybody names, compares each with each whenever it writes the peer's entry, which it does at
+// How many peers are kept, and how many addresses of each. libp2p keeps all that anybody names, compares each with each whenever it writes the peer's entry, which it does at
 // every stream, and dials one after the other: of a thousand, each stream cost half a second in which nothing else ran.
 import type { Address, PeerData, PeerId, PeerStore } from '@libp2p/interface'
 
@@ -6,12 +6,14 @@ import type { Address, PeerData, PeerId, PeerStore } from '@libp2p/interface'
 const MAX_TOLD_ADDRESSES = 16
 /** Addresses in all, fewer than the 25 of which libp2p dials none: what the peer did not sign may be what anybody named, who may be wrong or lie. */
 export const MAX_ADDRESSES = 24
+/** Peers: twice the biggest mesh, in 8 MB at most. libp2p forgets a peer after six hours, if somebody asks after it, and names cost whoever answers for the DHT nothing. */
+export const MAX_PEERS = 2_048
 /** Bytes of one: a name of DNS, a port and a peer id. */
 const MAX_ADDRESS_BYTES = 128
 
 /**
  * Bounds what `store` keeps, whichever way it comes: all of libp2p's parts write into this one. What anybody names takes the place of what was named before,
- * and never of what the peer signed. `self` is ours to fill.
+ * and never of what the peer signed. `self` is ours to fill. The peer written longest ago makes room for a new one: who is connected is written at each stream.
  */
 export function boundAddresses(store: PeerStore, self: PeerId): void {
   const [save, patch, merge] = [store.save.bind(store), store.patch.bind(store), store.merge.bind(store)]
@@ -19,9 +21,28 @@ export function boundAddresses(store: PeerStore, self: PeerId): void {
     const addresses = peer.equals(self) ? undefined : addressesIn(data, MAX_TOLD_ADDRESSES)
     return addresses === undefined ? data : { ...data, addresses, multiaddrs: undefined }
   }
-  store.save = (peer, data, options) => save(peer, told(peer, data), options)
-  store.patch = (peer, data, options) => patch(peer, told(peer, data), options)
+  const written = new Map<string, PeerId>()
+  const makeRoom = async (peer: PeerId): Promise<void> => {
+    if (peer.equals(self)) return
+    const name = peer.toString()
+    written.delete(name)
+    written.set(name, peer)
+    if (written.size <= MAX_PEERS) return
+    for (const [oldest, id] of written) {
+      written.delete(oldest)
+      return await store.delete(id)
+    }
+  }
+  store.save = async (peer, data, options) => {
+    await makeRoom(peer)
+    return await save(peer, told(peer, data), options)
+  }
+  store.patch = async (peer, data, options) => {
+    await makeRoom(peer)
+    return await patch(peer, told(peer, data), options)
+  }
   store.merge = async (peer, data, options) => {
+    await makeRoom(peer)
     if (peer.equals(self)) return await merge(peer, data, options)
     const held = (await store.has(peer, options)) ? (await store.get(peer, options)).addresses : []
     const signed = held.filter(({ isCertified }) => isCertified).slice(0, MAX_TOLD_ADDRESSES)

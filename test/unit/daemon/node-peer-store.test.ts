@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { boundAddresses, MAX_ADDRESSES } from '../../../daemon/node-peer-store.ts'
+import { boundAddresses, MAX_ADDRESSES, MAX_PEERS } from '../../../daemon/node-peer-store.ts'
 
 const many = (count: number, port = 1) => Array.from({ length: count }, (_, n) => multiaddr(`/ip4/10.0.${n >> 8}.${n & 255}/tcp/${port}`))
 
@@ -61,5 +61,24 @@ describe('the addresses of a peer', () => {
     const { peerStore, self } = await open()
     await peerStore.patch(self, { multiaddrs: many(40) })
     assert.equal((await peerStore.get(self)).addresses.length, 40)
+  })
+})
+
+describe('the peers that are known', () => {
+  it('are bounded, and those written longest ago go', async () => {
+    const { peerStore, peerId } = await createLibp2p({ start: false })
+    boundAddresses(peerStore, peerId)
+    await peerStore.merge(peerId, { multiaddrs: many(1) })
+    const connected = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
+    let gone = peerId
+    for (let n = 0; n < MAX_PEERS + 5; n++) {
+      const peer = peerIdFromPrivateKey(await generateKeyPair('Ed25519'))
+      await peerStore.merge(peer, { multiaddrs: many(1) })
+      if (n === 0) gone = peer
+      if (n % 100 === 0) await peerStore.patch(connected, { protocols: ['/a'] })
+    }
+    assert.equal((await peerStore.all()).length, MAX_PEERS)
+    assert.ok(!(await peerStore.has(gone)))
+    assert.ok((await peerStore.has(connected)) && (await peerStore.has(peerId)))
   })
 })
