@@ -87,6 +87,11 @@ export class Ledger {
     return rows
   }
 
+  /** Adopted rounds from one on, oldest first, one at a time: a long run's are more than memory holds. */
+  async *roundsFrom(fromRound: number): AsyncGenerator<KeptRound> {
+    for await (const [, row] of this.#rounds().entries({ gte: this.#roundKey(fromRound), prefix: `${this.#run}/` })) yield row
+  }
+
   /** CIDs of adopted records from a round on, oldest first. */
   async chain(fromRound: number, limit: number): Promise<string[]> {
     const records: string[] = []

@@ -51,13 +51,14 @@ import type { GivenUp } from '../trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
+import { BranchLooks } from './branch-looks.ts'
 import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
 import { LooseBlocks } from './loose-blocks.ts'
 import type { Phases } from './phases.ts'
-import { continuedPast, type KeptPast, recentPast, wholePast } from './restart.ts'
+import { continuedPast, type KeptPast, outweighs, pastAfter, pastUpTo, recentPast } from './restart.ts'
 import type { Retention } from './retention.ts'
 import { HeldUp, lastAcceptedIn, SHARE_ROUNDS, shareOf, slowSentence } from './round-answers.ts'
 import { rulesOf } from './run-rules.ts'
@@ -161,7 +162,7 @@ export class RunMember {
   #allowed = 0
   /** Our newest contribution while no other node has said that it holds it, and when we began to make it. */
   #uploading: { cid: string; sinceMs: number } | null = null
-  #startedOverAtMs = Number.NEGATIVE_INFINITY
+  readonly #looks = new BranchLooks()
   /** The newest head of a branch that was too old while another of its name was being looked at. */
   readonly #tooOldMeanwhile = new Map<string, string>()
 
@@ -584,41 +585,60 @@ export class RunMember {
 
   /**
    * A live peer's chain parted from ours before all that the rules remember: both are read back to where they parted, and the rules begin again with both.
-   * At most once a minute, whatever chains a peer may show.
+   * Not where ours outweighs it anyway.
    */
   async #startOver(head: string, peer: string | undefined): Promise<void> {
-    const waitMs = (): number => this.#startedOverAtMs + START_OVER_MS - performance.now()
+    const isStrangers = peer === undefined || !isAuthor(this.#rounds, peer)
+    const waitMs = (): number => this.#looks.waitMs(isStrangers, performance.now())
     while (waitMs() > 0) await delay(waitMs(), undefined, { signal: this.#stopping.signal })
     // What seemed too old may only have been far ahead of us, and known by now.
     if (remembers(this.#rounds, head)) return
-    this.#startedOverAtMs = performance.now()
-    const isOurs = (cid: string): boolean => this.#adopted.has(cid)
-    await this.#chains.fetch(head, isOurs, this.#chainOptions(peer === undefined ? [] : [peer]), async theirs => {
-      if (theirs.length === 0) return
-      const contributions = await this.#contributionsOf(theirs)
-      const past = await this.#pastToHead()
-      const next = reopenRounds(this.#rounds, {
-        now: performance.now(),
-        records: [...past.records, ...theirs.map(({ cid, record }) => ({ cid, record, ready: false }))],
-        contributions: [...past.contributions, ...contributions]
-      })
-      // The disk lost a part of our past: without it they would stand far behind what is adopted.
-      if (!remembers(next, viewOf(this.#rounds).head)) {
-        throw new DaemonError(
-          'block_unavailable',
-          `cannot look at the branch of ${head}: the records of our own past are not whole on this disk`
-        )
-      }
-      this.#rounds = next
-      this.#dispatch({ type: 'tick' })
-    })
+    const sinceMs = performance.now()
+    this.#looks.began(sinceMs)
+    try {
+      const isOurs = (cid: string): boolean => this.#adopted.has(cid)
+      const options = this.#chainOptions(peer === undefined ? [] : [peer])
+      await this.#chains.fetch(head, isOurs, options, theirs => this.#reopen(head, theirs))
+    } finally {
+      this.#looks.ended(performance.now() - sinceMs)
+    }
   }
 
-  /** Our whole chain up to where the rules stand, though rounds are adopted while it is read; less where the disk lost a part. */
-  async #pastToHead(): Promise<KeptPast> {
-    let past = await wholePast(this.#c)
+  async #reopen(head: string, theirs: ChainRecord[]): Promise<void> {
+    const first = theirs[0]?.record
+    if (first === undefined) return
+    const { manifest, ledger, run } = this.#c
+    const before = await pastUpTo({ ledger, run, genesisPeers: manifest.genesis.peers }, first.round - 1)
+    const contributions = await this.#contributionsOf(theirs)
+    const listed = theirs.reduce((sum, { record }) => sum + record.contributions.length, 0)
+    const shown = { contributions: contributions.map(({ contribution }) => contribution), unseen: listed - contributions.length }
+    const { maxTokensPerRound } = manifest.strategy
+    if (await outweighs({ ledger, genesisPeers: manifest.genesis.peers }, before, shown, maxTokensPerRound)) return
+    const past = await this.#pastToHead(before)
+    const next = reopenRounds(this.#rounds, {
+      now: performance.now(),
+      ...(past.trunk === undefined ? {} : { trunk: past.trunk }),
+      records: [...past.records, ...theirs.map(({ cid, record }) => ({ cid, record, ready: false }))],
+      contributions: [...past.contributions, ...contributions]
+    })
+    // The disk lost a part of our past: without it they would stand far behind what is adopted.
+    const isWhole = remembers(next, viewOf(this.#rounds).head)
+    this.#looks.sawPast(isWhole)
+    if (!isWhole) {
+      throw new DaemonError(
+        'block_unavailable',
+        `cannot look at the branch of ${head}: the records of our own past are not whole on this disk`
+      )
+    }
+    this.#rounds = next
+    this.#dispatch({ type: 'tick' })
+  }
+
+  /** Our chain up to where the rules stand, though rounds are adopted while it is read; less where the disk lost a part. */
+  async #pastToHead(before: Pick<KeptPast, 'trunk' | 'earlier'>): Promise<KeptPast> {
+    let past = await pastAfter(this.#c, before)
     for (let tries = 0; tries < PAST_TRIES; tries++) {
-      if ((past.records.at(-1)?.cid ?? this.#c.run) === viewOf(this.#rounds).head) return past
+      if ((past.records.at(-1)?.cid ?? past.trunk?.cid ?? this.#c.run) === viewOf(this.#rounds).head) return past
       await this.#adopting
       past = await continuedPast(this.#c, past)
     }
@@ -1229,8 +1249,6 @@ const RATE_WINDOW_MS = 10_000
 const ANCHOR_PATIENCE = 6
 /** Rounds of a chain that are read from disk at once when it is adopted. */
 const ROUNDS_READ_AT_ONCE = 64
-/** Between two looks at a chain that parted too long ago, in ms: each reads the whole history. */
-const START_OVER_MS = 60_000
 
 /** Whether a node in this state is expected to contribute to the round. Syncing ones are not: they have some way to go before they can. */
 export function trains(state: string): boolean {

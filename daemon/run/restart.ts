@@ -9,6 +9,7 @@ import {
   type Trunk
 } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
+import { DaemonError } from '../errors.ts'
 import type { KeptRound, Ledger } from './ledger.ts'
 
 export interface KeptPast {
@@ -22,7 +23,7 @@ export interface KeptPast {
 }
 
 interface Kept {
-  ledger: Pick<Ledger, 'rounds'>
+  ledger: Pick<Ledger, 'roundsFrom'>
   blocks: Pick<BlockStore, 'get'>
 }
 
@@ -31,40 +32,81 @@ interface Past extends Kept {
   genesisPeers: readonly string[]
 }
 
+/** What is before the rounds whose blocks are opened. */
+type Before = Pick<KeptPast, 'trunk' | 'earlier'>
+
 /** The rounds that the rules remember. Of those before, the ledger's rows say enough: opening every block of a long run would take minutes. */
-export async function recentPast(past: Past): Promise<KeptPast> {
-  const rounds = await allRounds(past)
-  const before = rounds.slice(0, -FORK_WINDOW_ROUNDS)
-  const last = before.at(-1)
-  if (last === undefined) return wholePast(past)
-  const recent = [...before.slice(-RECENT_ROUNDS).reverse().map(authorsOf), past.genesisPeers].slice(0, RECENT_ROUNDS)
-  const known = new Set(before.flatMap(authorsOf))
-  const trunk: Trunk = { cid: last.record, record: recordOf(past.run, last), parts: last.contributions.map(partOf), known, recent }
-  return { ...(await opened(past, rounds.slice(before.length))), trunk, earlier: before.map(({ record }) => record) }
+export async function recentPast(past: Past & { ledger: Pick<Ledger, 'head'> }): Promise<KeptPast> {
+  const round = ((await past.ledger.head())?.round ?? 0) - FORK_WINDOW_ROUNDS
+  return pastAfter(past, await pastUpTo(past, round))
 }
 
-/** Every round, for when a branch parted before all that the rules remember. */
-export async function wholePast(past: Kept): Promise<KeptPast> {
-  return opened(past, await allRounds(past))
+/** The rounds up to one, each row read and let go: a row of a thousand members takes half a megabyte. */
+export async function pastUpTo({ ledger, run, genesisPeers }: Omit<Past, 'blocks'>, round: number): Promise<Before> {
+  const earlier: string[] = []
+  const known = new Set<string>()
+  let recent: (readonly string[])[] = [genesisPeers]
+  if (round <= 0) return { earlier }
+  for await (const row of ledger.roundsFrom(1)) {
+    earlier.push(row.record)
+    const authors = authorsOf(row)
+    recent = [authors, ...recent].slice(0, RECENT_ROUNDS)
+    for (const author of authors) known.add(author)
+    if (row.round < round) continue
+    const trunk: Trunk = { cid: row.record, record: recordOf(run, row), parts: row.contributions.map(partOf), known, recent }
+    return { earlier, trunk }
+  }
+  throw new DaemonError('block_unavailable', `The ledger of run ${run} ends at round ${earlier.length}, before round ${round}`)
+}
+
+/** The rounds after those, with their blocks. */
+export async function pastAfter(past: Kept, before: Before = { earlier: [] }): Promise<KeptPast> {
+  return { ...before, ...(await opened(past, roundAfter(before))) }
 }
 
 /** The same with what was adopted since it was read. */
 export async function continuedPast(past: Kept, read: KeptPast): Promise<KeptPast> {
-  const rounds = await allRounds(past)
-  const { records, contributions } = read
-  if (records.length > 0 && rounds[records.length - 1]?.record !== records.at(-1)!.cid) return opened(past, rounds)
-  const more = await opened(past, rounds.slice(records.length))
-  return { earlier: [], records: [...records, ...more.records], contributions: [...contributions, ...more.contributions] }
+  const last = read.records.at(-1)
+  const before: Before = { earlier: read.earlier, ...(read.trunk === undefined ? {} : { trunk: read.trunk }) }
+  if (last === undefined) return pastAfter(past, before)
+  for await (const { record } of past.ledger.roundsFrom(last.record.round)) {
+    if (record !== last.cid) break
+    const { records, contributions } = await opened(past, last.record.round + 1)
+    return { ...read, records: [...read.records, ...records], contributions: [...read.contributions, ...contributions] }
+  }
+  return pastAfter(past, before)
 }
 
-async function allRounds({ ledger }: Kept): Promise<KeptRound[]> {
-  return (await ledger.rounds(Number.MAX_SAFE_INTEGER)).reverse()
+/**
+ * Whether our own chain outweighs for certain one that parted from it, whatever the rules would make of that: then they need see neither. Anybody may sign a record that parts from ours at the genesis.
+ *
+ * @param before our chain up to where they parted
+ * @param theirs contributions that the other chain lists, and how many it lists that are not here: each may weigh as much as one can
+ */
+export async function outweighs(
+  { ledger, genesisPeers }: Pick<Past, 'ledger' | 'genesisPeers'>,
+  before: Before,
+  theirs: { contributions: readonly Contribution[]; unseen: number },
+  maxTokensPerRound: number
+): Promise<boolean> {
+  const known = new Set([...genesisPeers, ...(before.trunk?.known ?? []), ...(before.trunk?.parts ?? []).map(({ peer }) => peer)])
+  let more = -theirs.unseen * maxTokensPerRound
+  for (const { peer, tokens } of theirs.contributions) if (known.has(peer)) more -= Math.min(tokens, maxTokensPerRound)
+  for await (const { contributions } of ledger.roundsFrom(roundAfter(before))) {
+    for (const { peer, tokens } of contributions) if (known.has(peer)) more += tokens
+    if (more > 0) return true
+  }
+  return false
+}
+
+function roundAfter({ trunk }: Before): number {
+  return (trunk?.record.round ?? 0) + 1
 }
 
 /** Reads up to the first record that the disk has lost: what follows is fetched from others again. */
-async function opened({ blocks }: Kept, rounds: readonly KeptRound[]): Promise<KeptPast> {
-  const past: KeptPast = { earlier: [], records: [], contributions: [] }
-  for (const kept of rounds) {
+async function opened({ ledger, blocks }: Kept, fromRound: number): Promise<Pick<KeptPast, 'records' | 'contributions'>> {
+  const past: Pick<KeptPast, 'records' | 'contributions'> = { records: [], contributions: [] }
+  for await (const kept of ledger.roundsFrom(fromRound)) {
     const bytes = await blocks.get(kept.record)
     if (bytes === undefined) break
     const { cid, record } = await openRecord(bytes)

@@ -10,7 +10,7 @@ import { loadConfig } from '../../daemon/config.ts'
 import { Daemon } from '../../daemon/daemon.ts'
 import { openHome } from '../../daemon/home.ts'
 import { type KeptRound, Ledger } from '../../daemon/run/ledger.ts'
-import { wholePast } from '../../daemon/run/restart.ts'
+import { pastAfter } from '../../daemon/run/restart.ts'
 import { type ControlClient, connectControl, locateDaemon, type NodeEvent } from '../../protocols/control/index.ts'
 import { LONE_RUN, MAIN } from './small-run.ts'
 
@@ -88,7 +88,7 @@ describe('a daemon that is killed among its rounds', function () {
       const head = (await ledger.head())?.round ?? 0
       const told = Math.max(0, ...said.filter(({ type }) => type === 'round').map(({ round }) => round!))
       assert.ok(head >= told, `round ${told} was adopted and the head is ${head}`)
-      assert.equal((await wholePast({ ledger, blocks: store.blocks })).records.length, head)
+      assert.equal((await pastAfter({ ledger, blocks: store.blocks })).records.length, head)
       for (const { contributions } of adoptedByPeer)
         for (const { cid, peer } of contributions) {
           if (peer === steady.ready.peer) continue

@@ -9,7 +9,7 @@ import { EventLog } from '../../../../daemon/events.ts'
 import { openHome } from '../../../../daemon/home.ts'
 import { loadIdentity, peerOf } from '../../../../daemon/identity.ts'
 import { Ledger, type Membership } from '../../../../daemon/run/ledger.ts'
-import { wholePast } from '../../../../daemon/run/restart.ts'
+import { pastAfter } from '../../../../daemon/run/restart.ts'
 import { listBodyBlocks } from '../../../../protocols/bodies/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { readSafetensorsFile, type Store } from '../../../../storage/index.ts'
@@ -124,7 +124,7 @@ class Promises {
     const [round, record, anchor] = this.#newest.get('adopted') ?? ['0', RUN, '']
     assert.ok(head.round >= Number(round), `round ${round} is adopted: the head is ${head.round}`)
     if (head.round === Number(round) && round !== '0') assert.deepEqual([head.record, head.anchor], [record, anchor])
-    const past = await wholePast({ ledger, blocks: store.blocks })
+    const past = await pastAfter({ ledger, blocks: store.blocks })
     assert.equal(past.records.length, head.round, 'all records of the history are there')
     assert.equal(past.contributions.length, head.round, 'and all contributions in them')
     const own = await ledger.own(Number.MAX_SAFE_INTEGER)

@@ -39,6 +39,9 @@ describe('Ledger', () => {
       [11, 10, 2]
     )
     assert.deepEqual(await ledger.chain(2, 2), ['record-2-a', 'record-10-a'])
+    const rows: KeptRound[] = []
+    for await (const row of ledger.roundsFrom(2)) rows.push(row)
+    assert.deepEqual(rows, [kept(2), kept(10), kept(11)])
   })
 
   it('adopt() forgets the rounds of a branch that was left, also where the new one is shorter', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
-import { continuedPast, recentPast, wholePast } from '../../../../daemon/run/restart.ts'
+import { continuedPast, outweighs, pastAfter, pastUpTo, recentPast } from '../../../../daemon/run/restart.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { knownAt } from '../../../../protocols/rounds/chain/record-tree.ts'
 import {
@@ -29,10 +29,21 @@ describe('a restart', function () {
   let peers: string[] = []
   let rules: RunRules
 
+  /** A row may be read until the next is asked for: whoever keeps it fails. */
+  const ledgerOf = (rows: KeptRound[]) => ({
+    head: async () => rows.at(-1),
+    async *roundsFrom(fromRound: number) {
+      for (const row of rows.filter(({ round }) => round >= fromRound)) {
+        const { proxy, revoke } = Proxy.revocable(row, {})
+        yield proxy
+        revoke()
+      }
+    }
+  })
   const past = () => ({
     run: RUN,
     genesisPeers: rules.genesisPeers,
-    ledger: { rounds: async () => [...rounds].reverse() },
+    ledger: ledgerOf(rounds),
     blocks: {
       get: async (cid: string) => {
         reads.push(cid)
@@ -80,7 +91,7 @@ describe('a restart', function () {
 
   it('leaves the rules where the whole history would', async () => {
     const { earlier: _, ...recent } = await recentPast(past())
-    const { earlier: none, ...whole } = await wholePast(past())
+    const { earlier: none, ...whole } = await pastAfter(past())
     assert.deepEqual(none, [])
     const states = [recent, whole].map(each => createRounds(rules, peers[0]!, { now: 0, ...each }))
     assert.deepEqual(viewOf(states[0]!), viewOf(states[1]!))
@@ -95,23 +106,59 @@ describe('a restart', function () {
     }
   })
 
+  it('reads back to where a branch parted, and leaves the rules where the whole history would', async () => {
+    const whole = await pastAfter(past())
+    for (const fork of [0, 3, 20]) {
+      reads.length = 0
+      const { earlier, ...since } = await pastAfter(past(), await pastUpTo(past(), fork))
+      assert.equal(reads.length, 2 * (ROUNDS - fork))
+      assert.equal(earlier.length, fork)
+      const states = [since, whole].map(each => createRounds(rules, peers[0]!, { now: 0, ...each }))
+      assert.deepEqual(viewOf(states[0]!), viewOf(states[1]!))
+      assert.deepEqual([...states[0]!.tree.known].sort(), [...states[1]!.tree.known].sort())
+    }
+    await assert.rejects(pastUpTo(past(), ROUNDS + 1), { code: 'block_unavailable' })
+  })
+
   it('reads on where it stopped, and anew where its branch was left meanwhile', async () => {
-    const upTo = (end: number) => ({ ...past(), ledger: { rounds: async () => rounds.slice(0, end).reverse() } })
-    const [early, late] = [await wholePast(upTo(5)), await wholePast(upTo(9))]
-    reads.length = 0
-    assert.deepEqual(await continuedPast(upTo(9), early), late)
-    assert.equal(reads.length, 2 * 4)
-    const other = { ...past(), ledger: { rounds: async () => [{ ...rounds[0]!, record: rounds[3]!.record }] } }
+    const upTo = (end: number) => ({ ...past(), ledger: ledgerOf(rounds.slice(0, end)) })
+    for (const before of [undefined, await pastUpTo(past(), 2)]) {
+      const [early, late] = [await pastAfter(upTo(5), before), await pastAfter(upTo(9), before)]
+      reads.length = 0
+      assert.deepEqual(await continuedPast(upTo(9), early), late)
+      assert.equal(reads.length, 2 * 4)
+    }
+    const other = { ...past(), ledger: ledgerOf([{ ...rounds[0]!, record: rounds[3]!.record }]) }
     assert.deepEqual(
-      (await continuedPast(other, early)).records.map(({ cid }) => cid),
+      (await continuedPast(other, await pastAfter(upTo(5)))).records.map(({ cid }) => cid),
       [rounds[3]!.record]
     )
   })
 
   it('goes back to the genesis while the run is young', async () => {
-    const young = { ...past(), ledger: { rounds: async () => rounds.slice(0, 5).reverse() } }
+    const young = { ...past(), ledger: ledgerOf(rounds.slice(0, 5)) }
     const { trunk, records } = await recentPast(young)
     assert.equal(trunk, undefined)
     assert.equal(records.length, 5)
+  })
+
+  it("opens no block of its past for a stranger's branch that weighs nothing, and says of one that may weigh more that it may", async () => {
+    const contribution = (peer: string, tokens: number): Contribution => {
+      const facts = { run: RUN, round: 1, parent: RUN, steps: 1, loss: 2, codec: 'f32', norm: 1, body: ANCHOR }
+      return { ...facts, peer, tokens }
+    }
+    const fork = await pastUpTo(past(), 4)
+    const asks = (before: typeof fork, contributions: Contribution[], unseen = 0) =>
+      outweighs(past(), before, { contributions, unseen }, rules.maxTokensPerRound)
+    assert.equal(await asks(fork, [contribution('stranger', 1e9)]), true)
+    assert.equal(reads.length, 0)
+    // 272 rounds of 50 tokens are ours after the fork.
+    const accepted = (count: number) => Array.from({ length: count }, () => contribution(peers[0]!, 64))
+    assert.equal(await asks(fork, accepted(ROUNDS - 5)), true)
+    assert.equal(await asks(fork, accepted(ROUNDS - 4)), false, 'the rules choose')
+    assert.equal(await asks(fork, [], ROUNDS - 4), false, 'they may be of anybody')
+    // From the genesis only who is named in the manifest counts, and none of our authors is.
+    assert.equal(await asks({ earlier: [] }, [contribution(peers[0]!, 64)]), false)
+    assert.equal(await asks({ earlier: [] }, [contribution(peers[2]!, 64)]), false)
   })
 })
