@@ -17,27 +17,27 @@ export function builtinEras(): Era[] {
 }
 
 /**
- * Documents of the named sources, in order.
+ * Documents of the named sources, in order; no file is read before those of the one before it were taken.
  * @param sources `sotu`, `sotu:ERA`, or paths of .txt, .jsonl and files and folders of them
  * @throws DaemonError `data_unreadable`, `data_missing`; TrainingError for text that cannot be read
  */
-export async function readCorpora(sources: string[]): Promise<string[]> {
-  const documents: string[] = []
-  for (const source of sources) {
-    const eras = parseBuiltinName(source)
-    if (eras !== null) {
-      documents.push(...builtinDocuments(eras))
-      continue
-    }
-    for (const file of await textFiles(source)) {
-      documents.push(...parseCorpus(file, await readFile(file)))
-    }
+export async function* documentsOf(sources: string[]): AsyncGenerator<string> {
+  let isEmpty = true
+  for await (const documents of documentsByFile(sources)) {
+    isEmpty = false
+    yield* documents
   }
-  if (documents.length === 0) {
+  if (isEmpty) {
     throw new DaemonError('data_missing', `Cannot train on ${sources.join(', ') || 'no sources'}: there is no text in it`, {
       hint: 'Name text with --data FILE, --data FOLDER or --data sotu:1790-1860'
     })
   }
+}
+
+/** All of documentsOf(). */
+export async function readCorpora(sources: string[]): Promise<string[]> {
+  const documents: string[] = []
+  for await (const text of documentsOf(sources)) documents.push(text)
   return documents
 }
 
@@ -51,6 +51,14 @@ export async function requireCorpora(sources: string[]): Promise<void> {
     throw new DaemonError('data_missing', `Cannot train on ${source}: there is no text in it`, {
       hint: 'Files of text end in .txt, .md or .jsonl'
     })
+  }
+}
+
+async function* documentsByFile(sources: string[]): AsyncGenerator<string[]> {
+  for (const source of sources) {
+    const eras = parseBuiltinName(source)
+    if (eras !== null) yield builtinDocuments(eras)
+    else for (const file of await textFiles(source)) yield parseCorpus(file, await readFile(file))
   }
 }
 

@@ -37,7 +37,7 @@ export interface ByteLevelVocabulary {
 
 /** @throws TrainingError `bad_tokenizer` when a byte has no id */
 export function createByteLevelBpe(kind: TokenizerKind, { pieces, merges, added }: ByteLevelVocabulary): Tokenizer {
-  const vocabulary = Math.max(pieces.length, ...added.map(({ id }) => id + 1))
+  const vocabulary = added.reduce((most, { id }) => Math.max(most, id + 1), pieces.length)
   const byteIds = idsOfBytes(pieces)
   const ranks = new Map(merges.map(({ left, right }, rank) => [left * vocabulary + right, rank]))
   const addedIds = new Map(added.map(({ id, content }) => [content, id]))

@@ -70,7 +70,10 @@ function learnMerges(words: Map<string, number>, size: number): { pieces: Uint8A
   while (pieces.length < size) {
     const pair = index.mostFrequent()
     if (pair === null) break
-    const piece = Uint8Array.of(...pieces[pair.left]!, ...pieces[pair.right]!)
+    const [left, right] = [pieces[pair.left]!, pieces[pair.right]!]
+    const piece = new Uint8Array(left.length + right.length)
+    piece.set(left)
+    piece.set(right, left.length)
     // Two pairs may spell the same bytes ("ab" + "c", "a" + "bc"): the second then leads to the first one's id.
     const merged = ids.get(symbolsOf(piece)) ?? pieces.push(piece) - 1
     ids.set(symbolsOf(piece), merged)

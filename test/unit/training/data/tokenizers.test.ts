@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { Tokenizer as Reference } from '@huggingface/tokenizers'
-import { splitWords } from '../../../../training/data/byte-level-bpe.ts'
+import { createByteLevelBpe, splitWords } from '../../../../training/data/byte-level-bpe.ts'
 import { gpt2Tokenizer } from '../../../../training/data/gpt2-tokenizer.ts'
 import { resolveTokenizer } from '../../../../training/data/resolve-tokenizer.ts'
 import { type Tokenizer, tokenizeDocuments } from '../../../../training/data/tokenizer.ts'
@@ -91,6 +91,12 @@ describe('trainByteBpe()', () => {
     const word = 'statesthe'.repeat(20_000)
     assert.equal(tokenizer.decode(tokenizer.encode(word)), word)
   })
+
+  it('learns tokens of more bytes than a call may have arguments', () => {
+    const line = '='.repeat(300_000)
+    const ids = trainByteBpe([line], { vocabulary: 300 }).encode(line)
+    assert.ok(ids.length < 20, `${ids.length} tokens`)
+  })
 })
 
 describe('gpt2Tokenizer()', () => {
@@ -161,6 +167,12 @@ describe('tokenizerFromJson()', () => {
       const text = JSON.stringify({ ...file, model: { ...file.model, vocab } })
       assert.equal((await tokenizerFromJson(text)).files()['tokenizer.json'], text)
     }
+  })
+
+  it('takes more added tokens than a call may have arguments', () => {
+    const pieces = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))
+    const added = Array.from({ length: 200_000 }, (_, i) => ({ id: 256 + i, content: '' }))
+    assert.equal(createByteLevelBpe('json', { pieces, merges: [], added }).vocabulary, 200_256)
   })
 
   it('refuses what is no tokenizer', async () => {
