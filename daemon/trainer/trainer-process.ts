@@ -34,7 +34,10 @@ const STATE_FACTS = v.object({
     version: v.literal(1),
     ...{ step: COUNT, stepsSinceSnapshot: COUNT, tokensSinceSnapshot: COUNT },
     lossSinceSnapshot: v.pipe(v.number(), v.finite()),
-    position: v.object({ epoch: COUNT, slot: COUNT, offset: COUNT, contributors: v.exactOptional(v.array(v.string())) })
+    position: v.object({
+      ...{ epoch: COUNT, slot: COUNT, offset: COUNT, contributors: v.exactOptional(v.array(v.string())) },
+      aside: v.exactOptional(v.object({ epoch: COUNT, slot: COUNT, slots: COUNT }))
+    })
   }),
   /** The newest snapshot that this state has in it. */
   snapshot: v.nullable(SNAPSHOT),

@@ -3,7 +3,8 @@
  *
  * The row is cut into windows of `context` tokens and windows into fixed slots. An epoch reads the slots in the order of its permutation: all of them for
  * a private corpus, this peer's share for a shared one (slots.ts). A position is (epoch, slot, offset): how many slots of this epoch's order are done, and
- * how many windows of the next one.
+ * how many windows of the next one. A reader of a shared corpus has two places, one in what it is dealt and one in the slots reserved for newcomers: whoever
+ * misses a record now and then goes on in each where it left it.
  */
 import { TrainingError } from '../errors.ts'
 import { SLOT_WINDOWS } from './constants.ts'
@@ -17,6 +18,15 @@ export interface BatchPosition {
   offset: number
   /** The contributors over whom a shared corpus was dealt; absent for a private one. */
   contributors?: string[]
+  /** Where it left what it does not read now, the dealt or the reserved slots; absent where it never read those. */
+  aside?: Place
+}
+
+/** So many slots done, of so many that the order had. */
+interface Place {
+  epoch: number
+  slot: number
+  slots: number
 }
 
 export interface Batch {
@@ -67,6 +77,7 @@ class SlotBatches implements Batches {
   #epoch = 0
   #slot = 0
   #offset = 0
+  #aside: Place | null = null
 
   constructor({ tokens, batch, context, seed, assignment, slotWindows = SLOT_WINDOWS }: BatchesOptions) {
     if (![batch, context, slotWindows].every(size => Number.isInteger(size) && size > 0)) {
@@ -102,11 +113,12 @@ class SlotBatches implements Batches {
 
   position(): BatchPosition {
     const place = { epoch: this.#epoch, slot: this.#slot, offset: this.#offset }
-    return this.#peer === null ? place : { ...place, contributors: [...this.#contributors] }
+    if (this.#peer === null) return place
+    return { ...place, contributors: [...this.#contributors], ...(this.#aside === null ? {} : { aside: { ...this.#aside } }) }
   }
 
-  seek({ epoch, slot, offset, contributors }: BatchPosition): void {
-    const whole = [epoch, slot, offset].every(number => Number.isSafeInteger(number) && number >= 0)
+  seek({ epoch, slot, offset, contributors, aside }: BatchPosition): void {
+    const whole = [epoch, slot, offset].every(isCount) && (aside === undefined || isPlace(aside))
     if (this.#peer !== null && contributors !== undefined) this.#contributors = [...contributors]
     const order = whole ? this.#orderOf(epoch) : this.#order
     // The end of an epoch is a position too: the next window begins another one.
@@ -125,16 +137,22 @@ class SlotBatches implements Batches {
     this.#epoch = epoch
     this.#slot = slot
     this.#offset = offset
+    this.#aside = aside ?? null
   }
 
   assign(contributors: readonly string[]): void {
     if (this.#peer === null || sameMembers(contributors, this.#contributors)) return
-    const wasDealt = this.#contributors.includes(this.#peer)
-    const done = this.#slot / this.#order.length
-    this.#contributors = [...contributors]
-    this.#order = this.#orderOf(this.#epoch)
+    let from: Place = { epoch: this.#epoch, slot: this.#slot, slots: this.#order.length }
     // What a newcomer read of the reserved slots says nothing about the share that it is dealt now, and the reverse.
-    this.#slot = wasDealt === contributors.includes(this.#peer) ? Math.ceil(done * this.#order.length) : 0
+    if (this.#contributors.includes(this.#peer) !== contributors.includes(this.#peer)) {
+      const left = from
+      from = this.#aside ?? { epoch: this.#epoch, slot: 0, slots: 1 }
+      this.#aside = left
+    }
+    this.#contributors = [...contributors]
+    this.#epoch = from.epoch
+    this.#order = this.#orderOf(from.epoch)
+    this.#slot = Math.ceil((from.slot * this.#order.length) / from.slots)
     this.#offset = 0
   }
 
@@ -168,6 +186,14 @@ class SlotBatches implements Batches {
   #windowsIn(slot: number): number {
     return Math.min(this.#slotWindows, this.#windows - slot * this.#slotWindows)
   }
+}
+
+function isPlace({ epoch, slot, slots }: Place): boolean {
+  return [epoch, slot, slots].every(isCount) && slots > 0 && slot <= slots
+}
+
+function isCount(number: number): boolean {
+  return Number.isSafeInteger(number) && number >= 0
 }
 
 function sameMembers(a: readonly string[], b: readonly string[]): boolean {
