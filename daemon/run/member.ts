@@ -140,6 +140,7 @@ export class RunMember {
   #forked = false
   #trainerWork: Promise<void> = Promise.resolve()
   #adopting: Promise<void> = Promise.resolve()
+  #forgetting: Promise<void> = Promise.resolve()
   #restoring: OwnContribution[] = []
   #ticker: NodeJS.Timeout | null = null
   #catchUpRetry: NodeJS.Timeout | null = null
@@ -224,6 +225,7 @@ export class RunMember {
     await this.#c.audits?.stop()
     await this.#trainer?.stop()
     await this.#adopting.catch(() => {})
+    await this.#forgetting
   }
 
   pause(reason: string): void {
@@ -823,7 +825,9 @@ export class RunMember {
     await this.#lookBack()
     await this.#considerAudits(rounds.at(-1)!)
     const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
-    await this.#c.retention.forget(kept, await this.#own.open(), await this.#c.ledger.fetchedAnchors())
+    const [open, wanted] = [await this.#own.open(), await this.#c.ledger.fetchedAnchors()]
+    // In a large mesh it takes seconds, and the next adoption does not need it.
+    this.#forgetting = this.#c.retention.forget(kept, open, wanted).catch(error => this.#failed('forgetting old rounds', error))
   }
 
   async #lookBack(): Promise<void> {

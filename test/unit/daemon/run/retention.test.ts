@@ -191,6 +191,58 @@ describe('Retention', () => {
     assert.equal(await blocks.has(old), false)
   })
 
+  it('forget() reads the indexes of what it keeps once, however many rounds follow', async () => {
+    const reads: string[] = []
+    const counting = {
+      get: (cid: string) => {
+        reads.push(cid)
+        return blocks.get(cid)
+      },
+      delete: (cid: string) => blocks.delete(cid)
+    }
+    const beside = await body('beside', 'shared')
+    const retention = new Retention(counting, await body('genesis'), async () => [beside])
+    const rounds: KeptRound[] = []
+    for (let r = 1; r <= 12; r++) {
+      rounds.unshift(round(r, await body(`anchor ${r}`, 'frozen'), await body(`delta ${r}`)))
+      await retention.forget(rounds.slice(0, 4), [], [])
+    }
+    assert.ok(reads.length > 40)
+    assert.equal(new Set(reads).size, reads.length)
+    for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round > 8)
+    await readable(rounds[0]!.anchor)
+  })
+
+  it('forget() looks again at a body whose indexes were not all there', async () => {
+    const [kept, old] = [await body('kept', 'shared'), await body('old', 'shared')]
+    const index = decodeBodyRoot((await blocks.get(kept))!).stages[0]!.index
+    const bytes = (await blocks.get(index))!
+    const retention = new Retention(blocks, await body('genesis'))
+    for (const [head, gone] of [await body('first'), old].entries()) {
+      retention.came(gone, 1)
+      if (head === 0) await blocks.delete(index)
+      else await blocks.put(index, bytes)
+      await retention.forget([round(9 + head, kept, kept)], [], [])
+    }
+    await readable(kept)
+    assert.equal(await blocks.has(old), false)
+  })
+
+  it('forget() does of several that wait only the newest', async () => {
+    const genesis = await body('genesis')
+    const rounds: KeptRound[] = []
+    for (let r = 1; r <= 6; r++) rounds.unshift(round(r, await body(`anchor ${r}`), await body(`delta ${r}`)))
+    let times = 0
+    const retention = new Retention(blocks, genesis, async () => {
+      times++
+      return []
+    })
+    retention.came(await body('young'), 6)
+    await Promise.all([...rounds].reverse().map(kept => retention.forget([kept], [], [])))
+    assert.equal(times, 1)
+    for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round >= 5, `round ${round}`)
+  })
+
   async function readable(root: string): Promise<void> {
     assert.deepEqual((await fetchBody(root, { get: cid => blocks.get(cid), fetch: async cids => missing(cids) })).missing, [])
   }
