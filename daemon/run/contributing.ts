@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import { type Contribution, type Fate, openContribution, signContribution } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
-import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
+import type { Arithmetic, EncodedContribution, StageNames } from '../arithmetic/arithmetic.ts'
+import { isCodedError } from '../errors.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
+import { deltaFile, trainerFolder } from '../trainer/delta-files.ts'
 import type { SnapshotResult } from '../trainer/messages.ts'
 import type { Admittance } from './admittance.ts'
 import type { Ledger, OwnContribution } from './ledger.ts'
@@ -25,6 +27,8 @@ export interface OwnComponents {
   arithmetic: Arithmetic
   /** Null where this node needs nobody's word. */
   admittance: Admittance | null
+  /** Told of what went wrong and is done without. */
+  failed(what: string, error: unknown): void
 }
 
 /** A contribution that is signed and on disk, ready to be told. */
@@ -44,35 +48,16 @@ export class OwnContributions {
 
   /** Keeps that a snapshot was taken for the round after `parent`. */
   async made(snapshot: SnapshotResult, parent: string): Promise<OwnContribution> {
-    const { sequence, round, deltaFile, steps, tokens, loss } = snapshot
-    const own: OwnContribution = {
-      sequence,
-      round,
-      parent,
-      deltaFile,
-      steps,
-      tokens,
-      loss,
-      cid: null,
-      body: null,
-      residualFile: null,
-      fate: 'made'
-    }
+    const { sequence, round, steps, tokens, loss } = snapshot
+    const own: OwnContribution = { sequence, round, parent, steps, tokens, loss, cid: null, body: null, fate: 'made' }
     await this.#components.ledger.putOwn(own)
     return own
   }
 
   /** Encodes, signs and stores it. */
   async offer(own: OwnContribution): Promise<OfferedContribution> {
-    const { run, peer, manifest, directory, stages, privateKey, ledger, blocks, arithmetic, admittance } = this.#components
-    const nextResidualFile = join(directory, `residual-${own.sequence}.safetensors`)
-    const { body, norm } = await arithmetic.encodeContribution({
-      deltaFile: own.deltaFile,
-      residualFile: await this.#carried(own.sequence),
-      nextResidualFile,
-      codec: manifest.strategy.codec,
-      stages
-    })
+    const { run, peer, manifest, privateKey, ledger, blocks, admittance } = this.#components
+    const { body, norm } = await this.#encode(own)
     const { round, parent, tokens, steps, loss } = own
     const codec = createCodec(manifest.strategy.codec).name
     const grant = admittance?.grantFor(round)
@@ -82,7 +67,7 @@ export class OwnContributions {
     }
     const block = await signContribution(contribution, privateKey)
     await blocks.put(block.cid, block.bytes, { durable: true })
-    await ledger.putOwn({ ...own, cid: block.cid, body, residualFile: nextResidualFile, fate: 'offered' })
+    await ledger.putOwn({ ...own, cid: block.cid, body, fate: 'offered' })
     await this.#forgetFilesBefore(own.sequence)
     return { cid: block.cid, bytes: block.bytes, contribution }
   }
@@ -122,7 +107,7 @@ export class OwnContributions {
 
   /** The change that a contribution carried, as a file that the trainer can put back: what was sent, since what was not is still carried. */
   async sentFile(own: OwnContribution): Promise<string> {
-    if (own.body === null) return own.deltaFile
+    if (own.body === null) return this.#delta(own.sequence)
     const file = join(this.#components.directory, `sent-${own.sequence}.safetensors`)
     await this.#components.arithmetic.bodyToSafetensors({ body: own.body, codec: this.#components.manifest.strategy.codec, file })
     return file
@@ -132,18 +117,55 @@ export class OwnContributions {
     if (own.body !== null) await rm(join(this.#components.directory, `sent-${own.sequence}.safetensors`), { force: true })
   }
 
+  /** What was left over before is a little work: where its file is of no use, it counts as nothing. */
+  async #encode({ sequence, round }: OwnContribution): Promise<EncodedContribution> {
+    const { arithmetic, manifest, stages, failed } = this.#components
+    const files = { deltaFile: this.#delta(sequence), nextResidualFile: this.#residual(sequence) }
+    const encode = (residualFile: string | null) =>
+      arithmetic.encodeContribution({ ...files, residualFile, codec: manifest.strategy.codec, stages })
+    const residualFile = await this.#carried(sequence)
+    if (residualFile === null) return encode(null)
+    try {
+      return await encode(residualFile)
+    } catch (error) {
+      if (!isLost(error) && !isUnreadable(error)) throw error
+      // Whether it was this file shows by another try.
+      const encoded = await encode(null)
+      failed(`what the codec left over before the contribution to round ${round} is lost`, error)
+      return encoded
+    }
+  }
+
   /** What the codec left over from the newest contribution before this one. */
   async #carried(sequence: number): Promise<string | null> {
-    const before = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(own => own.sequence < sequence && own.residualFile !== null)
-    return before?.residualFile ?? null
+    const before = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(own => own.sequence < sequence && own.cid !== null)
+    return before === undefined ? null : this.#residual(before.sequence)
+  }
+
+  #delta(sequence: number): string {
+    return deltaFile(trainerFolder(this.#components.directory), sequence)
+  }
+
+  #residual(sequence: number): string {
+    return join(this.#components.directory, `residual-${sequence}.safetensors`)
   }
 
   async #forgetFilesBefore(sequence: number): Promise<void> {
-    const { directory, ledger } = this.#components
-    for (const own of await ledger.own(OPEN_OWN_MAX)) {
+    for (const own of await this.#components.ledger.own(OPEN_OWN_MAX)) {
       if (own.sequence >= sequence) continue
-      await rm(join(directory, `residual-${own.sequence}.safetensors`), { force: true })
-      if (own.cid !== null) await rm(own.deltaFile, { force: true })
+      await rm(this.#residual(own.sequence), { force: true })
+      if (own.cid !== null) await rm(this.#delta(own.sequence), { force: true })
     }
   }
+}
+
+/** True where a file or a body is missing, damaged, or full of what are no numbers: no other try will find it otherwise. */
+function isLost(error: unknown): boolean {
+  return isCodedError(error) && (LOST.has(error.code) || error.code.startsWith('safetensors_'))
+}
+
+const LOST: ReadonlySet<string> = new Set(['block_missing', 'file_missing', 'non_finite', 'bad_parameters', 'bad_contribution'])
+
+function isUnreadable(error: unknown): boolean {
+  return isCodedError(error) && (error.code === 'io_error' || error.code === 'not_permitted')
 }

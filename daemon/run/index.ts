@@ -38,6 +38,7 @@ import type { EventLog } from '../events.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
+import { trainerFolder } from '../trainer/delta-files.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
 import type { UploadCap } from '../upload-cap.ts'
@@ -960,7 +961,7 @@ function trainerStart({
 }): TrainerStart {
   const { totalSteps, ...optimizer } = manifest.optimizer
   return {
-    directory: join(directory, 'trainer'),
+    directory: trainerFolder(directory),
     model: manifest.model,
     tokenizer: { kind: manifest.tokenizer.kind, vocabulary: manifest.tokenizer.vocabulary, json: tokenizerJson },
     corpus: { sources, shared: manifest.data.corpus === 'private' ? null : { peer: self, contributors } },

@@ -29,15 +29,12 @@ export interface OwnContribution {
   sequence: number
   round: number
   parent: string
-  deltaFile: string
   steps: number
   tokens: number
   loss: number
   /** Null until it is encoded, signed and stored. */
   cid: string | null
   body: string | null
-  /** What the codec left over after it, to be carried into the next. */
-  residualFile: string | null
   fate: 'made' | 'offered' | 'included' | 'late' | 'lost' | 'restored' | 'dropped'
 }
 

@@ -171,7 +171,7 @@ export class RunMember {
     this.#c = components
     this.#head = head
     this.#rounds = rounds
-    this.#own = new OwnContributions({ ...components, peer: components.self })
+    this.#own = new OwnContributions({ ...components, peer: components.self, failed: (what, error) => this.#failed(what, error) })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
     const { run, blocks, fetcher, chain } = components
     this.#loose = new LooseBlocks({ blocks, needed: () => this.#needed() })

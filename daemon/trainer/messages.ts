@@ -64,7 +64,6 @@ export interface SnapshotResult {
   /** Counts this trainer's snapshots from 1; names the delta file. */
   sequence: number
   round: number
-  deltaFile: string
   steps: number
   tokens: number
   /** Mean training loss over those steps, nats a token. */

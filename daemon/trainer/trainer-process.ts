@@ -15,6 +15,7 @@ import { Trainer, type TrainerOptions } from '../../training/trainer.ts'
 import { readCorpora } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { byEngine, openChosen } from './chosen-engine.ts'
+import { deltaFile, deltaSequences } from './delta-files.ts'
 import type { SnapshotResult, TrainerReport, TrainerRequest, TrainerStart } from './messages.ts'
 
 const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -22,7 +23,6 @@ const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const SNAPSHOT = v.object({
   sequence: COUNT,
   round: COUNT,
-  deltaFile: v.string(),
   steps: COUNT,
   tokens: COUNT,
   loss: v.pipe(v.number(), v.finite())
@@ -154,16 +154,16 @@ class TrainerProcess {
     const taken = await this.#trainer.snapshot()
     const { steps, tokens, loss } = taken
     const sequence = (before.snapshot?.sequence ?? (await lastSequence(this.#directory))) + 1
-    const deltaFile = join(this.#directory, `delta-${sequence}.safetensors`)
+    const file = deltaFile(this.#directory, sequence)
     try {
-      await writeTensors(deltaFile, taken.delta)
-      this.#snapshot = { sequence, round, deltaFile, steps, tokens, loss }
+      await writeTensors(file, taken.delta)
+      this.#snapshot = { sequence, round, steps, tokens, loss }
       await this.save()
       return this.#snapshot
     } catch (error) {
       this.#snapshot = before.snapshot
       await this.#trainer.putBack(before.base, taken)
-      await rm(deltaFile, { force: true })
+      await rm(file, { force: true })
       throw error
     }
   }
@@ -270,8 +270,7 @@ function computedByEngine(compiled: CompiledTraining): CompiledTraining {
 
 /** The highest number that a delta on disk has: numbers go on also where the state that knew them is gone. */
 async function lastSequence(directory: string): Promise<number> {
-  const numbers = (await readdir(directory)).map(name => Number(/^delta-(\d{1,15})\.safetensors$/.exec(name)?.[1] ?? 0))
-  return Math.max(0, ...numbers)
+  return Math.max(0, ...deltaSequences(await readdir(directory)))
 }
 
 async function readTensors(file: string): Promise<NamedTensor[]> {

@@ -1,24 +1,60 @@
 import assert from 'node:assert/strict'
+import { renameSync, rmSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
+import { encodeContribution } from '../../../../daemon/arithmetic/encode-contribution.ts'
+import { peerOf } from '../../../../daemon/identity.ts'
+import type { Manifest } from '../../../../daemon/manifest.ts'
 import { type OwnComponents, OwnContributions } from '../../../../daemon/run/contributing.ts'
 import { type KeptRound, Ledger, type OwnContribution } from '../../../../daemon/run/ledger.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
+import { deltaFile, trainerFolder } from '../../../../daemon/trainer/delta-files.ts'
 import { encodeBody } from '../../../../protocols/bodies/index.ts'
-import { openStore, type Store } from '../../../../storage/index.ts'
+import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import { makeFolder, openStore, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
+import { MemoryBlocks, STAGES, tensorsOf, writeTensors } from '../arithmetic/small-mesh.ts'
 
 describe('OwnContributions', () => {
   const home = temporaryHome()
+  const run = cidOf(new Uint8Array([7]), DAG_CBOR)
   let store: Store
   let ledger: Ledger
   let own: OwnContributions
+  let told: string[]
   beforeEach(async () => {
     store = await openStore(home())
-    ledger = new Ledger(store, 'run')
-    own = new OwnContributions({ ledger, blocks: store.blocks } as unknown as OwnComponents) // nothing is signed or encoded here
+    ledger = new Ledger(store, run)
+    told = []
+    own = await contributionsIn('a')
   })
   afterEach(async () => {
     await store.close()
   })
+
+  async function contributionsIn(folder: string): Promise<OwnContributions> {
+    const privateKey = await generateKeyPair('Ed25519')
+    const directory = join(home(), folder)
+    await makeFolder(trainerFolder(directory))
+    return new OwnContributions({
+      ...{ run, peer: peerOf(privateKey), privateKey, directory, ledger, blocks: store.blocks, admittance: null, stages: STAGES },
+      manifest: { strategy: { codec: { name: 'int8' } } } as Manifest, // all that is read of it
+      arithmetic: { encodeContribution: request => encodeContribution({ blocks: new MemoryBlocks() }, request) } as Arithmetic,
+      failed: (_, error) => told.push((error as { code: string }).code)
+    } satisfies OwnComponents)
+  }
+
+  const made = async (sequence: number, folder = 'a'): Promise<OwnContribution> => {
+    await writeTensors(deltaFile(trainerFolder(join(home(), folder)), sequence), tensorsOf(sequence, 0.01))
+    return own.made({ sequence, round: sequence, steps: 1, tokens: 10, loss: 1 }, run)
+  }
+  const residual = (sequence: number, folder = 'a'): string => join(home(), folder, `residual-${sequence}.safetensors`)
+  /** Of the second contribution, where the first left this over. */
+  const secondBody = async (residualFile: string | null): Promise<string> => {
+    const files = { deltaFile: deltaFile(trainerFolder(join(home(), 'a')), 2), residualFile, nextResidualFile: join(home(), 'next') }
+    return (await encodeContribution({ blocks: new MemoryBlocks() }, { ...files, codec: { name: 'int8' }, stages: STAGES })).body
+  }
 
   const body = async (text: string): Promise<string> => {
     const { root, blocks } = encodeBody([{ name: 'stage', tensors: [{ name: 't', shape: [text.length], bytes: Buffer.from(text) }] }])
@@ -29,14 +65,47 @@ describe('OwnContributions', () => {
     sequence: round,
     round,
     parent: `r${round - 1}`,
-    deltaFile: 'delta',
     steps: 1,
     tokens: 1,
     loss: 1,
     cid: `c${round}`,
     body,
-    residualFile: null,
     fate: 'offered'
+  })
+
+  it('goes on in a home that was moved, with what the codec left over', async () => {
+    await own.offer(await made(1))
+    const second = await made(2)
+    const expected = await secondBody(residual(1))
+    renameSync(join(home(), 'a'), join(home(), 'b'))
+    own = await contributionsIn('b')
+    const { contribution } = await own.offer(second)
+    assert.equal(contribution.body, expected)
+    assert.deepEqual(told, [])
+    assert.ok(!JSON.stringify(await ledger.own(9)).includes(home()), 'the ledger holds no path')
+  })
+
+  it('counts what the codec left over as nothing where its file is missing or damaged, and tells', async () => {
+    const spoilt: [string, (file: string) => void][] = [
+      ['file_missing', file => rmSync(file)],
+      ['safetensors_truncated', file => truncateSync(file, 1000)]
+    ]
+    for (const [code, spoil] of spoilt) {
+      await own.offer(await made(1))
+      const second = await made(2)
+      spoil(residual(1))
+      const { contribution } = await own.offer(second)
+      assert.equal(contribution.body, await secondBody(null))
+      assert.deepEqual(told.splice(0), [code])
+    }
+  })
+
+  it('offers none whose delta is no use', async () => {
+    await own.offer(await made(1))
+    const second = await made(2)
+    rmSync(deltaFile(trainerFolder(join(home(), 'a')), 2))
+    await assert.rejects(own.offer(second), { code: 'file_missing' })
+    assert.deepEqual(told, [], 'what is carried is as it was')
   })
 
   it('keep the body of one that was lost until it is put back, however many rounds the head went on at once', async () => {

@@ -10,6 +10,7 @@ import type { Manifest } from '../../../../daemon/manifest.ts'
 import { OwnContributions } from '../../../../daemon/run/contributing.ts'
 import { type KeptRound, Ledger, type Membership } from '../../../../daemon/run/ledger.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
+import { deltaFile, trainerFolder } from '../../../../daemon/trainer/delta-files.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { signRecord } from '../../../../protocols/rounds/index.ts'
 import { makeFolder, storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
@@ -36,12 +37,15 @@ const events = await EventLog.open(
 const arithmetic = new Arithmetic({ home })
 const ledger = new Ledger(store, run)
 const directory = join(home, 'runs', run)
-await makeFolder(join(directory, 'trainer'))
+await makeFolder(trainerFolder(directory))
 const strategy = { outer: { name: 'averaging' } } as const
 const manifest = { strategy: { codec: { name: 'int8' } } } as Manifest // all that is read of it
 const own = new OwnContributions({
   ...{ run, peer, manifest, directory, stages: STAGES, privateKey, ledger },
-  ...{ blocks: store.blocks, arithmetic, admittance: null }
+  ...{ blocks: store.blocks, arithmetic, admittance: null },
+  failed: (what, error) => {
+    throw new Error(what, { cause: error })
+  }
 })
 
 /** One contribution a round, each round adopted before the next, as a node does that trains alone. */
@@ -53,9 +57,8 @@ async function writeRounds(): Promise<never> {
     const { record: parent, round: last, anchor } = (await ledger.head()) ?? { record: run, round: 0, anchor: genesis.anchor }
     const sequence = ((await own.newest())?.sequence ?? 0) + 1
     const round = last + 1
-    const deltaFile = join(directory, 'trainer', `delta-${sequence}.safetensors`)
-    await writeTensors(deltaFile, tensorsOf(sequence, 0.01))
-    const made = await own.made({ sequence, round, deltaFile, steps: 1, tokens: 10, loss: 1 }, parent)
+    await writeTensors(deltaFile(trainerFolder(directory), sequence), tensorsOf(sequence, 0.01))
+    const made = await own.made({ sequence, round, steps: 1, tokens: 10, loss: 1 }, parent)
     acknowledge('made', sequence)
     const { cid, contribution } = await own.offer(made)
     retention.came(contribution.body, round)

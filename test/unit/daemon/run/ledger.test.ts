@@ -65,13 +65,11 @@ describe('Ledger', () => {
       sequence,
       round: sequence,
       parent: 'p',
-      deltaFile: 'd',
       steps: 1,
       tokens: 1,
       loss: 1,
       cid: null,
       body: null,
-      residualFile: null,
       fate: 'made'
     })
     for (const sequence of [1, 9, 10]) await ledger.putOwn(own(sequence))
