@@ -207,7 +207,7 @@ export class RunMember {
     if (this.#c.membership.paused) this.#paused = 'paused by the operator'
     await this.#anchorFile(this.#head)
     await this.#lookBack()
-    this.#c.retention.resume(await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds))
+    await this.#c.retention.resume(this.#c.ledger, this.#c.manifest.strategy.keepRounds)
     // What was offered before a restart is still ours: tell the rules, and through them everybody.
     for (const own of await this.#own.open()) await this.#reoffer(own)
     this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
@@ -542,7 +542,7 @@ export class RunMember {
     const { record } = await openRecord(await this.#c.fetcher.block(cid, this.#fetchOptions()))
     // Others may be a round ahead: their anchor is about to be computed here, which costs no traffic.
     if (record.round > this.#head.round) await this.#untilComputed(record.anchor)
-    if (!(await this.#c.blocks.has(record.anchor))) await this.#fetchWholeAnchor(record.anchor)
+    if (!(await this.#c.blocks.has(record.anchor))) await this.#fetchWholeAnchor(record)
     return record.anchor
   }
 
@@ -657,9 +657,9 @@ export class RunMember {
     return contributions
   }
 
-  async #fetchAnchor({ cid, anchor, holders }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {
+  async #fetchAnchor({ cid, anchor, holders, round }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {
     try {
-      await this.#fetchWholeAnchor(anchor, holders)
+      await this.#fetchWholeAnchor({ anchor, round }, holders)
       await this.#c.fetcher.keep(anchor)
       this.#dispatch({ type: 'recordComputed', cid, anchor })
     } catch (error) {
@@ -669,9 +669,12 @@ export class RunMember {
   }
 
   /** A whole anchor may take longer than a contribution does; a fetch that broke off goes on where it stood. */
-  #fetchWholeAnchor(anchor: string, holders: string[] = []): Promise<void> {
+  #fetchWholeAnchor({ anchor, round }: Pick<Head, 'anchor' | 'round'>, holders: string[] = []): Promise<void> {
     const options = this.#fetchOptions(holders)
-    return this.#c.fetcher.body(anchor, { ...options, timeoutMs: ANCHOR_PATIENCE * options.timeoutMs, totalBytesMax: this.#bodyBytesMax() })
+    // It may never be adopted: then what came of it goes.
+    const onAbsent = this.#c.retention.fetching(anchor, round)
+    const timeoutMs = ANCHOR_PATIENCE * options.timeoutMs
+    return this.#c.fetcher.body(anchor, { ...options, timeoutMs, totalBytesMax: this.#bodyBytesMax(), onAbsent })
   }
 
   #fetchOptions(holders: string[] = []): FetchOptions {
@@ -1032,6 +1035,7 @@ export class RunMember {
       this.#restoring.push(own)
       return
     }
+    this.#c.retention.came(offered.contribution.body, own.round)
     if (own.fate !== 'made' && (await this.#settledByChain(own))) return
     this.#dispatch({ type: 'contribution', cid: offered.cid, contribution: offered.contribution })
     this.#dispatch({ type: 'contributionHeld', cid: offered.cid })
@@ -1107,7 +1111,7 @@ export class RunMember {
     } catch (error) {
       if (!isCodedError(error) || error.code !== 'block_missing') throw error
       // Damaged on disk: somebody else has it whole.
-      await this.#fetchWholeAnchor(head.anchor)
+      await this.#fetchWholeAnchor(head)
       await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
     }
     return file
@@ -1165,6 +1169,7 @@ export class RunMember {
       own = made
       const { cid, bytes, contribution } = await this.#own.offer(made)
       own = null
+      this.#c.retention.came(contribution.body, round)
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
       this.#lastContribution = { round, cid, result: 'pending', weight: null }

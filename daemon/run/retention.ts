@@ -2,10 +2,12 @@
 import { listBodyBlocks } from '../../protocols/bodies/index.ts'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { BlockStore } from '../../storage/index.ts'
-import type { KeptRound, OwnContribution } from './ledger.ts'
+import type { KeptRound, Ledger, OwnContribution } from './ledger.ts'
 
 /** Rounds for which a body that entered no record is kept: this one and the next may still take it. */
 const UNUSED_ROUNDS = 2
+/** Rounds before those that are kept, and own contributions, of which something may still be on disk after a restart: more than are adopted at once, or can be open. */
+const RESUMED_ROUNDS = 16
 
 /** What this needs of the block store. */
 export type ForgettingBlocks = Pick<BlockStore, 'get' | 'delete'>
@@ -67,8 +69,16 @@ export class Retention {
     return note
   }
 
-  /** After a restart: what earlier lives of this process stored for these rounds and has not been forgotten yet. */
-  resume(rounds: readonly KeptRound[]): void {
+  /**
+   * After a restart: what earlier lives of this process stored for the rounds that are kept, for those before in case it was killed between an adoption and what was to be forgotten for it, and what this
+   * node offered, which may be in no record.
+   */
+  async resume(ledger: Pick<Ledger, 'rounds' | 'own'>, keepRounds: number): Promise<void> {
+    this.#cameAll(await ledger.rounds(keepRounds + RESUMED_ROUNDS))
+    for (const { body, round } of await ledger.own(RESUMED_ROUNDS)) if (body !== null) this.came(body, round)
+  }
+
+  #cameAll(rounds: readonly KeptRound[]): void {
     for (const { anchor, contributions, round } of rounds)
       for (const root of [anchor, ...contributions.map(({ body }) => body)]) this.came(root, round)
   }
@@ -80,7 +90,7 @@ export class Retention {
    * @param wanted anchors that somebody asked to have here
    */
   forget(kept: readonly KeptRound[], own: readonly OwnContribution[], wanted: readonly string[]): Promise<void> {
-    this.resume(kept)
+    this.#cameAll(kept)
     const isWaiting = this.#next !== null
     this.#next = { kept, own, wanted }
     if (isWaiting) return this.#forgetting

@@ -52,7 +52,7 @@ const own = new OwnContributions({
 async function writeRounds(): Promise<never> {
   const genesis = await arithmetic.safetensorsToAnchor({ tensors: tensorsOf(1, 1), stages: STAGES, strategy })
   const retention = new Retention(store.blocks, genesis.anchor)
-  retention.resume(await ledger.rounds(KEEP_ROUNDS))
+  await retention.resume(ledger, KEEP_ROUNDS)
   for (;;) {
     const { record: parent, round: last, anchor } = (await ledger.head()) ?? { record: run, round: 0, anchor: genesis.anchor }
     const sequence = ((await own.newest())?.sequence ?? 0) + 1

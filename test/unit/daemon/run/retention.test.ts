@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { KeptRound } from '../../../../daemon/run/ledger.ts'
+import type { KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
 import { decodeBodyRoot, encodeBody, encodeBodyRoot, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
@@ -52,14 +52,27 @@ describe('Retention', () => {
     assert.equal(await count(), 4 + 4 + 4 + (4 - 1) + 4)
   })
 
-  it('forget() deletes after a restart what an earlier life kept', async () => {
+  it('forget() deletes after a restart what an earlier life kept, or was about to forget when it was killed', async () => {
     const genesis = await body('genesis')
     const rounds: KeptRound[] = []
     for (let r = 1; r <= 6; r++) rounds.unshift(round(r, await body(`anchor ${r}`), await body(`delta ${r}`)))
     const retention = new Retention(blocks, genesis)
-    retention.resume(rounds.slice(1))
+    await retention.resume({ rounds: async limit => rounds.slice(1, 1 + limit), own: async () => [] }, 2)
     await retention.forget(rounds.slice(0, 2), [], [])
     for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round >= 5, `round ${round}`)
+  })
+
+  it('forget() deletes after a restart what this node offered and no record took, once its fate is settled', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const [offered, settled] = await Promise.all(
+      ['offered', 'settled'].map(async name => ({ body: await body(name), round: 3 }) as OwnContribution)
+    )
+    await retention.resume({ rounds: async () => [], own: async () => [offered!, { ...settled!, body: null }, settled!] }, 8)
+    const kept = await body('anchor')
+    await retention.forget([round(5, kept, kept)], [offered!], [])
+    await readable(offered!.body!)
+    assert.equal(await blocks.has(settled!.body!), false)
+    assert.equal(await count(), 4 + 4 + 4)
   })
 
   it('forget() leaves alone what this node still offers', async () => {
