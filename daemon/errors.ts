@@ -80,6 +80,7 @@ export type DaemonErrorCode =
   | 'trainer_failed'
   | 'trainer_gone'
   | 'trainer_state_damaged'
+  | 'non_finite_delta'
   | 'block_unavailable'
   | 'bad_chain' // a record's parent is of another run, or not of the round before
   | 'timeout'

@@ -59,6 +59,7 @@ const EVENT_CODES: { [code: string]: string } = {
   engine_failed: 'An engine could not be opened or gave no numbers; the next that works is tried.',
   engine_fallback: 'An engine was given up after it had failed again and again; another one goes on.',
   no_engine: 'No engine is left to train with: the run is paused until `shoal run resume RUN`.',
+  non_finite_delta: 'Work that was to be put back holds what is not a finite number, and cannot be.',
   trainer_failed: 'The trainer failed by itself; it is started again.',
   // runs
   admission_pending: 'An inviter has not said yes or no yet; it is asked again.',

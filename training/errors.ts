@@ -9,6 +9,7 @@ export type TrainingErrorCode =
   | 'bad_optimizer'
   | 'bad_batch'
   | 'bad_state'
+  | 'non_finite_delta'
   | 'bad_hugging_face_folder'
   | 'bad_workload'
   // engines

@@ -161,7 +161,11 @@ export class Trainer {
     return this.#base
   }
 
-  /** Takes what was learned since B; B moves to local. */
+  /**
+   * Takes what was learned since B; B moves to local.
+   *
+   * @throws TrainingError 'non_finite' when the parameters are not numbers any more, which the loss before the last step could not say; nothing was taken
+   */
   snapshot(): Promise<Snapshot> {
     return this.#exclusive(async () => {
       const local = await this.#compiled.parameters()
@@ -170,6 +174,12 @@ export class Trainer {
         shape,
         values: combine(this.#base[i]!.values, values, (b, l) => b - l)
       }))
+      const broken = notFinite(delta)
+      if (broken !== undefined)
+        throw new TrainingError('non_finite', `Cannot go on: after step ${this.#counters.step} ${broken} is not finite any more`, {
+          hint: 'Lower the learning rate or set clipNorm',
+          details: { step: this.#counters.step, name: broken }
+        })
       const { stepsSinceSnapshot: steps, tokensSinceSnapshot: tokens, lossSinceSnapshot } = this.#counters
       this.#base = local
       this.#counters = { ...this.#counters, stepsSinceSnapshot: 0, tokensSinceSnapshot: 0, lossSinceSnapshot: 0 }
@@ -216,10 +226,15 @@ export class Trainer {
    * Takes back a contribution that made it nowhere: local := local - delta, B stays, so that the next snapshot reports it again.
    *
    * @param facts the snapshot's counts, if they are to be reported again too
-   * @throws TrainingError 'bad_parameters'
+   * @throws TrainingError 'bad_parameters'; 'non_finite_delta' for a change that would end the next step, and with it every trainer that takes it
    */
   restore(delta: readonly NamedTensor[], facts?: { steps: number; tokens: number; loss: number }): Promise<void> {
     return this.#exclusive(async () => {
+      const broken = notFinite(delta)
+      if (broken !== undefined)
+        throw new TrainingError('non_finite_delta', `Cannot put back a change: its ${broken} holds what is not a finite number`, {
+          details: { name: broken }
+        })
       const byName = new Map(delta.map(tensor => [tensor.name, tensor]))
       const local = await this.#compiled.parameters()
       const next = local.map(tensor => ({ ...tensor, values: combine(tensor.values, valuesOf(byName, tensor), (l, d) => l - d) }))
@@ -274,6 +289,11 @@ function valuesOf(given: ReadonlyMap<string, NamedTensor>, { name, values }: Nam
       { details: { name } }
     )
   return found
+}
+
+/** The name of the first tensor with a value that is not a finite number. */
+function notFinite(tensors: readonly NamedTensor[]): string | undefined {
+  return tensors.find(({ values }) => !values.every(Number.isFinite))?.name
 }
 
 function combine(a: Float32Array, b: Float32Array, operation: (a: number, b: number) => number): Float32Array {

@@ -160,6 +160,7 @@ export class TrainerSupervisor {
     await this.#ask({ type: 'adopt', anchorFile, record, mode })
   }
 
+  /** @throws DaemonError `non_finite_delta` for a file that no trainer can take, now or later */
   async restore(sequence: number, deltaFile: string): Promise<void> {
     await this.#ask({ type: 'restore', sequence, deltaFile })
   }
@@ -288,7 +289,8 @@ export class TrainerSupervisor {
   }
 }
 
-/** A full disk keeps its code, since training pauses for it; whatever else a trainer could not do is a failure of the trainer. */
+/** A full disk keeps its code, since training pauses for it, and so does a change that nobody can put back; whatever else a trainer could not do is its failure. */
 function failureOf({ code, message }: { code: string; message: string }): DaemonError {
-  return code === 'disk_full' ? new DaemonError('disk_full', message) : new DaemonError('trainer_failed', `${code}: ${message}`)
+  if (code === 'disk_full' || code === 'non_finite_delta') return new DaemonError(code, message)
+  return new DaemonError('trainer_failed', `${code}: ${message}`)
 }

@@ -358,6 +358,8 @@ async function answer(trainer: TrainerProcess, request: Extract<TrainerRequest, 
     tell({ type: 'done', id, result })
   } catch (error) {
     tell({ type: 'failed', id, ...factsOf(error) })
+    // A trainer that has diverged is ended here as by a loss that is no number: the last state goes on, before a worse one is written over it.
+    if (isCodedError(error) && error.code === 'non_finite') throw error
   }
 }
 

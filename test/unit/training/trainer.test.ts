@@ -70,6 +70,27 @@ describe('Trainer', () => {
     assert.ok(losses.at(-1)! < first.loss - 0.2, `${first.loss} -> ${losses.at(-1)}`)
   })
 
+  it('snapshot() takes nothing of a model that diverged in the last step, whose loss could not say so', async () => {
+    const diverging = await Trainer.open(
+      { compiled, data: countingSource() },
+      { parameters: initialParameters(model, 1) },
+      { ...options, schedule: { ...schedule, learningRate: 1e300 } }
+    )
+    assert.ok(Number.isFinite((await diverging.step()).loss))
+    await assert.rejects(diverging.snapshot(), { code: 'non_finite' })
+    assert.equal(diverging.stepsSinceSnapshot, 1)
+    assert.ok(diverging.base().every(({ values }) => values.every(Number.isFinite)))
+  })
+
+  it('restore() refuses a change that is not finite, and stays as it was', async () => {
+    await steps(trainer, 1)
+    const before = await trainer.parameters()
+    const delta = moved(before, 0)
+    delta[1]!.values[0] = Number.NaN
+    await assert.rejects(trainer.restore(delta), { code: 'non_finite_delta', message: new RegExp(delta[1]!.name) })
+    assert.deepEqual(await trainer.parameters(), before)
+  })
+
   it('snapshot() gives base minus local once, with the mean loss', async () => {
     const start = await trainer.parameters()
     const losses = await steps(trainer, 3)

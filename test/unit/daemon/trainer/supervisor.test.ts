@@ -1,7 +1,7 @@
 // A real trainer process under its supervisor, with a model that takes milliseconds.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Death } from '../../../../daemon/trainer/deaths.ts'
@@ -162,6 +162,38 @@ describe('TrainerSupervisor', function () {
       } finally {
         await next.supervisor.stop()
       }
+    }
+  })
+
+  it('ends a trainer that has diverged when a snapshot is asked, and leaves nothing of it on disk', async () => {
+    await writeInputs()
+    const { supervisor, deaths, told } = trainer({ optimizer: { ...start().optimizer, learningRate: 1e300 } })
+    try {
+      supervisor.allow(1)
+      await until(() => told.length === 1)
+      await assert.rejects(supervisor.snapshot(1), { code: 'trainer_failed', message: /^non_finite: / })
+      await until(() => deaths.length === 1)
+      const { code, blame } = deaths[0]!
+      assert.deepEqual({ code, blame }, { code: 'non_finite', blame: null })
+      assert.deepEqual(readdirSync(start().directory), [])
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('says by its own code that a change cannot be put back, and lives on', async () => {
+    await writeInputs()
+    const { supervisor, deaths } = trainer()
+    try {
+      const { tensors } = await readSafetensorsFile(start().anchorFile)
+      const file = join(home(), 'sent-1.safetensors')
+      const values = tensors.map(({ name, shape, bytes }) => storedTensor(name, shape, new Float32Array(bytes.length / 4).fill(Number.NaN)))
+      await writeSafetensorsFile(file, values)
+      await assert.rejects(supervisor.restore(1, file), { code: 'non_finite_delta' })
+      assert.equal((await supervisor.snapshot(1)).sequence, 1)
+      assert.deepEqual(deaths, [])
+    } finally {
+      await supervisor.stop()
     }
   })
 
