@@ -1,16 +1,15 @@
 // This node's own contributions: from the trainer's snapshot to signed blocks on disk, and back into the local model where one made it nowhere.
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type Contribution, type Fate, openContribution, signContribution } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, EncodedContribution, StageNames } from '../arithmetic/arithmetic.ts'
 import { isCodedError } from '../errors.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
-import { deltaFile, trainerFolder } from '../trainer/delta-files.ts'
 import type { SnapshotResult } from '../trainer/messages.ts'
 import type { Admittance } from './admittance.ts'
 import type { Ledger, OwnContribution } from './ledger.ts'
+import { type OwnFile, ownFile, ownFiles, unneededFiles } from './own-files.ts'
 
 /** How many of this node's own contributions can still have an open fate; older ones are left in peace. */
 const OPEN_OWN_MAX = 16
@@ -68,7 +67,7 @@ export class OwnContributions {
     const block = await signContribution(contribution, privateKey)
     await blocks.put(block.cid, block.bytes, { durable: true })
     await ledger.putOwn({ ...own, cid: block.cid, body, fate: 'offered' })
-    await this.#forgetFilesBefore(own.sequence)
+    await this.forgetFiles()
     return { cid: block.cid, bytes: block.bytes, contribution }
   }
 
@@ -107,20 +106,27 @@ export class OwnContributions {
 
   /** The change that a contribution carried, as a file that the trainer can put back: what was sent, since what was not is still carried. */
   async sentFile(own: OwnContribution): Promise<string> {
-    if (own.body === null) return this.#delta(own.sequence)
-    const file = join(this.#components.directory, `sent-${own.sequence}.safetensors`)
+    if (own.body === null) return this.#file('delta', own.sequence)
+    const file = this.#file('sent', own.sequence)
     await this.#components.arithmetic.bodyToSafetensors({ body: own.body, codec: this.#components.manifest.strategy.codec, file })
     return file
   }
 
-  async forgetSentFile(own: OwnContribution): Promise<void> {
-    if (own.body !== null) await rm(join(this.#components.directory, `sent-${own.sequence}.safetensors`), { force: true })
+  /** Deletes the files of all that need none any more: each is as large as the model. What cannot be deleted now may be the next time. */
+  async forgetFiles(): Promise<void> {
+    try {
+      const { directory, ledger } = this.#components
+      const rows = await ledger.own(OPEN_OWN_MAX)
+      for (const file of unneededFiles(await ownFiles(directory), rows)) await rm(ownFile(directory, file), { force: true })
+    } catch (error) {
+      this.#components.failed('deleting what own contributions left', error)
+    }
   }
 
   /** What was left over before is a little work: where its file is of no use, it counts as nothing. */
   async #encode({ sequence, round }: OwnContribution): Promise<EncodedContribution> {
     const { arithmetic, manifest, stages, failed } = this.#components
-    const files = { deltaFile: this.#delta(sequence), nextResidualFile: this.#residual(sequence) }
+    const files = { deltaFile: this.#file('delta', sequence), nextResidualFile: this.#file('residual', sequence) }
     const encode = (residualFile: string | null) =>
       arithmetic.encodeContribution({ ...files, residualFile, codec: manifest.strategy.codec, stages })
     const residualFile = await this.#carried(sequence)
@@ -139,23 +145,11 @@ export class OwnContributions {
   /** What the codec left over from the newest contribution before this one. */
   async #carried(sequence: number): Promise<string | null> {
     const before = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(own => own.sequence < sequence && own.cid !== null)
-    return before === undefined ? null : this.#residual(before.sequence)
+    return before === undefined ? null : this.#file('residual', before.sequence)
   }
 
-  #delta(sequence: number): string {
-    return deltaFile(trainerFolder(this.#components.directory), sequence)
-  }
-
-  #residual(sequence: number): string {
-    return join(this.#components.directory, `residual-${sequence}.safetensors`)
-  }
-
-  async #forgetFilesBefore(sequence: number): Promise<void> {
-    for (const own of await this.#components.ledger.own(OPEN_OWN_MAX)) {
-      if (own.sequence >= sequence) continue
-      await rm(this.#residual(own.sequence), { force: true })
-      if (own.cid !== null) await rm(this.#delta(own.sequence), { force: true })
-    }
+  #file(kind: OwnFile['kind'], sequence: number): string {
+    return ownFile(this.#components.directory, { kind, sequence })
   }
 }
 

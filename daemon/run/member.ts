@@ -210,6 +210,7 @@ export class RunMember {
     await this.#c.retention.resume(this.#c.ledger, this.#c.manifest.strategy.keepRounds)
     // What was offered before a restart is still ours: tell the rules, and through them everybody.
     for (const own of await this.#own.open()) await this.#reoffer(own)
+    await this.#own.forgetFiles()
     this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     if (this.#c.admittance !== null) this.#c.admittance.onRenewed = () => this.#pump()
@@ -1086,7 +1087,7 @@ export class RunMember {
       const fate = (await this.#putBack(own, this.#trainer)) ? 'restored' : 'dropped'
       await this.#own.mark(own, fate)
       this.#tellOwn(`contribution_${fate}`, own)
-      await this.#own.forgetSentFile(own)
+      await this.#own.forgetFiles()
       this.#restoring.shift()
     }
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { renameSync, rmSync, truncateSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import type { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
@@ -50,9 +50,9 @@ describe('OwnContributions', () => {
     return own.made({ sequence, round: sequence, steps: 1, tokens: 10, loss: 1 }, run)
   }
   const residual = (sequence: number, folder = 'a'): string => join(home(), folder, `residual-${sequence}.safetensors`)
-  /** Of the second contribution, where the first left this over. */
-  const secondBody = async (residualFile: string | null): Promise<string> => {
-    const files = { deltaFile: deltaFile(trainerFolder(join(home(), 'a')), 2), residualFile, nextResidualFile: join(home(), 'next') }
+  /** Of a contribution, where the one before left this over. */
+  const bodyOf = async (sequence: number, residualFile: string | null): Promise<string> => {
+    const files = { deltaFile: deltaFile(trainerFolder(join(home(), 'a')), sequence), residualFile, nextResidualFile: join(home(), 'next') }
     return (await encodeContribution({ blocks: new MemoryBlocks() }, { ...files, codec: { name: 'int8' }, stages: STAGES })).body
   }
 
@@ -76,7 +76,7 @@ describe('OwnContributions', () => {
   it('goes on in a home that was moved, with what the codec left over', async () => {
     await own.offer(await made(1))
     const second = await made(2)
-    const expected = await secondBody(residual(1))
+    const expected = await bodyOf(2, residual(1))
     renameSync(join(home(), 'a'), join(home(), 'b'))
     own = await contributionsIn('b')
     const { contribution } = await own.offer(second)
@@ -86,16 +86,16 @@ describe('OwnContributions', () => {
   })
 
   it('counts what the codec left over as nothing where its file is missing or damaged, and tells', async () => {
+    await own.offer(await made(1))
     const spoilt: [string, (file: string) => void][] = [
       ['file_missing', file => rmSync(file)],
       ['safetensors_truncated', file => truncateSync(file, 1000)]
     ]
-    for (const [code, spoil] of spoilt) {
-      await own.offer(await made(1))
-      const second = await made(2)
-      spoil(residual(1))
-      const { contribution } = await own.offer(second)
-      assert.equal(contribution.body, await secondBody(null))
+    for (const [i, [code, spoil]] of spoilt.entries()) {
+      const next = await made(i + 2)
+      spoil(residual(i + 1))
+      const { contribution } = await own.offer(next)
+      assert.equal(contribution.body, await bodyOf(i + 2, null))
       assert.deepEqual(told.splice(0), [code])
     }
   })
@@ -106,6 +106,26 @@ describe('OwnContributions', () => {
     rmSync(deltaFile(trainerFolder(join(home(), 'a')), 2))
     await assert.rejects(own.offer(second), { code: 'file_missing' })
     assert.deepEqual(told, [], 'what is carried is as it was')
+  })
+
+  it('leaves no file of one that could not be offered, once it is put back or given up', async () => {
+    await own.offer(await made(1))
+    for (const [sequence, fate] of [
+      [2, 'restored'],
+      [3, 'dropped']
+    ] as const) {
+      const failed = await made(sequence)
+      writeFileSync(residual(sequence), '')
+      writeFileSync(join(home(), 'a', `sent-${sequence}.safetensors`), '')
+      await own.forgetFiles()
+      assert.ok(existsSync(deltaFile(trainerFolder(join(home(), 'a')), sequence)), 'what can still be offered or put back')
+      await own.mark(failed, fate)
+    }
+    await made(4)
+    await own.forgetFiles()
+    const left = readdirSync(join(home(), 'a'), { recursive: true }).sort()
+    assert.deepEqual(left, ['residual-1.safetensors', 'trainer', join('trainer', 'delta-4.safetensors')])
+    assert.deepEqual(told, [])
   })
 
   it('keep the body of one that was lost until it is put back, however many rounds the head went on at once', async () => {
