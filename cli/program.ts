@@ -70,6 +70,8 @@ export function createProgram(): Command {
 export async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
   // A reader that has seen enough, such as `head`, closes the pipe: that is no failure of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed))
+  // Remarks that nobody can read change no outcome; the daemon's log gives its terminal up by itself.
+  process.stderr.on('error', () => {})
   const program = createProgram()
   try {
     await program.parseAsync(argv)

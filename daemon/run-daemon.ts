@@ -2,6 +2,7 @@
 import { type ConfigSources, loadConfig } from './config.ts'
 import { Daemon, type DaemonReady } from './daemon.ts'
 import { DaemonError, reasonOf } from './errors.ts'
+import type { LogOptions } from './logging/log.ts'
 import { catchStrayErrors } from './stray-errors.ts'
 
 export interface RunDaemonOptions extends ConfigSources {
@@ -10,7 +11,7 @@ export interface RunDaemonOptions extends ConfigSources {
   /** Called once, when the API answers and the node is ready. */
   onReady?: (ready: DaemonReady) => void
   /** Where log lines for people go. @default process.stderr */
-  terminal?: { write(line: string): unknown; isTTY?: boolean }
+  terminal?: NonNullable<LogOptions['terminal']>
 }
 
 /**
@@ -24,7 +25,7 @@ export async function runDaemon(options: RunDaemonOptions = {}): Promise<void> {
   let daemon: Daemon
   try {
     daemon = await Daemon.start(config, {
-      terminal: { write: line => terminal.write(line), isTTY: terminal.isTTY === true && !env.NO_COLOR },
+      terminal: { write: (line, done) => terminal.write(line, done), isTTY: terminal.isTTY === true && !env.NO_COLOR },
       ...(signal === undefined ? {} : { signal })
     })
   } catch (error) {

@@ -10,8 +10,8 @@ export interface LogOptions {
   level: string
   maxBytes: number
   files: number
-  /** Where lines for people go; undefined for nowhere. */
-  terminal?: { write(line: string): unknown; isTTY?: boolean }
+  /** Where lines for people go; undefined for nowhere. Nothing more is written there once `done` was given an error. */
+  terminal?: { write(line: string, done: (error?: Error | null) => void): unknown; isTTY?: boolean }
 }
 
 /** Lines kept in memory. */
@@ -35,7 +35,7 @@ export function openLog(home: string, options: LogOptions): Log {
   const file = new RotatingFile(join(home, 'logs', 'daemon.log'), options)
   const recent = file.tail(REMEMBERED_BYTES).slice(-RECENT_LINES)
   const listeners = new Set<(json: string) => void>()
-  const { terminal } = options
+  let { terminal } = options
   const colour = terminal?.isTTY === true
   const sink = {
     write(line: string) {
@@ -43,12 +43,26 @@ export function openLog(home: string, options: LogOptions): Log {
       file.write(line)
       recent.push(json)
       if (recent.length > RECENT_LINES) recent.shift()
-      terminal?.write(`${logLine(json, colour)}\n`)
+      show(`${logLine(json, colour)}\n`)
       for (const listener of listeners) listener(json)
     }
   }
+  const logger = pino({ level: options.level, base: undefined, timestamp: () => `,"time":"${new Date().toISOString()}"` }, sink)
+  const show = (text: string) => {
+    try {
+      terminal?.write(text, error => error && lose(error))
+    } catch (error) {
+      lose(error)
+    }
+  }
+  /** A terminal that failed once, as one whose window was closed, fails for good: a line about that must not be the next that fails. */
+  const lose = (error: unknown) => {
+    if (terminal === undefined) return
+    terminal = undefined
+    logger.warn({ err: error }, 'the terminal takes no lines any more: they go to the log file alone')
+  }
   return {
-    logger: pino({ level: options.level, base: undefined, timestamp: () => `,"time":"${new Date().toISOString()}"` }, sink),
+    logger,
     path: file.path,
     tail: count => (count === 0 ? [] : recent.slice(-count)),
     subscribe(listener) {

@@ -75,6 +75,11 @@ describe('the shoal command', function () {
     assert.equal(shoal('status', '--api', 'http://127.0.0.1:1').status, 5, 'an API without its token')
   })
 
+  it('ends with its own code where nobody reads its remarks', () => {
+    const script = `"${process.execPath}" "${MAIN}" status --home "${home}" 2> >(exit); echo $?`
+    assert.equal(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout, '3\n')
+  })
+
   it('takes no empty text for a home', () => {
     const { status, stderr } = shoal('status', '--home', '')
     assert.equal(status, 2)

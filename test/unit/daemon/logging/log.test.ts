@@ -33,6 +33,27 @@ describe('openLog()', () => {
     assert.match(terminal[0]!, /^\d{4}-.*Z warn {2}heard\n$/)
     second.close()
   })
+
+  it('gives a terminal up at its first error and says so where lines still go', () => {
+    for (const isThrown of [false, true]) {
+      const written: string[] = []
+      const write = (line: string, done: (error: Error) => void) => {
+        written.push(line)
+        if (isThrown) throw new Error('EIO')
+        done(new Error('EIO'))
+      }
+      const log = openLog(home, { level: 'info', maxBytes: 1e6, files: 2, terminal: { write } })
+      log.logger.info('the first')
+      log.logger.info('the second')
+      log.close()
+      assert.equal(written.length, 1)
+      const said = log.tail(3).map(json => JSON.parse(json))
+      assert.deepEqual(
+        said.map(({ msg, err }) => err?.message ?? msg),
+        ['the first', 'EIO', 'the second']
+      )
+    }
+  })
 })
 
 describe('logLine()', () => {
