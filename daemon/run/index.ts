@@ -242,6 +242,7 @@ class Runs implements RunHost {
     if (this.#seeks.has(run)) return
     const seek = new Seek({
       join: ({ signal }) => this.join(run, { ...options, signal }),
+      members: this.#membersOf(run),
       onWaiting: ({ code, message }) => {
         this.#c.events.emit({ type: 'run', run, code, message: `not joined yet, tried again for as long as the daemon runs: ${message}` })
       }
@@ -343,6 +344,7 @@ class Runs implements RunHost {
         join: ({ signal }) => this.#inTurn(run, () => this.#reopen(membership, signal)).finally(tried),
         // It was joined once: whatever keeps it out now, a text on a disk that is not there or a block that nobody has, may be mended.
         passes: () => true,
+        members: this.#membersOf(run),
         ...(failed === undefined ? {} : { failed }),
         maxMs: code => (code === 'admission_pending' ? ASK_AGAIN_MS : SEEK_MAX_MS),
         onWaiting: ({ code, message }) => {
@@ -591,14 +593,9 @@ class Runs implements RunHost {
       phases: new Phases(events, run, this.#c.holdPhase),
       trainerStart: (anchorFile, firstStep, contributors) =>
         trainerStart({ manifest, membership, directory, tokenizerJson, sources, self: node.peer, anchorFile, firstStep, contributors }),
-      livePeers: () => presence.membersOf(run).map(({ peer }) => peer),
+      livePeers: () => this.#membersOf(run),
       announce: facts => presence.setRun({ run, ...facts }),
-      syncHeads: signal =>
-        this.#sync.heads(
-          run,
-          presence.membersOf(run).map(({ peer }) => peer),
-          { signal }
-        ),
+      syncHeads: signal => this.#sync.heads(run, this.#membersOf(run), { signal }),
       chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
       retention,
       admittance,
@@ -737,9 +734,14 @@ class Runs implements RunHost {
     }
   }
 
+  /** Live members of a run beside this node. */
+  #membersOf(run: string): string[] {
+    return this.#c.presence.membersOf(run).map(({ peer }) => peer)
+  }
+
   /** Peers that may have what belongs to a run: its members first, then anybody we are connected with. */
   #holders(run: string): () => string[] {
-    return () => [...new Set([...this.#c.presence.membersOf(run).map(({ peer }) => peer), ...this.#c.node.peers().map(({ peer }) => peer)])]
+    return () => [...new Set([...this.#membersOf(run), ...this.#c.node.peers().map(({ peer }) => peer)])]
   }
 
   /** Finds members by the DHT and connects with them; ends with the first, the others follow in the background. */
@@ -863,7 +865,7 @@ class Runs implements RunHost {
     if (change.type === 'joined') void this.#damaged.repair()
     const { peer } = change
     const runs = new Map(change.type === 'gone' ? [] : change.runs.map(facts => [facts.run, facts]))
-    for (const [run, seek] of this.#seeks) if (runs.has(run)) seek.wake()
+    for (const [run, seek] of this.#seeks) seek.heard(peer, runs.has(run))
     for (const [run, { member, split }] of this.#joined) {
       const facts = runs.get(run)
       // Gone with a goodbye, or here and not in the run any more.

@@ -23,6 +23,8 @@ export interface SeekOptions {
   join: (options: { signal: AbortSignal }) => Promise<void>
   /** Whether a failure of this code may pass. @default those that lie in who is here now and what the machine has to spare */
   passes?: (code: string) => boolean
+  /** Peers that are in the run by now. @default none */
+  members?: Iterable<string>
   /** Why a try before the first failed: that waits its turn then. */
   failed?: { code: string; message: string }
   /** Milliseconds between tries at most, for a failure of this code. @default SEEK_MAX_MS */
@@ -42,11 +44,14 @@ export function seekDelayMs(failures: number, firstMs = SEEK_FIRST_MS, maxMs = S
 export class Seek {
   readonly #options: SeekOptions
   readonly #stopping = new AbortController()
+  /** Peers that are in the run, as they say. */
+  readonly #members: Set<string>
   #reason: { code: string; message: string } | null = null
   #wake: () => void = () => {}
 
   constructor(options: SeekOptions) {
     this.#options = options
+    this.#members = new Set(options.members)
   }
 
   /** Why the last try failed; null before the first has. */
@@ -76,9 +81,13 @@ export class Seek {
     }
   }
 
-  /** Somebody who has the run was heard of: tries at once. */
-  wake(): void {
-    this.#wake()
+  /** What a peer says every two seconds: tries at once where it was not in the run until now. Who has been in it all along had nothing for us at the last try. */
+  heard(peer: string, isInRun: boolean): void {
+    if (!isInRun) this.#members.delete(peer)
+    else if (!this.#members.has(peer)) {
+      this.#members.add(peer)
+      this.#wake()
+    }
   }
 
   stop(): void {

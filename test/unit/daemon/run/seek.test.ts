@@ -14,7 +14,7 @@ describe('seekDelayMs()', () => {
 
 describe('Seek', () => {
   /** A seek whose tries fail with the given codes in turn and then succeed. */
-  function failing(codes: DaemonErrorCode[], firstMs = 0) {
+  function failing(codes: DaemonErrorCode[], firstMs = 0, members: string[] = []) {
     const told: string[] = []
     const tries: (string | null)[] = []
     const seek: Seek = new Seek({
@@ -24,6 +24,7 @@ describe('Seek', () => {
         if (code !== undefined) throw new DaemonError(code, `because of ${code}`)
       },
       onWaiting: ({ code }) => told.push(code),
+      members,
       firstMs
     })
     return { seek, told, tries }
@@ -52,17 +53,22 @@ describe('Seek', () => {
     assert.equal(tries.length, 2)
   })
 
-  it('tries at once when it is woken, and not again when it is stopped', async () => {
-    const { seek, tries } = failing(['unknown_run', 'unknown_run', 'unknown_run'], SEEK_MAX_MS)
+  it('tries at once when somebody comes into the run, not when he says so again, and not when it is stopped', async () => {
+    const { seek, tries } = failing(['unknown_run', 'unknown_run', 'unknown_run', 'unknown_run'], SEEK_MAX_MS, ['there before'])
     const done = seek.run()
-    const turn = () => new Promise(resolve => setImmediate(resolve))
-    await turn()
-    assert.equal(tries.length, 1)
-    seek.wake()
-    await turn()
-    assert.equal(tries.length, 2)
+    const triesAfter = async (peer: string, isInRun = true) => {
+      seek.heard(peer, isInRun)
+      await new Promise(resolve => setImmediate(resolve))
+      return tries.length
+    }
+    assert.equal(await triesAfter('elsewhere', false), 1)
+    assert.equal(await triesAfter('there before'), 1)
+    assert.equal(await triesAfter('new'), 2)
+    assert.equal(await triesAfter('new'), 2)
+    assert.equal(await triesAfter('new', false), 2)
+    assert.equal(await triesAfter('new'), 3)
     seek.stop()
     await done
-    assert.equal(tries.length, 2)
+    assert.equal(tries.length, 3)
   })
 })
