@@ -50,7 +50,7 @@ const EVENT_CODES: { [code: string]: string } = {
   // blocks and the disk
   block_corrupted: 'A block was damaged on disk: it is set aside and fetched again.',
   block_repaired: 'A damaged block was fetched again and is whole.',
-  block_not_repaired: 'A damaged block could not be fetched again yet; it is tried whenever a peer comes.',
+  block_not_repaired: 'A damaged block could not be fetched again yet; it is tried for a day, also whenever a peer comes.',
   trainer_state_damaged: "The trainer's state on disk cannot be gone on from; training starts from the newest anchor.",
   // the trainer
   engine_crashed: 'The trainer ended by a signal or an error of its engine; it is started again.',

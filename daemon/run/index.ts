@@ -53,7 +53,7 @@ import { keptRoots } from './kept-roots.ts'
 import { type Head, Ledger, type Membership } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
 import { Phases } from './phases.ts'
-import { Retention } from './retention.ts'
+import { type ForgettingBlocks, Retention } from './retention.ts'
 import type { AdmissionHost, RunHost } from './run-host.ts'
 import { rulesOf } from './run-rules.ts'
 import { SEEK_MAX_MS, Seek } from './seek.ts'
@@ -571,7 +571,7 @@ class Runs implements RunHost {
     const sources = await this.#sources(manifest, membership, directory)
     const { store, node, privateKey, events, presence } = this.#c
     const ledger = new Ledger(store, run)
-    const retention = new Retention(store.blocks, manifest.genesis.anchor, () => this.#keptBeside(run))
+    const retention = new Retention(this.#forgettingBlocks(), manifest.genesis.anchor, () => this.#keptBeside(run))
     const gossip = new RoundsGossip({ node }, { network: node.network, run })
     within.throwIfAborted()
     await commit()
@@ -629,6 +629,18 @@ class Runs implements RunHost {
     for (const { peer, run: facts } of presence.membersOf(run)) memberLive(member, peer, facts)
     node.provide(run)
     await this.#desk.load(run)
+  }
+
+  /** What is forgotten need not be mended: fetched again, it would stay. */
+  #forgettingBlocks(): ForgettingBlocks {
+    const { blocks } = this.#c.store
+    return {
+      get: cid => blocks.get(cid),
+      delete: async cid => {
+        this.#damaged.forget(cid)
+        await blocks.delete(cid)
+      }
+    }
   }
 
   /** What no forgetting of one run may take along. */
