@@ -1,5 +1,6 @@
 // How values look to a person: bytes, times, losses, peer ids, tables. Nothing here prints.
 import Table from 'cli-table3'
+import { oneLine } from '../protocols/control/printable.ts'
 
 /** "1.2 MB"; decimal units, as disks and networks are sold. */
 export function formatBytes(bytes: number): string {
@@ -70,7 +71,7 @@ export function formatTable(head: string[], rows: (string | number | null)[][]):
       middle: none
     }
   })
-  for (const row of rows) table.push(row.map(cell => (cell === null ? '-' : String(cell))))
+  for (const row of rows) table.push(row.map(cell => (cell === null ? '-' : oneLine(String(cell)))))
   return table
     .toString()
     .split('\n')

@@ -1,4 +1,5 @@
 // Where a command's words go: data to stdout, remarks to stderr, a redrawn area only on a terminal.
+import { severalLines } from '../protocols/control/printable.ts'
 import type { Failure } from './errors.ts'
 
 /** Options of {@link Output}. */
@@ -31,7 +32,7 @@ export class Output {
 
   /** Text for people; nothing in JSON mode. */
   text(text: string): void {
-    if (!this.json) this.#write(`${text}\n`)
+    if (!this.json) this.#write(`${severalLines(text)}\n`)
   }
 
   /** The one document of a read; nothing in text mode. */
@@ -52,24 +53,29 @@ export class Output {
 
   /** One line of a stream that is in the right form already. */
   line(line: string): void {
-    this.#write(`${line}\n`)
+    this.#write(`${this.json ? line : severalLines(line)}\n`)
+  }
+
+  /** A piece of a longer text as it comes; nothing in JSON mode. Only a terminal is kept from what it would take for orders: a file gets every character. */
+  piece(text: string): void {
+    if (!this.json) this.#write(this.isTerminal ? severalLines(text) : text)
   }
 
   /** Progress of a long command: stdout in text mode, stderr beside a JSON document, nothing with --quiet. */
   progress(text: string): void {
     if (this.verbosity < 0) return
-    if (this.json) process.stderr.write(`${text}\n`)
-    else this.#write(`${text}\n`)
+    if (this.json) this.#remark(text)
+    else this.text(text)
   }
 
   /** A remark on stderr, dropped by --quiet. */
   note(text: string): void {
-    if (this.verbosity >= 0) process.stderr.write(`${text}\n`)
+    if (this.verbosity >= 0) this.#remark(text)
   }
 
   /** A remark on stderr that only --verbose shows. */
   detail(text: string): void {
-    if (this.verbosity > 0) process.stderr.write(`${text}\n`)
+    if (this.verbosity > 0) this.#remark(text)
   }
 
   /** Redraws the live area below the lines written so far. Does nothing in a pipe. */
@@ -80,7 +86,7 @@ export class Output {
       const update = createLogUpdate(process.stdout)
       this.#area = { render: update, clear: () => update.clear(), done: () => update.done() }
     }
-    this.#area.render(text)
+    this.#area.render(severalLines(text))
   }
 
   /** Leaves the live area as it stands. */
@@ -96,8 +102,12 @@ export class Output {
       this.document({ schema: 1, error: { code: failure.code, message: failure.message, hint: failure.hint ?? null } })
       return
     }
-    process.stderr.write(`${failure.code}: ${failure.message}\n`)
-    if (failure.hint !== undefined) process.stderr.write(`  hint: ${failure.hint}\n`)
+    this.#remark(`${failure.code}: ${failure.message}`)
+    if (failure.hint !== undefined) this.#remark(`  hint: ${failure.hint}`)
+  }
+
+  #remark(text: string): void {
+    process.stderr.write(`${severalLines(text)}\n`)
   }
 
   #write(text: string): void {

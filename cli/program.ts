@@ -80,9 +80,10 @@ export async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<numb
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
     const failure = error instanceof CommanderError ? usageFailure(error, program, argv.slice(2)) : failureOf(error)
     const json = argv.includes('--json')
-    new Output({ json, verbosity: 0, color: false }).failure(failure)
-    if (argv.includes('-v') || argv.includes('--verbose')) process.stderr.write(`${stackOf(error)}\n`)
-    else if (failure.code === 'failed' && env.SHOAL_DEBUG !== undefined) process.stderr.write(`${stackOf(error)}\n`)
+    const output = new Output({ json, verbosity: 0, color: false })
+    output.failure(failure)
+    if (argv.includes('-v') || argv.includes('--verbose')) output.note(stackOf(error))
+    else if (failure.code === 'failed' && env.SHOAL_DEBUG !== undefined) output.note(stackOf(error))
     return exitCodeOf(failure)
   }
 }

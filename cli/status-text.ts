@@ -1,5 +1,6 @@
 // How a node's status looks to a person: the same tables for `status`, `peers` and `run ls`.
 import type { PeerRow, RunStatus, StandingRow, StatusDocument } from '../protocols/control/index.ts'
+import { oneLine } from '../protocols/control/printable.ts'
 import { formatBytes, formatCount, formatLoss, formatPercent, formatSeconds, formatTable, shortId } from './format.ts'
 
 /** The whole status, several lines. */
@@ -10,13 +11,13 @@ export function statusText(status: StatusDocument): string {
     `node      ${shortId(node.peer)}   ${node.state}   up ${formatSeconds(node.upSeconds)}   network ${node.network}   v${node.version}`,
     `traffic   sent ${formatBytes(wire.sent)}   received ${formatBytes(wire.received)}${maxUpload === null ? '' : `   sends at most ${formatBytes(maxUpload)}/s`}`
   ]
-  for (const run of status.runs) lines.push(...runLines(run))
+  for (const run of status.runs) lines.push(...runLines(run).map(oneLine))
   if (status.runs.length === 0) lines.push('run       none; join one with: shoal run join RUN')
   lines.push('', status.peers.length === 0 ? 'no peers yet' : peersTable(status.peers))
   const remarks = status.health.filter(row => row.level !== 'ok')
   if (remarks.length > 0) {
     lines.push('', '# Health:')
-    for (const row of remarks) lines.push(`#  ${row.level.padEnd(4)}  ${row.message}${row.fix === null ? '' : `  -> ${row.fix}`}`)
+    for (const row of remarks) lines.push(oneLine(`#  ${row.level.padEnd(4)}  ${row.message}${row.fix === null ? '' : `  -> ${row.fix}`}`))
   }
   return lines.join('\n')
 }
@@ -88,7 +89,9 @@ export function standingText({ peer, standing, reason, byOperator, until, points
     `${peer}: ${standing}${reason === null ? '' : `, ${reason}`}${by}${lasts}; ${points} points${bans > 0 ? `, banned ${bans} times lately` : ''}`,
     ...offences.map(({ ts, code, points, subject }) => `  ${ts}  ${code}  ${points} points${subject === null ? '' : `  ${subject}`}`),
     ...opinions.map(({ author, code, round }) => `  ${shortId(author)} says: ${code} in round ${round}`)
-  ].join('\n')
+  ]
+    .map(oneLine)
+    .join('\n')
 }
 
 /** A moment since 1970 or an age: whichever it is, the smaller reading makes sense. */

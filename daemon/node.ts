@@ -15,6 +15,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
 import { MAX_STREAMS_PER_PEER } from '../protocols/blocks/index.ts'
+import { oneLine } from '../protocols/control/printable.ts'
 import { isProtocolError, ProtocolError } from '../protocols/errors.ts'
 import {
   type FrameHandler,
@@ -713,7 +714,7 @@ class Node implements ShoalNode {
     }
     const { direction } = connection
     const foundBy = direction === 'inbound' ? 'inbound' : (this.#discovered.sources.get(peer) ?? 'dht')
-    const agent = agentVersion?.slice(0, 64) ?? null
+    const agent = agentVersion === undefined ? null : oneLine(agentVersion.slice(0, 64))
     this.#members.set(peer, { foundBy, listening, direction, connectedAtMs: Date.now(), agent, rttMs: null })
     this.#emit({ type: 'connected', peer, foundBy })
     this.#lookUpAt(this.#lookups.afterMeeting(performance.now()))

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 import { EVENT_TYPES, type EventType } from '../../protocols/control/constants.ts'
 import type { NodeEvent } from '../../protocols/control/index.ts'
+import { oneLine } from '../../protocols/control/printable.ts'
 import { action, wasInterrupted } from '../action.ts'
 import { parseDuration } from '../duration.ts'
 import { CliError } from '../errors.ts'
@@ -67,5 +68,5 @@ export function registerEvents(program: Command): void {
 export function eventLine(event: NodeEvent): string {
   const where = [event.round === undefined ? '' : `round ${event.round}`, event.peer === undefined ? '' : shortId(event.peer)]
   const code = event.code === undefined ? '' : `${event.code}: `
-  return [event.ts, event.type.padEnd(10), ...where.filter(text => text !== ''), `${code}${event.message}`].join('  ')
+  return oneLine([event.ts, event.type.padEnd(10), ...where.filter(text => text !== ''), `${code}${event.message}`].join('  '))
 }

@@ -33,8 +33,7 @@ export function registerGenerate(program: Command): void {
           let shown = false
           // With the first piece: a folder that holds no checkpoint has nothing to go on from.
           const show = (piece: string) => {
-            if (output.json) return
-            process.stdout.write(shown ? piece : prompt + piece)
+            output.piece(shown ? piece : prompt + piece)
             shown = true
           }
           const text = await generateFromCheckpoint(directory, { prompt, tokens, temperature, topK, seed, signal }, show)

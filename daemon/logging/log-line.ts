@@ -1,5 +1,6 @@
 // One log record as one line for people: time, level, component, message, facts.
 import pc from 'picocolors'
+import { oneLine } from '../../protocols/control/printable.ts'
 
 const NAMES: Record<number, string> = { 10: 'trace', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal' }
 /** Fields with a place of their own, or of no use on a line. */
@@ -31,10 +32,4 @@ function factText(value: unknown): string {
   const text = oneLine(typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value)))
   const quoted = /[\s"=]/.test(text) && typeof value === 'string' ? JSON.stringify(text) : text
   return quoted.length > MAX_FACT ? `${quoted.slice(0, MAX_FACT - 3)}...` : quoted
-}
-
-/** Text from elsewhere must not forge a second line or move the terminal's cursor. */
-function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
 }

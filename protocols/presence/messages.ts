@@ -106,9 +106,10 @@ function countOf(value: unknown, what: string): number {
   return value
 }
 
+/** Shown to people, so nothing that moves a terminal's cursor. */
 function textOf(value: unknown, what: string): string {
-  if (typeof value !== 'string' || value.length > MAX_TEXT_LENGTH)
-    throw wrong(`${what} is not text of at most ${MAX_TEXT_LENGTH} characters`)
+  if (typeof value !== 'string' || value.length > MAX_TEXT_LENGTH || !/^[\x20-\x7e]*$/.test(value))
+    throw wrong(`${what} is not text of at most ${MAX_TEXT_LENGTH} plain characters`)
   return value
 }
 

@@ -164,6 +164,33 @@ describe('commands', function () {
     assert.match(stdout, /^\S+ \.\.rOne1111 ready peers 1 \| demo waiting round 3 step 150 loss 2\.250 \(waiting for 1 more\)\n$/)
   })
 
+  it('nothing that a peer says forges a line or gives the terminal orders', async () => {
+    const state = 'x\u001b]0;title\u0007\n..forged  lan \u202e'
+    const message = 'no\r\n2026-01-02T00:00:00.000Z  trust\u009b2J'
+    const hostile = await startFakeDaemon({
+      'GET /v1/peers': { schema: 1, peers: [{ ...PEER, runs: [{ run: RUN, round: 4, state }] }] },
+      'GET /v1/status': {
+        ...STATUS,
+        runs: [{ ...RUN_STATUS, reason: message }],
+        health: [{ level: 'warn', code: 'c', message, fix: null }]
+      },
+      'GET /v1/why': { schema: 1, subject: '3', meaning: null, events: [{ ...EVENT, message }] }
+    })
+    try {
+      for (const [command, lines] of [
+        [['peers'], 2],
+        [['status'], 13],
+        [['why', '3'], 1]
+      ] as const) {
+        const { stdout } = await shoal([...command, '--home', hostile.home])
+        assert.doesNotMatch(stdout, /[^\n\x20-\x7e]/, command[0])
+        assert.equal(stdout.trimEnd().split('\n').length, lines, stdout)
+      }
+    } finally {
+      await hostile.close()
+    }
+  })
+
   it('rounds takes the only run there is, and a name, and the end of an id', async () => {
     for (const args of [['rounds'], ['rounds', 'demo'], ['rounds', '..aaaaaaaa']]) {
       const { status, stdout } = await shoal(args)

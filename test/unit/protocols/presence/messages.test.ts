@@ -42,10 +42,13 @@ describe('a presence message', () => {
       { leaving: 0 },
       { version: 'x'.repeat(65) },
       { agent: null },
+      { agent: 'shoal\n12D3KooWForged' },
+      { version: 'caf\u00e9' },
       { runs: {} },
       { runs: Array(33).fill(run) },
       { runs: [{ ...run, run: cid }] },
       { runs: [{ ...run, round: -1 }] },
+      { runs: [{ ...run, state: '\u001b[2Jtraining' }] },
       { runs: [{ ...run, holding: Array(129).fill(parseCid(cid)) }] }
     ]
     for (const change of bad) {
