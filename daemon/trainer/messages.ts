@@ -99,6 +99,8 @@ export interface TrainerStep {
 
 /** What the trainer answers and reports. */
 export type TrainerReport =
+  /** It reads its text and makes tokens of it; whatever ends it so far is no engine's fault. */
+  | { type: 'reading' }
   /** It is about to load this engine, or has found none that is left: whatever ends it from here on is told of that one. */
   | { type: 'engine'; engine: string | null }
   | { type: 'ready'; ready: TrainerReady }

@@ -222,6 +222,8 @@ export class TrainerSupervisor {
   #heard(report: TrainerReport): void {
     if (report.type !== 'waiting' && report.type !== 'step') this.#tell({ type: 'heard' })
     switch (report.type) {
+      case 'reading':
+        return
       case 'engine':
         this.#engine = report.engine
         return

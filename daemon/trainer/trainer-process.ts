@@ -7,12 +7,12 @@ import * as v from 'valibot'
 import { floatsOf, makeFolder, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { type Batches, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
-import { type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
+import { joinTokens, type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
 import type { CompiledTraining, TrainingOptions } from '../../training/engines/engine.ts'
 import { TrainingError } from '../../training/errors.ts'
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
 import { Trainer, type TrainerOptions } from '../../training/trainer.ts'
-import { readCorpora } from '../corpora.ts'
+import { documentsOf } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { byEngine, openChosen } from './chosen-engine.ts'
 import { deltaFile, deltaSequences } from './delta-files.ts'
@@ -60,6 +60,8 @@ interface OpenedEngine {
 const TRAINER_NICENESS = 5
 const STATE_FILE = 'state.safetensors'
 const RESTORED_KEPT = 64
+/** Text after which it says that it still reads, in UTF-16 units: 4 to 13 s of the slowest tokenizers. */
+const READING_TOLD_CHARACTERS = 1_000_000
 /** What training says of a state that it cannot resume from, whether its bytes were damaged or they hold what they should not. */
 const UNUSABLE_STATE = ['bad_state', 'bad_position', 'bad_parameters']
 
@@ -95,12 +97,13 @@ class TrainerProcess {
       ...{ batch, context: start.model.context, accumulation },
       optimizer: { beta1, beta2, epsilon, weightDecay, clipNorm }
     }
+    // Before any engine is named: want of memory and a long silence would be told of that one.
+    const tokens = await readTokens(start)
+    const batches = createBatches({ tokens, batch, context: start.model.context, seed: start.seed, ...assignmentOf(start) })
     // Before each is loaded: a driver may end this process by that alone.
     const onTry = (engine: string | null) => tell({ type: 'engine', engine })
     const { engine, why } = await openChosen(start, { model, options, threads: start.threads }, { without, onTry })
     const compiled = computedByEngine(await byEngine(() => engine.compileTraining(model, options)))
-    const tokens = await readTokens(start)
-    const batches = createBatches({ tokens, batch, context: start.model.context, seed: start.seed, ...assignmentOf(start) })
     const { trainer, facts } = await openTrainer(start, { compiled, batches })
     return new TrainerProcess(
       start.directory,
@@ -225,11 +228,22 @@ async function resume(
   }
 }
 
-async function readTokens(start: TrainerStart): Promise<Int32Array> {
-  const documents = await readCorpora(start.corpus.sources)
-  const { kind, vocabulary, json } = start.tokenizer
-  const tokenizer = await resolveTokenizer({ kind: kind as TokenizerKind, vocabulary, ...(json === null ? {} : { json }) }, () => documents)
-  return tokenizeDocuments(tokenizer, documents)
+/** Document by document: the text is gone when its tokens are made. */
+async function readTokens({ corpus, tokenizer: { kind, vocabulary, json } }: TrainerStart): Promise<Int32Array> {
+  // Merges are the author's: they came in the json.
+  const tokenizer = await resolveTokenizer({ kind: kind as TokenizerKind, vocabulary, ...(json === null ? {} : { json }) }, () => [])
+  const parts: Int32Array[] = []
+  let charactersUntold = 0
+  for await (const text of documentsOf(corpus.sources)) {
+    parts.push(tokenizeDocuments(tokenizer, [text]))
+    charactersUntold += text.length
+    if (charactersUntold < READING_TOLD_CHARACTERS) continue
+    charactersUntold = 0
+    tell({ type: 'reading' })
+    // That the daemon has gone is noticed in between.
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  return joinTokens(parts)
 }
 
 function assignmentOf({ corpus: { shared } }: TrainerStart) {

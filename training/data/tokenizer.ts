@@ -26,6 +26,11 @@ export function tokenizeDocuments(tokenizer: Tokenizer, documents: Iterable<stri
     parts.push(tokenizer.encode(text))
     if (tokenizer.endOfText !== null) parts.push(Int32Array.of(tokenizer.endOfText))
   }
+  return joinTokens(parts)
+}
+
+/** All of them in one row. */
+export function joinTokens(parts: readonly Int32Array[]): Int32Array {
   const tokens = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0))
   let at = 0
   for (const part of parts) {

@@ -1,11 +1,12 @@
 // A real trainer process under its supervisor, with a model that takes milliseconds.
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Death } from '../../../../daemon/trainer/deaths.ts'
-import type { TrainerReady, TrainerStart } from '../../../../daemon/trainer/messages.ts'
+import type { TrainerReady, TrainerReport, TrainerStart } from '../../../../daemon/trainer/messages.ts'
 import { RECOVERY_RULES, type RecoveryRules } from '../../../../daemon/trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../../../../daemon/trainer/supervisor.ts'
 import { floatsOf, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../../../storage/index.ts'
@@ -195,6 +196,55 @@ describe('TrainerSupervisor', function () {
     } finally {
       await supervisor.stop()
     }
+  })
+
+  it('blames no engine for what ends it while it reads its text', async function () {
+    if (process.platform === 'win32') this.skip()
+    await writeInputs()
+    const text = join(home(), 'pipe.txt')
+    execFileSync('mkfifo', [text])
+    const readBySomebody = async (): Promise<number> => {
+      let pipe: number | undefined
+      await until(() => {
+        try {
+          // Refused while nobody reads.
+          pipe = openSync(text, constants.O_WRONLY | constants.O_NONBLOCK)
+        } catch {}
+        return pipe !== undefined
+      })
+      return pipe!
+    }
+    const { supervisor, deaths, readies } = trainer({ corpus: { sources: [text], shared: null } }, { crashesMax: 1 })
+    try {
+      const pipe = await readBySomebody()
+      process.kill(supervisor.pid!, 'SIGKILL')
+      await until(() => deaths.length === 1)
+      closeSync(pipe)
+      const { code, blame, engine } = deaths[0]!
+      assert.deepEqual({ code, blame, engine }, { code: 'trainer_failed', blame: null, engine: null })
+      const again = await readBySomebody()
+      writeFileSync(again, 'It is a truth universally acknowledged.')
+      closeSync(again)
+      await until(() => readies.length === 1)
+      assert.deepEqual([readies[0]!.engine, supervisor.givenUp], ['js', []])
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('says again and again that it reads before it names an engine', async () => {
+    await writeInputs()
+    writeFileSync(join(home(), 'text.jsonl'), `${JSON.stringify({ text: 'a truth '.repeat(70_000) })}\n`.repeat(5))
+    const said: string[] = []
+    const child = fork(new URL('../../../../daemon/trainer/trainer-process.js', import.meta.url), {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+    })
+    child.on('message', report => said.push((report as TrainerReport).type))
+    child.send({ type: 'start', start: { ...start(), corpus: { sources: [join(home(), 'text.jsonl')], shared: null } }, without: [] })
+    await until(() => said.includes('ready'))
+    child.disconnect()
+    await once(child, 'exit')
+    assert.deepEqual(said.slice(0, said.indexOf('ready')), ['reading', 'reading', 'engine'])
   })
 
   it('tries again where the system has no process to spare, and stops meanwhile', async () => {
