@@ -13,11 +13,8 @@ export function action<Options>(handler: Handler<Options>): (...parameters: unkn
     const args = parameters.slice(0, -2).flat() as string[]
     const options = command.optsWithGlobals<Options & GlobalFlags>()
     const interruption = new AbortController()
-    const stop = (signal: NodeJS.Signals): void => {
-      // Exit handlers still run, so that a mesh's processes are not left behind.
-      if (interruption.signal.aborted) process.exit(EXIT.failed)
-      interruption.abort(new CliError('interrupted', `stopped by ${signal}`))
-    }
+    // Exit handlers still run, so that a mesh's processes are not left behind.
+    const stop = stopperOf(interruption, () => process.exit(EXIT.failed))
     for (const name of SIGNALS) process.on(name, stop)
     const session = createSession(options, process.env, interruption.signal)
     try {
@@ -27,6 +24,23 @@ export function action<Options>(handler: Handler<Options>): (...parameters: unkn
     } finally {
       for (const name of SIGNALS) process.off(name, stop)
     }
+  }
+}
+
+/** Milliseconds within which two signals are one: under npm and npx a Ctrl-C comes from the terminal and from them, some 50 ms apart; a person needs longer. */
+const ONE_SIGNAL_MS = 1000
+
+/** The first signal aborts, and what comes after that one calls `force`. */
+export function stopperOf(
+  interruption: AbortController,
+  force: () => void,
+  nowMs = () => performance.now()
+): (signal: NodeJS.Signals) => void {
+  let firstMs: number | undefined
+  return signal => {
+    firstMs ??= nowMs()
+    if (!interruption.signal.aborted) interruption.abort(new CliError('interrupted', `stopped by ${signal}`))
+    else if (nowMs() - firstMs >= ONE_SIGNAL_MS) force()
   }
 }
 
