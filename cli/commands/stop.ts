@@ -1,7 +1,7 @@
 // `shoal stop`: asks the daemon to stop and waits until it has.
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { isAlive, locateDaemon } from '../../protocols/control/index.ts'
+import { type ControlClient, isAlive, locateDaemon } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
@@ -17,15 +17,28 @@ export function registerStop(program: Command): void {
     .description('stop the daemon cleanly and wait until it is gone')
     .action(
       action(async session => {
-        const { pid } = await locateDaemon(session.home, readIfThere)
-        await (await session.control()).shutdown({ signal: session.signal })
+        const control = await session.control()
+        // Its process is known only where it is the one of this home: --api may name another, and that on another machine.
+        const here = await locateDaemon(session.home, readIfThere).catch(() => undefined)
+        const pid = here?.api === control.api ? here.pid : null
+        await control.shutdown({ signal: session.signal })
         const limit = AbortSignal.any([session.signal, AbortSignal.timeout(session.timeoutMs ?? STOP_LIMIT_MS)])
-        while (isAlive(pid)) {
+        while (pid === null ? await answers(control, limit) : isAlive(pid)) {
           if (session.signal.aborted) session.signal.throwIfAborted()
-          if (limit.aborted) throw new CliError('timeout', `the daemon (pid ${pid}) is still stopping`, { hint: 'see: shoal logs' })
+          const which = pid === null ? `at ${control.api}` : `(pid ${pid})`
+          if (limit.aborted) throw new CliError('timeout', `the daemon ${which} is still stopping`, { hint: 'see: shoal logs' })
           await delay(LOOK_MS, undefined, { signal: limit }).catch(() => undefined)
         }
         session.output.answer({ schema: 1, stopped: true, pid }, () => 'stopped')
       })
     )
+}
+
+async function answers(control: ControlClient, signal: AbortSignal): Promise<boolean> {
+  try {
+    await control.live({ signal })
+    return true
+  } catch (error) {
+    return (error as { code?: string }).code !== 'daemon_not_running'
+  }
 }

@@ -191,6 +191,24 @@ describe('commands', function () {
     }
   })
 
+  it('stop stops the daemon that --api names, and waits for no other', async () => {
+    let ended = Promise.resolve()
+    const named = await startFakeDaemon({
+      'GET /livez': {},
+      'POST /v1/shutdown': (response: ServerResponse) => {
+        response.end('{}', () => {
+          ended = named.close()
+        })
+      }
+    })
+    const asked = daemon.requests.length
+    const { status, stdout } = await shoal(['stop', '--api', named.api])
+    await ended
+    assert.deepEqual([status, stdout], [0, 'stopped\n'])
+    assert.equal(named.requests[0], 'POST /v1/shutdown')
+    assert.equal(daemon.requests.length, asked)
+  })
+
   it('rounds takes the only run there is, and a name, and the end of an id', async () => {
     for (const args of [['rounds'], ['rounds', 'demo'], ['rounds', '..aaaaaaaa']]) {
       const { status, stdout } = await shoal(args)

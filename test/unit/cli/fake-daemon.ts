@@ -7,6 +7,7 @@ import { join } from 'node:path'
 
 export interface FakeDaemon {
   home: string
+  api: string
   /** `METHOD path?query` of every request so far. */
   requests: string[]
   close(): Promise<void>
@@ -33,6 +34,7 @@ export async function startFakeDaemon(answers: Record<string, unknown>): Promise
   writeFileSync(join(home, 'api-token'), `${TOKEN}\n`, { mode: 0o600 })
   return {
     home,
+    api,
     requests,
     async close() {
       server.closeAllConnections()
