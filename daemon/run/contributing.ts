@@ -8,7 +8,7 @@ import { isCodedError } from '../errors.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import type { SnapshotResult } from '../trainer/messages.ts'
 import type { Admittance } from './admittance.ts'
-import type { Ledger, OwnContribution } from './ledger.ts'
+import type { Head, Ledger, OwnContribution } from './ledger.ts'
 import { type OwnFile, ownFile, ownFiles, unneededFiles } from './own-files.ts'
 
 /** How many of this node's own contributions can still have an open fate; older ones are left in peace. */
@@ -74,7 +74,23 @@ export class OwnContributions {
   /** Those that are not settled yet, oldest first: their fate is open, or they were lost and are still to be put back. */
   async open(): Promise<OwnContribution[]> {
     const own = await this.#components.ledger.own(OPEN_OWN_MAX)
-    return own.filter(({ fate }) => fate === 'made' || fate === 'offered' || fate === 'late' || fate === 'lost').reverse()
+    return own.filter(isOpen).reverse()
+  }
+
+  /** Those that an earlier life of this process left without an end, oldest first: with them what a record took that a fork set aside before that was noted. */
+  async unsettled(): Promise<OwnContribution[]> {
+    const unsettled: OwnContribution[] = []
+    for (const own of await this.#components.ledger.own(OPEN_OWN_MAX))
+      if (isOpen(own) || (own.fate === 'included' && !(await this.#isIncluded(own)))) unsettled.unshift(own)
+    return unsettled
+  }
+
+  /** What the adopted rounds say of one that was offered: null while it can still be taken. */
+  async fateUpTo(head: Head, own: OwnContribution): Promise<'included' | 'lost' | null> {
+    if (await this.#isIncluded(own)) return 'included'
+    const { run, ledger } = this.#components
+    const parent = own.round === 1 ? run : (await ledger.round(own.round - 1))?.record
+    return own.fate === 'lost' || head.round > own.round || parent !== own.parent ? 'lost' : null
   }
 
   /** The signed block of one that was offered; null where the disk has lost it. */
@@ -123,6 +139,12 @@ export class OwnContributions {
     }
   }
 
+  async #isIncluded({ cid, round }: OwnContribution): Promise<boolean> {
+    const { ledger } = this.#components
+    const rounds = [await ledger.round(round), await ledger.round(round + 1)]
+    return rounds.some(kept => kept?.contributions.some(part => part.cid === cid))
+  }
+
   /** What was left over before is a little work: where its file is of no use, it counts as nothing. */
   async #encode({ sequence, round }: OwnContribution): Promise<EncodedContribution> {
     const { arithmetic, manifest, stages, failed } = this.#components
@@ -153,12 +175,16 @@ export class OwnContributions {
   }
 }
 
-/** True where a file or a body is missing, damaged, or full of what are no numbers: no other try will find it otherwise. */
+function isOpen({ fate }: OwnContribution): boolean {
+  return fate === 'made' || fate === 'offered' || fate === 'late' || fate === 'lost'
+}
+
+/** True where a file or a body is missing, damaged, or holds what is no number: no other try will find it otherwise. */
 function isLost(error: unknown): boolean {
   return isCodedError(error) && (LOST.has(error.code) || error.code.startsWith('safetensors_'))
 }
 
-const LOST: ReadonlySet<string> = new Set(['block_missing', 'file_missing', 'non_finite', 'bad_parameters', 'bad_contribution'])
+const LOST: ReadonlySet<string> = new Set(['block_missing', 'file_missing', 'non_finite', 'bad_contribution'])
 
 function isUnreadable(error: unknown): boolean {
   return isCodedError(error) && (error.code === 'io_error' || error.code === 'not_permitted')

@@ -52,6 +52,7 @@ import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
 import { BranchLooks } from './branch-looks.ts'
+import { CatchUp, partedAfter } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
@@ -123,6 +124,7 @@ export class RunMember {
   readonly #c: MemberComponents
   readonly #own: OwnContributions
   readonly #trainer: TrainerSupervisor | null
+  readonly #catchingUp: CatchUp
   readonly #pace: PaceState
   readonly #chains: Chains
   /** All records of our own chain. */
@@ -134,14 +136,9 @@ export class RunMember {
   /** Settles when the next anchor is on disk. */
   #computed = Promise.withResolvers<void>()
   #head: Head
-  /** The record whose anchor the trainer's base is, and its round, null where that is not known; all null while there is no ready trainer. */
-  #trainerAt: { record: string; round: number | null } | null = null
-  /** The head moved to another branch since the trainer last adopted. */
-  #forked = false
   #trainerWork: Promise<void> = Promise.resolve()
   #adopting: Promise<void> = Promise.resolve()
   #forgetting: Promise<void> = Promise.resolve()
-  #restoring: OwnContribution[] = []
   #ticker: NodeJS.Timeout | null = null
   #catchUpRetry: NodeJS.Timeout | null = null
   #step: TrainerStep | null = null
@@ -186,6 +183,18 @@ export class RunMember {
           died: (death, next) => this.#trainerDied(death, next)
         })
       : null
+    this.#catchingUp = new CatchUp({
+      trainer: this.#trainer,
+      own: this.#own,
+      head: () => this.#head,
+      partedAfter: record => partedAfter(record, { ...components, adopted: this.#adopted }),
+      settled: () => this.#adopting,
+      anchorFile: head => this.#anchorFile(head),
+      onAdopting: head => this.#enter('adopting', head.round),
+      onAdopted: () => this.#pump(),
+      onEnd: (own, fate) => this.#tellOwn(`contribution_${fate}`, own),
+      failed: (what, error) => this.#failed(what, error)
+    })
   }
 
   /** Takes the run up where the ledger left it. */
@@ -209,7 +218,7 @@ export class RunMember {
     await this.#lookBack()
     await this.#c.retention.resume(this.#c.ledger, this.#c.manifest.strategy.keepRounds)
     // What was offered before a restart is still ours: tell the rules, and through them everybody.
-    for (const own of await this.#own.open()) await this.#reoffer(own)
+    for (const own of await this.#own.unsettled()) await this.#reoffer(own)
     await this.#own.forgetFiles()
     this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
@@ -806,7 +815,6 @@ export class RunMember {
       return since
     })
     if (rounds === null) return
-    if (fork) this.#forked = true
     this.#head = head
     this.#adoptedAtMs = performance.now()
     for (const aside of before) this.#adopted.delete(aside)
@@ -820,7 +828,7 @@ export class RunMember {
       this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data })
       this.#tellSlow(kept)
     }
-    for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate, fork))
+    for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate))
     this.#sweep()
     this.#contributors = rounds.at(-1)!.contributors.map(({ peer }) => peer)
     this.#trainer?.assign(this.#contributors)
@@ -928,17 +936,13 @@ export class RunMember {
     }
   }
 
-  async #settle(cid: string, fate: 'included' | 'late' | 'lost', fork: boolean): Promise<void> {
+  async #settle(cid: string, fate: 'included' | 'late' | 'lost'): Promise<void> {
     const own = await this.#own.settle(cid, fate)
     if (own === null) return
     this.#tellOwn(`contribution_${fate}`, own)
     this.#lastContribution = { round: own.round, cid, result: fate, weight: fate === 'included' ? own.tokens : null }
-    if (fate !== 'lost') return
-    // After a lost fork the local model keeps everything and the difference to the new anchor is offered as one; nothing is put back twice.
-    if (fork) {
-      await this.#own.mark(own, 'dropped')
-      this.#tellOwn('contribution_dropped', own)
-    } else this.#restoring.push(own)
+    if (fate === 'lost') this.#catchingUp.lost(own)
+    else this.#catchingUp.found(cid)
   }
 
   // ---- the trainer
@@ -956,8 +960,7 @@ export class RunMember {
       // Steps may have come in meanwhile.
       this.#tokens += reported + ready.tokensSinceSnapshot - before
     })
-    const record = ready.record ?? this.#c.run
-    this.#trainerAt = { record, round: record === this.#head.record ? this.#head.round : null }
+    this.#catchingUp.trainerReady(ready.record ?? this.#c.run)
     const givenUp = this.#trainer?.givenUp ?? []
     const last = givenUp.at(-1)
     // Not by the engine's name: one that was tried again and given up again leads to the same engine as before.
@@ -986,7 +989,7 @@ export class RunMember {
   }
 
   #trainerDied({ blame: _, ...death }: Death, { restarts, restartInMs, givenUp }: Next): void {
-    this.#trainerAt = null
+    this.#catchingUp.trainerGone()
     const on = death.engine === null ? '' : ` on ${death.engine}`
     const without = givenUp === null ? '' : ` without ${givenUp.engine}, given up after ${givenUp.deaths}`
     const then = restartInMs === null ? 'no engine is left, so the run is paused' : `restart ${restarts}${without} in ${restartInMs} ms`
@@ -1033,7 +1036,7 @@ export class RunMember {
           : null
         : await this.#own.block(own)
     if (offered === null) {
-      this.#restoring.push(own)
+      this.#catchingUp.lost(own)
       return
     }
     this.#c.retention.came(offered.contribution.body, own.round)
@@ -1046,14 +1049,10 @@ export class RunMember {
 
   /** True where rounds adopted before a restart already say what became of it. */
   async #settledByChain(own: OwnContribution): Promise<boolean> {
-    const rounds = [await this.#c.ledger.round(own.round), await this.#c.ledger.round(own.round + 1)]
-    if (rounds.some(round => round?.contributions.some(({ cid }) => cid === own.cid))) {
-      await this.#own.mark(own, 'included')
-      return true
-    }
-    if (this.#head.round <= own.round) return false
-    await this.#own.mark(own, 'lost')
-    this.#restoring.push({ ...own, fate: 'lost' })
+    const fate = await this.#own.fateUpTo(this.#head, own)
+    if (fate === null) return false
+    await this.#own.mark(own, fate)
+    if (fate === 'lost') this.#catchingUp.lost({ ...own, fate })
     return true
   }
 
@@ -1061,7 +1060,7 @@ export class RunMember {
   #catchUp(): void {
     this.#work(async () => {
       try {
-        await this.#bringToHead()
+        await this.#catchingUp.toHead()
       } catch (error) {
         this.#catchUpRetry ??= setTimeout(() => {
           this.#catchUpRetry = null
@@ -1070,38 +1069,6 @@ export class RunMember {
         throw error
       }
     })
-  }
-
-  async #bringToHead(): Promise<void> {
-    while (this.#trainer?.ready && this.#trainerAt?.record !== this.#head.record) {
-      const head = this.#head
-      const file = await this.#anchorFile(head)
-      await this.#enter('adopting', head.round)
-      await this.#trainer.adopt(file, head.record, this.#forked ? 'keep' : 'shift')
-      this.#trainerAt = { record: head.record, round: head.round }
-      this.#forked = false
-      this.#pump()
-    }
-    while (this.#trainer?.ready && this.#restoring.length > 0) {
-      const own = this.#restoring[0]!
-      const fate = (await this.#putBack(own, this.#trainer)) ? 'restored' : 'dropped'
-      await this.#own.mark(own, fate)
-      this.#tellOwn(`contribution_${fate}`, own)
-      await this.#own.forgetFiles()
-      this.#restoring.shift()
-    }
-  }
-
-  /** False where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */
-  async #putBack(own: OwnContribution, trainer: TrainerSupervisor): Promise<boolean> {
-    try {
-      await trainer.restore(own.sequence, await this.#own.sentFile(own))
-      return true
-    } catch (error) {
-      if (!isCodedError(error) || error.code !== 'block_missing') throw error
-      this.#failed(`putting back the contribution to round ${own.round}`, error)
-      return false
-    }
   }
 
   /** The parameters of an anchor as a file that the trainer reads; made once. */
@@ -1140,7 +1107,7 @@ export class RunMember {
   /** After anything happened: whether a contribution could be made now, and what others should know. */
   #pump(): void {
     if (this.#stopping.signal.aborted) return
-    this.#paced({ type: 'ready', ready: this.#mayTrain() && this.#trainerAt?.record === this.#head.record })
+    this.#paced({ type: 'ready', ready: this.#mayTrain() && this.#catchingUp.at?.record === this.#head.record })
     this.#tell()
   }
 
@@ -1155,7 +1122,7 @@ export class RunMember {
   }
 
   async #contribute(round: number, parent: string): Promise<void> {
-    if (!this.#trainer?.ready || this.#trainerAt?.record !== parent || this.#head.record !== parent) {
+    if (!this.#trainer?.ready || this.#catchingUp.at?.record !== parent || this.#head.record !== parent) {
       this.#paced({ type: 'contributeFailed', retryMs: TICK_MS })
       return
     }
@@ -1182,7 +1149,7 @@ export class RunMember {
       await this.#enter('announced', round)
     } catch (error) {
       // What was measured goes back into the local model, and into the next contribution.
-      if (own !== null) this.#restoring.push(own)
+      if (own !== null) this.#catchingUp.lost(own)
       this.#catchUp()
       this.#paced({ type: 'contributeFailed', retryMs: RETRY_MS })
       throw error
@@ -1198,7 +1165,7 @@ export class RunMember {
   }
 
   #keepsUp(): boolean {
-    return keepsUp(this.#trainerAt?.round ?? null, Math.max(this.#head.round, targetRound(this.#rounds)))
+    return keepsUp(this.#catchingUp.at?.round ?? null, Math.max(this.#head.round, targetRound(this.#rounds)))
   }
 
   #waitingFor(rules: string | null): string | null {

@@ -128,6 +128,26 @@ describe('OwnContributions', () => {
     assert.deepEqual(told, [])
   })
 
+  it('takes up after a restart what a record had taken that a fork set aside', async () => {
+    const { cid } = await own.offer(await made(1))
+    const adopt = (record: string, parent: string, taken: string[], round = 1) => {
+      const contributions = taken.map(cid => ({ cid, body: '', peer: '', round, tokens: 1, age: 0 }))
+      const kept = { round, record, parent, anchor: '', contributions } as Partial<KeptRound> as KeptRound // all that is read of it
+      return ledger.adopt({ record, round, anchor: '' }, [kept], round === 1 ? 0 : null)
+    }
+    await adopt('A', run, [cid])
+    const included = (await own.settle(cid, 'included'))!
+    assert.deepEqual(await own.unsettled(), [])
+    assert.equal(await own.fateUpTo((await ledger.head())!, included), 'included')
+
+    await adopt('B', run, [])
+    assert.deepEqual(await own.unsettled(), [included])
+    assert.equal(await own.fateUpTo((await ledger.head())!, included), null, 'the next record may take it')
+    assert.equal(await own.fateUpTo((await ledger.head())!, { ...included, round: 2, parent: 'A' }), 'lost', 'its parent was set aside')
+    await adopt('C', 'B', [], 2)
+    assert.equal(await own.fateUpTo((await ledger.head())!, included), 'lost')
+  })
+
   it('keep the body of one that was lost until it is put back, however many rounds the head went on at once', async () => {
     const mine = await body('mine')
     await ledger.putOwn(offered(4, mine))

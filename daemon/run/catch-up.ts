@@ -1,0 +1,135 @@
+// Keeps the trainer on the head: moves it onto the newest anchor, and puts back what no record took.
+import { openRecord } from '../../protocols/rounds/index.ts'
+import type { BlockStore } from '../../storage/index.ts'
+import { isCodedError } from '../errors.ts'
+import type { TrainerSupervisor } from '../trainer/supervisor.ts'
+import type { OwnContributions } from './contributing.ts'
+import type { Head, Ledger, OwnContribution } from './ledger.ts'
+
+export interface CatchUpComponents {
+  /** Null where nothing is trained. */
+  trainer: Pick<TrainerSupervisor, 'ready' | 'adopt' | 'restore'> | null
+  own: Pick<OwnContributions, 'sentFile' | 'mark' | 'forgetFiles'>
+  /** The head as it is now. */
+  head(): Head
+  /** See {@link partedAfter}. */
+  partedAfter(record: string): Promise<number | null>
+  /** Resolves when it is known what became of our contributions by the adoptions so far. */
+  settled(): Promise<void>
+  /** The parameters of its anchor, as a file that the trainer reads. */
+  anchorFile(head: Head): Promise<string>
+  onAdopting(head: Head): Promise<void>
+  onAdopted(): void
+  onEnd(own: OwnContribution, fate: 'restored' | 'dropped'): void
+  failed(what: string, error: unknown): void
+}
+
+/** What is done here is done one after the other; what the head does meanwhile shows at the next step. */
+export class CatchUp {
+  readonly #c: CatchUpComponents
+  #at: { record: string; round: number | null } | null = null
+  #lost: OwnContribution[] = []
+
+  constructor(components: CatchUpComponents) {
+    this.#c = components
+  }
+
+  /** The record whose anchor the trainer's base is, and its round, null where that is not known; null while there is no ready trainer. */
+  get at(): { record: string; round: number | null } | null {
+    return this.#at
+  }
+
+  trainerReady(record: string): void {
+    const head = this.#c.head()
+    this.#at = { record, round: record === head.record ? head.round : null }
+  }
+
+  trainerGone(): void {
+    this.#at = null
+  }
+
+  /** One that no record took. */
+  lost(own: OwnContribution): void {
+    this.#lost.push(own)
+  }
+
+  /** A fork led to where it is not lost. */
+  found(cid: string): void {
+    this.#lost = this.#lost.filter(own => own.cid !== cid)
+  }
+
+  async toHead(): Promise<void> {
+    const { trainer, head } = this.#c
+    while (trainer?.ready && this.#at !== null) {
+      const [own] = this.#lost
+      if (this.#at.record !== head().record) await this.#adopt(trainer, this.#at.record)
+      else if (own !== undefined) await this.#putBack(trainer, own)
+      else return
+    }
+  }
+
+  /**
+   * Onto the newest anchor. A trainer on a branch that was left keeps its parameters: what it did there is in them, and in the difference to the new anchor, which is offered as one.
+   * That follows from where it stands and nothing else, so that it is as true after a crash.
+   */
+  async #adopt(trainer: Pick<TrainerSupervisor, 'adopt'>, from: string): Promise<void> {
+    const head = this.#c.head()
+    const parted = await this.#c.partedAfter(from)
+    if (parted !== null) await this.#dropAfter(parted)
+    // The head moved on: what was decided was about the one before.
+    if (this.#c.head().record !== head.record) return
+    const file = await this.#c.anchorFile(head)
+    await this.#c.onAdopting(head)
+    if (this.#at?.record !== from) return
+    await trainer.adopt(file, head.record, parted === null ? 'shift' : 'keep')
+    this.#at = { record: head.record, round: head.round }
+    this.#c.onAdopted()
+  }
+
+  /** What was lost with a branch is in the parameters that are kept: put back, it would count twice. */
+  async #dropAfter(round: number): Promise<void> {
+    await this.#c.settled()
+    for (const own of this.#lost) if (own.round >= round) await this.#end(own, 'dropped')
+  }
+
+  /** Gives up where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */
+  async #putBack(trainer: Pick<TrainerSupervisor, 'restore'>, own: OwnContribution): Promise<void> {
+    try {
+      await trainer.restore(own.sequence, await this.#c.own.sentFile(own))
+    } catch (error) {
+      if (!isCodedError(error) || error.code !== 'block_missing') throw error
+      this.#c.failed(`putting back the contribution to round ${own.round}`, error)
+      return this.#end(own, 'dropped')
+    }
+    await this.#end(own, 'restored')
+  }
+
+  async #end(own: OwnContribution, fate: 'restored' | 'dropped'): Promise<void> {
+    await this.#c.own.mark(own, fate)
+    this.#lost = this.#lost.filter(({ sequence }) => sequence !== own.sequence)
+    this.#c.onEnd(own, fate)
+    await this.#c.own.forgetFiles()
+  }
+}
+
+/** The newest round that our chain shares with that of a record, 0 where the disk has lost what would tell; null where the record is on our chain. */
+export async function partedAfter(
+  record: string,
+  {
+    run,
+    adopted,
+    ledger,
+    blocks
+  }: { run: string; adopted: ReadonlySet<string>; ledger: Pick<Ledger, 'round'>; blocks: Pick<BlockStore, 'get'> }
+): Promise<number | null> {
+  if (record === run || adopted.has(record)) return null
+  for (let at = record; at !== run; ) {
+    const bytes = await blocks.get(at)
+    if (bytes === undefined) return 0
+    const { round, parent } = (await openRecord(bytes)).record
+    // Adopted or not: of what a damaged disk lost the ledger still knows.
+    if ((await ledger.round(round))?.record === at) return at === record ? null : round
+    at = parent
+  }
+  return 0
+}

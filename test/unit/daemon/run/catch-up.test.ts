@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { DaemonError } from '../../../../daemon/errors.ts'
+import { peerOf } from '../../../../daemon/identity.ts'
+import { CatchUp, type CatchUpComponents, partedAfter } from '../../../../daemon/run/catch-up.ts'
+import type { Head, KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
+import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import { ProtocolError } from '../../../../protocols/errors.ts'
+import { signRecord } from '../../../../protocols/rounds/index.ts'
+
+const ANCHORS: { [record: string]: number } = { P: 100, A: 110, B: 120 }
+const headAt = (record: string): Head => ({ record, round: record === 'P' ? 1 : 2, anchor: record })
+const rowOf = (sequence: number, round: number): OwnContribution => ({
+  ...{ sequence, round, parent: 'p', steps: 1, tokens: 1, loss: 1, cid: `c${sequence}`, body: null, fate: 'lost' }
+})
+
+/** A model of one number on P, with 3 learned there, and a head that moves from P to A, and from either to B, which parted from A after P. */
+class Node {
+  head = headAt('P')
+  local = 103
+  base = 100
+  readonly calls: string[] = []
+  readonly ended: string[] = []
+  readonly failures: string[] = []
+  /** What happens while something is awaited. */
+  during: { [what: string]: () => void } = {}
+  settled = Promise.resolve()
+  readonly catchUp: CatchUp
+
+  constructor(own: Partial<CatchUpComponents['own']> = {}) {
+    this.catchUp = new CatchUp({
+      trainer: {
+        ready: true,
+        adopt: async (file, record, mode) => {
+          this.calls.push(`${mode} ${record}`)
+          this.#happen(`adopt ${record}`)
+          const anchor = Number(file)
+          if (mode === 'shift') this.local += anchor - this.base
+          this.base = anchor
+        },
+        restore: async sequence => {
+          this.calls.push(`restore ${sequence}`)
+          this.#happen(`restore ${sequence}`)
+        }
+      },
+      own: { sentFile: async () => 'file', mark: async () => {}, forgetFiles: async () => {}, ...own },
+      head: () => this.head,
+      partedAfter: async record => (record === 'A' && this.head.record === 'B' ? 1 : null),
+      settled: () => this.settled,
+      anchorFile: async ({ record }) => {
+        this.#happen(`file ${record}`)
+        return String(ANCHORS[record])
+      },
+      onAdopting: async () => {},
+      onAdopted: () => {},
+      onEnd: ({ sequence }, fate) => this.ended.push(`${fate} ${sequence}`),
+      failed: (_, error) => this.failures.push((error as { code: string }).code)
+    })
+    this.catchUp.trainerReady('P')
+  }
+
+  /** What the next contribution will say was learned. */
+  get learned(): number {
+    return this.local - this.base
+  }
+
+  #happen(what: string): void {
+    const happens = this.during[what]
+    delete this.during[what]
+    happens?.()
+  }
+}
+
+describe('CatchUp', () => {
+  for (const instant of ['adopt A', 'file A'])
+    it(`keeps what was learned on a branch that is left at "${instant}"`, async () => {
+      const node = new Node()
+      node.head = headAt('A')
+      node.during = {
+        [instant]: () => {
+          node.head = headAt('B')
+        }
+      }
+      await node.catchUp.toHead()
+      assert.deepEqual(node.calls, ['shift A', 'keep B'])
+      assert.equal(node.local, 113, 'A with what was learned before')
+      assert.equal(node.learned, -7)
+    })
+
+  it('shifts a trainer onto another branch that was never on the one that is left', async () => {
+    const node = new Node()
+    node.head = headAt('B')
+    await node.catchUp.toHead()
+    assert.deepEqual([node.calls, node.learned], [['shift B'], 3], 'the next contribution takes nothing back of what B brought')
+  })
+
+  it('keeps also after an adoption that failed, and after a restart', async () => {
+    const node = new Node()
+    node.catchUp.trainerReady('A')
+    node.head = headAt('B')
+    node.during = {
+      'adopt B': () => {
+        throw new DaemonError('disk_full', 'no room')
+      }
+    }
+    await assert.rejects(node.catchUp.toHead(), { code: 'disk_full' })
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['keep B', 'keep B'])
+  })
+
+  it('drops what a fork lost where the local model is kept, once it is known, and puts back what was lost before', async () => {
+    const node = new Node()
+    node.catchUp.trainerReady('A')
+    node.catchUp.lost(rowOf(1, 0))
+    node.head = headAt('B')
+    node.settled = Promise.resolve().then(() => node.catchUp.lost(rowOf(2, 2)))
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['keep B', 'restore 1'])
+    assert.deepEqual(node.ended, ['dropped 2', 'restored 1'])
+  })
+
+  it('puts back what a fork lost where the local model was shifted', async () => {
+    const node = new Node()
+    node.catchUp.lost(rowOf(2, 2))
+    node.head = headAt('B')
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['shift B', 'restore 2'])
+  })
+
+  it('puts back nothing that a fork led back to', async () => {
+    const node = new Node()
+    node.catchUp.lost(rowOf(1, 1))
+    node.catchUp.found('c1')
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, [])
+  })
+
+  it('moves onto a head that came while something was put back before it puts back the next', async () => {
+    const node = new Node()
+    node.catchUp.lost(rowOf(1, 0))
+    node.catchUp.lost(rowOf(2, 0))
+    node.during = {
+      'restore 1': () => {
+        node.head = headAt('A')
+      }
+    }
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['restore 1', 'shift A', 'restore 2'])
+  })
+
+  for (const error of [new ProtocolError('block_missing', 'gone')])
+    it(`gives up what the disk has lost (${error.code}), tells why, and goes on with the next`, async () => {
+      const node = new Node()
+      node.catchUp.lost(rowOf(1, 0))
+      node.catchUp.lost(rowOf(2, 0))
+      node.during = {
+        'restore 1': () => {
+          throw error
+        }
+      }
+      await node.catchUp.toHead()
+      assert.deepEqual([node.failures, node.ended], [[error.code], ['dropped 1', 'restored 2']])
+    })
+
+  it('tries again what failed for another reason', async () => {
+    const node = new Node()
+    node.catchUp.lost(rowOf(1, 0))
+    node.during = {
+      'restore 1': () => {
+        throw new DaemonError('trainer_gone', 'died')
+      }
+    }
+    await assert.rejects(node.catchUp.toHead(), { code: 'trainer_gone' })
+    await node.catchUp.toHead()
+    assert.deepEqual(node.ended, ['restored 1'])
+  })
+})
+
+describe('partedAfter()', () => {
+  it('is the last round that our chain shares with that of a record', async () => {
+    const privateKey = await generateKeyPair('Ed25519')
+    const run = cidOf(new Uint8Array([7]), DAG_CBOR)
+    const stored = new Map<string, Uint8Array>()
+    const record = async (round: number, parent: string, branch: number): Promise<string> => {
+      const anchor = cidOf(new Uint8Array([branch]), DAG_CBOR)
+      const contributions = [cidOf(new Uint8Array([branch, round]), DAG_CBOR)]
+      const { cid, bytes } = await signRecord({ run, round, parent, contributions, anchor, closer: peerOf(privateKey) }, privateKey)
+      stored.set(cid, bytes)
+      return cid
+    }
+    const first = await record(1, run, 1)
+    const left = await record(2, first, 1)
+    const leftTip = await record(3, left, 1)
+    const ours = await record(2, first, 2)
+    const elsewhere = await record(1, run, 3)
+    const chain = [first, ours]
+    const facts = {
+      ...{ run, adopted: new Set([ours]) },
+      ledger: {
+        round: async (round: number) => (chain[round - 1] === undefined ? undefined : ({ record: chain[round - 1] } as KeptRound))
+      },
+      blocks: { get: async (cid: string) => stored.get(cid) }
+    }
+    const parted = (cid: string): Promise<number | null> => partedAfter(cid, facts)
+    assert.deepEqual([await parted(run), await parted(ours), await parted(first)], [null, null, null])
+    assert.deepEqual([await parted(left), await parted(leftTip), await parted(elsewhere)], [1, 1, 0])
+    stored.delete(left)
+    assert.equal(await parted(leftTip), 0)
+  })
+})
