@@ -76,6 +76,7 @@ export type DaemonErrorCode =
   | 'not_enough_memory'
   | 'engine_unavailable'
   | 'genesis_unusable'
+  | 'run_too_large' // what a manifest names is larger than what it says of it
   | 'disk_full'
   | 'trainer_failed'
   | 'trainer_gone'

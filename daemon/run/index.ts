@@ -52,6 +52,7 @@ import { createRun } from './genesis.ts'
 import { keptRoots } from './kept-roots.ts'
 import { type Head, Ledger, type Membership } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
+import { fetchNamedBodies, type NamedBody, namedBodies } from './named-bodies.ts'
 import { Phases } from './phases.ts'
 import { type ForgettingBlocks, Retention } from './retention.ts'
 import type { AdmissionHost, RunHost } from './run-host.ts'
@@ -481,9 +482,11 @@ class Runs implements RunHost {
 
   async fetchCheckpoint(run: string, round: number | undefined, { signal }: { signal?: AbortSignal }): Promise<CheckpointRow> {
     const within = this.#signal(signal)
+    const wasHere = await this.#c.store.blocks.has(run)
     const { manifest } = await this.#manifest(run, within)
+    const [genesis, ...files] = namedBodies(manifest)
     const head = await this.#headOf(run, manifest, round, within)
-    const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
+    const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS, totalBytesMax: genesis!.bytesMax }
     await fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options).catch((cause: unknown) => {
       if (codeOf(cause) !== 'block_unavailable') throw cause
       throw new DaemonError('block_unavailable', `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`, {
@@ -491,7 +494,7 @@ class Runs implements RunHost {
         cause
       })
     })
-    await this.#bundles(run, manifest, within)
+    await this.#fetchNamed(run, files, wasHere, within)
     await this.#c.store.records.table<Head>('heads').put(`${run}/${head.round}`, head, { sync: true })
     this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
     return this.#checkpointRow(run, head)
@@ -550,6 +553,7 @@ class Runs implements RunHost {
   async #open(membership: Membership, signal: AbortSignal, commit: () => Promise<void> = async () => {}): Promise<void> {
     const { run } = membership
     const within = this.#signal(signal)
+    const wasHere = await this.#c.store.blocks.has(run)
     const { manifest } = await this.#manifest(run, within)
     const shown = this.#others.get(run)
     const joining = { state: 'joining', reason: 'fetching the genesis and the tokenizer' } as const
@@ -557,9 +561,7 @@ class Runs implements RunHost {
     this.#others.set(run, { ...(shown?.state === 'failed' ? shown : joining), name: manifest.name })
     if (membership.train) this.#checkJoin(manifest, membership)
     const admittance = membership.train ? await this.#admittance(run, manifest, within) : null
-    const genesis = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS }
-    await this.#fetcher.body(manifest.genesis.anchor, genesis)
-    await this.#bundles(run, manifest, within)
+    await this.#fetchNamed(run, namedBodies(manifest), wasHere, within)
     const stages = await this.#fetcher.stages(manifest.genesis.anchor)
     const trainable = stages.map(({ name, tensors }) => ({
       name,
@@ -788,10 +790,18 @@ class Runs implements RunHost {
     }
   }
 
-  async #bundles(run: string, manifest: Manifest, signal: AbortSignal): Promise<void> {
-    const options = { from: this.#holders(run), signal, timeoutMs: BULK_TIMEOUT_MS }
-    if (manifest.tokenizer.json !== null) await this.#fetcher.body(manifest.tokenizer.json, options)
-    if (manifest.data.corpus === 'files') for (const { file } of manifest.data.files) await this.#fetcher.body(file, options)
+  /** @param wasHere the manifest was, before anybody asked for the run: then what is here of it stays */
+  async #fetchNamed(run: string, bodies: readonly NamedBody[], wasHere: boolean, signal: AbortSignal): Promise<void> {
+    const brought = new Retention(this.#forgettingBlocks(), run, () => this.#keptBeside(run))
+    try {
+      await fetchNamedBodies(bodies, this.#fetcher, brought, { from: this.#holders(run), signal, timeoutMs: BULK_TIMEOUT_MS })
+    } catch (error) {
+      if (codeOf(error) === 'run_too_large' && !wasHere) {
+        await this.#c.store.blocks.delete(run)
+        await brought.forget([], [], [])
+      }
+      throw error
+    }
   }
 
   async #tokenizerJson({ tokenizer }: Manifest): Promise<string | null> {

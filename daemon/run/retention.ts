@@ -85,7 +85,7 @@ export class Retention {
 
   /**
    * Forgets what is not in the kept rounds, after the one before it has ended. Of several that wait for that only the newest is done: it forgets what the others would.
-   * @param kept the newest rounds, newest first, as many as the manifest says
+   * @param kept the newest rounds, newest first, as many as the manifest says; none where nothing is to stay
    * @param own contributions of this node that may still be asked for
    * @param wanted anchors that somebody asked to have here
    */
@@ -102,7 +102,7 @@ export class Retention {
   async #forget(): Promise<void> {
     const { kept, own, wanted } = this.#next!
     this.#next = null
-    const head = kept[0]?.round ?? 0
+    const head = kept[0]?.round ?? Number.POSITIVE_INFINITY
     const keep = new Set([
       this.#genesisAnchor,
       ...wanted,
