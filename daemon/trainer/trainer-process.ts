@@ -179,9 +179,11 @@ class TrainerProcess {
   }
 
   async restore(sequence: number, deltaFile: string): Promise<void> {
-    if (this.#restored.includes(sequence)) return
-    await this.#trainer.restore(await readTensors(deltaFile))
-    this.#restored = [...this.#restored, sequence].slice(-RESTORED_KEPT)
+    if (!this.#restored.includes(sequence)) {
+      await this.#trainer.restore(await readTensors(deltaFile))
+      this.#restored = [...this.#restored, sequence].slice(-RESTORED_KEPT)
+    }
+    // Also what was put back before: whoever asks again may have been told that the disk did not take it.
     await this.save()
   }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, openSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Death } from '../../../../daemon/trainer/deaths.ts'
@@ -193,6 +193,25 @@ describe('TrainerSupervisor', function () {
       await assert.rejects(supervisor.restore(1, file), { code: 'non_finite_delta' })
       assert.equal((await supervisor.snapshot(1)).sequence, 1)
       assert.deepEqual(deaths, [])
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('does not say that a change is put back before the disk has it', async () => {
+    await writeInputs()
+    const { supervisor, readies } = trainer()
+    try {
+      await until(() => readies.length === 1)
+      const state = join(start().directory, 'state.safetensors')
+      mkdirSync(join(state, 'in the way'), { recursive: true })
+      for (const _ of ['first', 'again']) await assert.rejects(supervisor.restore(5, start().anchorFile), { code: 'trainer_failed' })
+      rmSync(state, { recursive: true })
+      await supervisor.restore(5, start().anchorFile)
+      const { metadata, tensors } = await readSafetensorsFile(state)
+      assert.deepEqual(JSON.parse(metadata.shoal!).restored, [5])
+      // Once: the anchor less the anchor.
+      for (const tensor of tensors.filter(({ name }) => name.startsWith('local/'))) assert.ok(floatsOf(tensor).every(value => value === 0))
     } finally {
       await supervisor.stop()
     }
