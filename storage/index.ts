@@ -11,7 +11,7 @@ export { BLOCK_BYTES_MAX, RESERVED_BYTES } from './constants.ts'
 export { StorageError, type StorageErrorCode } from './errors.ts'
 export { makeFolder } from './folders.ts'
 export { freeBytes } from './free-bytes.ts'
-export { temporaryPath } from './leftovers.ts'
+export { removeLeftovers, temporaryPath } from './leftovers.ts'
 export { type KeyRange, orderedKey, type RecordOperation, type Records, type Table, type TableName, type WriteOptions } from './records.ts'
 export {
   encodeSafetensors,

@@ -4,7 +4,7 @@ import { readdir, rename, rm } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { floatsOf, makeFolder, readSafetensorsFile, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
+import { floatsOf, makeFolder, readSafetensorsFile, removeLeftovers, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
 import { type Batches, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import { joinTokens, type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
@@ -336,6 +336,8 @@ async function main(inbox: Inbox): Promise<void> {
   const first = await inbox.wait()
   if (first.type !== 'start') return
   await makeFolder(first.start.directory)
+  // Of a trainer that was killed while it wrote its state: up to 16 bytes a parameter, each time.
+  await removeLeftovers(first.start.directory)
   const trainer = await TrainerProcess.open(first.start, first.without)
   tell(trainer.ready())
   let until = 0

@@ -1,6 +1,6 @@
 // A real trainer process under its supervisor, with a model that takes milliseconds.
 import assert from 'node:assert/strict'
-import { execFileSync, fork } from 'node:child_process'
+import { execFileSync, fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
@@ -212,6 +212,22 @@ describe('TrainerSupervisor', function () {
       assert.deepEqual(JSON.parse(metadata.shoal!).restored, [5])
       // Once: the anchor less the anchor.
       for (const tensor of tensors.filter(({ name }) => name.startsWith('local/'))) assert.ok(floatsOf(tensor).every(value => value === 0))
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
+  it('removes what a trainer that was killed left half-written', async () => {
+    await writeInputs()
+    const { directory } = start()
+    mkdirSync(directory)
+    const { pid } = spawnSync(process.execPath, ['--version'])
+    writeFileSync(join(directory, `state.safetensors.${pid}-0-1.shoal-tmp`), 'half')
+    writeFileSync(join(directory, `state.safetensors.${process.pid}-0-1.shoal-tmp`), 'being written')
+    const { supervisor, readies } = trainer()
+    try {
+      await until(() => readies.length === 1)
+      assert.deepEqual(readdirSync(directory), [`state.safetensors.${process.pid}-0-1.shoal-tmp`])
     } finally {
       await supervisor.stop()
     }
