@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path'
 import { makeFolder, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { openHome } from './home.ts'
-import { createSecret, IDENTITY_FILE, identityText, keyOf, loadIdentity, peerOf, readIfThere } from './identity.ts'
+import { createSecret, IDENTITY_FILE, identityText, keyOf, parseIdentity, peerOf, readIfThere } from './identity.ts'
 
 const FIRST_LINE = 'shoal identity 1'
 const REMARK = `# Whoever has this file can act as this node: keep it where only you can read it, and never run two nodes with it.
@@ -33,11 +33,13 @@ export interface RestoredIdentity {
  * @throws {DaemonError} `identity_missing`, `identity_damaged`, `backup_exists`, `backup_unwritable`
  */
 export async function backUpIdentity(home: string, file: string): Promise<{ peer: string; file: string }> {
-  // Looked for first: loadIdentity() would make one, and a backup of nothing helps nobody.
-  if ((await readIfThere(join(home, IDENTITY_FILE))) === undefined) {
+  // Not by loadIdentity(), which would make one, and a backup of nothing helps nobody; nor could it on a disk that takes no more writes.
+  const path = join(home, IDENTITY_FILE)
+  const stored = await readIfThere(path)
+  if (stored === undefined) {
     throw new DaemonError('identity_missing', `there is no identity in ${home} to back up`, { hint: 'name the home with --home DIR' })
   }
-  const key = await loadIdentity(home)
+  const key = await parseIdentity(path, stored)
   const peer = peerOf(key)
   const text = [FIRST_LINE, REMARK, `peer ${peer}`, `made ${new Date().toISOString()}`, `key ${identityText(key)}`].join('\n')
   let made: boolean

@@ -65,7 +65,8 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-async function parseIdentity(path: string, text: string): Promise<PrivateKey> {
+/** @throws {DaemonError} `identity_damaged` */
+export async function parseIdentity(path: string, text: string): Promise<PrivateKey> {
   const key = await keyOf(text)
   if (key !== undefined) return key
   throw new DaemonError('identity_damaged', `cannot read the identity in ${path}: no whole Ed25519 key stands there`, {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openHome } from '../../../daemon/home.ts'
@@ -29,6 +29,12 @@ describe('identity backup and restore', () => {
     assert.equal(peerOf(await loadIdentity(fresh)), peer)
     assert.equal((await stat(join(fresh, IDENTITY_FILE))).mode & 0o777, 0o600)
     assert.equal((await restoreIdentity(fresh, file, { force: false })).restored, false)
+  })
+
+  it('only reads the home, which may be on a disk that takes no more writes', async () => {
+    await chmod(join(home, IDENTITY_FILE), 0o640)
+    await backUpIdentity(home, file)
+    assert.equal((await stat(join(home, IDENTITY_FILE))).mode & 0o777, 0o640)
   })
 
   it('overwrites no file and backs nothing up where there is nothing', async () => {
