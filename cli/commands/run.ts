@@ -33,9 +33,11 @@ export function registerRun(program: Command): void {
     action<JoinFlags & { join?: boolean }>(async ({ output, control, signal }, flags, file) => {
       const client = await control()
       const answer = await client.createRun(await requestFor(file!), { signal })
-      if (flags.join === true) await client.joinRun(answer.run, joinRequest(flags), { signal })
-      output.answer(answer, () => answer.run)
+      // Said before joining, which may fail: the run is there all the same.
+      output.text(answer.run)
       output.note(`others join with: shoal run join ${answer.run}`)
+      if (flags.join === true) await client.joinRun(answer.run, joinRequest(flags), { signal })
+      output.document(answer)
     })
   )
 

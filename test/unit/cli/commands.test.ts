@@ -209,6 +209,21 @@ describe('commands', function () {
     assert.equal(daemon.requests.length, asked)
   })
 
+  it('run create names the run that it made, also where it cannot be joined', async () => {
+    const other = await startFakeDaemon({ 'POST /v1/runs': { schema: 1, run: RUN } })
+    const file = join(other.home, 'run.yaml')
+    writeFileSync(file, 'name: demo')
+    try {
+      const text = await shoal(['run', 'create', file, '--join', '--home', other.home])
+      assert.deepEqual([text.status, text.stdout], [1, `${RUN}\n`])
+      const json = await shoal(['run', 'create', file, '--join', '--json', '--home', other.home])
+      assert.equal(JSON.parse(json.stdout).error.code, 'unknown_run')
+      assert.ok(json.stderr.includes(RUN))
+    } finally {
+      await other.close()
+    }
+  })
+
   it('rounds takes the only run there is, and a name, and the end of an id', async () => {
     for (const args of [['rounds'], ['rounds', 'demo'], ['rounds', '..aaaaaaaa']]) {
       const { status, stdout } = await shoal(args)
