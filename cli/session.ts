@@ -58,6 +58,9 @@ export function createSession(flags: GlobalFlags, env: NodeJS.ProcessEnv, interr
 
 async function openControl(home: string, api: string | undefined): Promise<ControlClient> {
   if (api === undefined || api === '') return connectControl(await locateDaemon(home, readIfThere))
-  if (!URL.canParse(api)) throw new CliError('bad_argument', `--api "${api}" is not a URL`, { hint: 'for example http://127.0.0.1:4180' })
+  // "localhost:4180" can be read as a URL, too: its scheme would be localhost.
+  if (!URL.canParse(api) || new URL(api).protocol !== 'http:') {
+    throw new CliError('bad_argument', `--api "${api}" is not an http URL`, { hint: 'for example http://127.0.0.1:4180' })
+  }
   return connectControl({ api, token: await readToken(home, readIfThere) })
 }

@@ -75,6 +75,15 @@ describe('the shoal command', function () {
     assert.equal(shoal('status', '--api', 'http://127.0.0.1:1').status, 5, 'an API without its token')
   })
 
+  it('takes no API that is not spoken to by http, and waits for none', () => {
+    for (const api of ['localhost:4180', 'https://127.0.0.1:4180', '127.0.0.1:4180'])
+      for (const command of [['status'], ['wait', '--for', 'ready', '--timeout', '5s']]) {
+        const { status, stderr } = shoal(...command, '--api', api)
+        assert.equal(status, 2, stderr)
+        assert.match(stderr, /^bad_argument: .*\n {2}hint: for example http:\/\/127/)
+      }
+  })
+
   it('ends with its own code where nobody reads its remarks', () => {
     const script = `"${process.execPath}" "${MAIN}" status --home "${home}" 2> >(exit); echo $?`
     assert.equal(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout, '3\n')
