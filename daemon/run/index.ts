@@ -487,15 +487,27 @@ class Runs implements RunHost {
     const [genesis, ...files] = namedBodies(manifest)
     const head = await this.#headOf(run, manifest, round, within)
     const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS, totalBytesMax: genesis!.bytesMax }
-    await fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options).catch((cause: unknown) => {
-      if (codeOf(cause) !== 'block_unavailable') throw cause
-      throw new DaemonError('block_unavailable', `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`, {
-        hint: `Members keep those of the last ${manifest.strategy.keepRounds} rounds; without --round the newest is fetched`,
-        cause
+    const fetchAnchor = (): Promise<void> =>
+      fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options).catch((cause: unknown) => {
+        if (codeOf(cause) !== 'block_unavailable') throw cause
+        throw new DaemonError('block_unavailable', `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`, {
+          hint: `Members keep those of the last ${manifest.strategy.keepRounds} rounds; without --round the newest is fetched`,
+          cause
+        })
       })
-    })
+    await fetchAnchor()
     await this.#fetchNamed(run, files, wasHere, within)
-    await this.#c.store.records.table<Head>('heads').put(`${run}/${head.round}`, head, { sync: true })
+    const heads = this.#c.store.records.table<Head>('heads')
+    const key = `${run}/${head.round}`
+    await heads.put(key, head, { sync: true })
+    // What was forgotten before that may have had blocks in common with it. What is forgotten from here on spares them.
+    await Promise.all([...this.#joined.values()].map(({ retention }) => retention.settled))
+    if (!(await this.#fetcher.isWhole(head.anchor))) {
+      await fetchAnchor().catch(async error => {
+        await heads.delete(key, { sync: true })
+        throw error
+      })
+    }
     this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
     return this.#checkpointRow(run, head)
   }

@@ -47,6 +47,11 @@ export class Retention {
     this.#keptBeside = keptBeside
   }
 
+  /** Resolves when what is being forgotten now is gone, or could not be. */
+  get settled(): Promise<void> {
+    return this.#forgetting.catch(() => {})
+  }
+
   /** What is here for this run and not forgotten yet. */
   get roots(): string[] {
     return [...this.#here.keys()]

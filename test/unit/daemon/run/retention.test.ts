@@ -256,6 +256,28 @@ describe('Retention', () => {
     for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round >= 5, `round ${round}`)
   })
 
+  it('settled waits for what is being forgotten, whether or not the disk does it', async () => {
+    const deleting = Promise.withResolvers<void>()
+    const refused = Promise.withResolvers<void>()
+    const refuse = (): Promise<void> => {
+      deleting.resolve()
+      return refused.promise
+    }
+    const retention = new Retention({ get: cid => blocks.get(cid), delete: refuse }, await body('genesis'))
+    await retention.settled
+    retention.came(await body('gone'), 1)
+    const kept = await body('anchor')
+    const forgetting = assert.rejects(retention.forget([round(9, kept, kept)], [], []), /EIO/)
+    let isSettled = false
+    const settled = retention.settled.then(() => {
+      isSettled = true
+    })
+    await deleting.promise
+    assert.equal(isSettled, false)
+    refused.reject(new Error('EIO'))
+    await Promise.all([forgetting, settled])
+  })
+
   async function readable(root: string): Promise<void> {
     assert.deepEqual((await fetchBody(root, { get: cid => blocks.get(cid), fetch: async cids => missing(cids) })).missing, [])
   }
