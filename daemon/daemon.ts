@@ -14,7 +14,7 @@ import { DiskWatch } from './disk-watch.ts'
 import { DaemonError, isCodedError, reasonOf } from './errors.ts'
 import { EventLog } from './events.ts'
 import { HealthBoard } from './health.ts'
-import { createToken, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
+import { createToken, emptyScratch, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
 import { loadIdentity } from './identity.ts'
 import { KnownPeers } from './known-peers.ts'
 import { Lifetime } from './lifetime.ts'
@@ -135,6 +135,7 @@ class Parts {
     const store = await openHome(config.home, given)
     this.#lifetime.onStop('store', () => store.close())
     await removeDaemonFile(config.home)
+    await emptyScratch(config.home)
     this.log = openLog(config.home, {
       level: config.logLevel,
       maxBytes: config.logMaxBytes,

@@ -45,6 +45,16 @@ export async function removeDaemonFile(home: string): Promise<void> {
   await rm(join(home, DAEMON_FILE), { force: true })
 }
 
+/** For large files that are gone when what they are made for is done. */
+export function scratchFolder(home: string): string {
+  return join(home, 'scratch')
+}
+
+/** Forgets what was being made when a daemon was killed; for whoever has the home's lock. */
+export async function emptyScratch(home: string): Promise<void> {
+  await rm(scratchFolder(home), { recursive: true, force: true })
+}
+
 /**
  * A new token for the API, readable by the owner only: one that was sent to whoever had the port of a crashed daemon opens nothing.
  * Written before daemon.json, so that nobody finds the API with an older one.

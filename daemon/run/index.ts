@@ -35,6 +35,7 @@ import type { ExportRequest } from '../checkpoints/export-process.ts'
 import { requireCorpora } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
+import { scratchFolder } from '../home.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
 import { askProcess } from '../one-shot.ts'
@@ -216,7 +217,7 @@ class Runs implements RunHost {
 
   async create(spec: CreateRunRequest['spec'], options: { baseDir?: string; file?: string; signal?: AbortSignal }): Promise<string> {
     const { store, node, privateKey, home } = this.#c
-    const components = { self: node.peer, privateKey, blocks: store.blocks, arithmetic: this.#arithmetic, scratch: join(home, 'scratch') }
+    const components = { self: node.peer, privateKey, blocks: store.blocks, arithmetic: this.#arithmetic, scratch: scratchFolder(home) }
     const { run, manifest } = await createRun(spec, options, components)
     node.provide(run)
     this.#c.events.emit({ type: 'run', run, message: `created run ${manifest.name}`, data: { name: manifest.name } })
@@ -523,7 +524,7 @@ class Runs implements RunHost {
     const { manifest } = await openManifest(bytes)
     const held = (await this.checkpoints()).filter(row => row.run === run && (round === undefined || row.round === round))
     const newest = held.sort((a, b) => b.round - a.round)[0] ?? this.#genesisRow(run, manifest, round)
-    const scratch = join(this.#c.home, 'scratch')
+    const scratch = scratchFolder(this.#c.home)
     await mkdir(scratch, { recursive: true })
     const parametersFile = join(scratch, `export-${process.pid}-${performance.now()}.safetensors`)
     try {

@@ -1,10 +1,10 @@
 // A daemon's start and stop in temporary homes, on loopback and free ports, with a stand-in for the part that keeps runs.
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import '../../../daemon/polyfill.ts'
 import { loadConfig } from '../../../daemon/config.ts'
 import { Daemon, type DaemonOptions } from '../../../daemon/daemon.ts'
@@ -90,6 +90,21 @@ describe('Daemon', function () {
     }
     const [row] = (await client.peers()).peers
     assert.deepEqual([row?.peer, row?.foundBy, row?.direction, row?.state], [first.ready.peer, 'bootstrap', 'outbound', 'present'])
+  })
+
+  it('removes what a daemon that was killed had in scratch, and nothing of one that has the home', async () => {
+    const left = join(home('a'), 'scratch', 'genesis-1-2.5.safetensors')
+    const leave = async () => {
+      await mkdir(dirname(left), { recursive: true })
+      await writeFile(left, 'half')
+    }
+    await initHome(home('a'))
+    await leave()
+    await start('a')
+    assert.equal(await read(left), undefined)
+    await leave()
+    await assert.rejects(start('a'), { code: 'home_in_use' })
+    assert.equal(await read(left), 'half')
   })
 
   it('finds peers again that it met only through a bootstrap node which is gone', async () => {
