@@ -1,9 +1,8 @@
 // Keeps the trainer on the head: moves it onto the newest anchor, and puts back what no record took.
 import { openRecord } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
-import { isCodedError } from '../errors.ts'
 import type { TrainerSupervisor } from '../trainer/supervisor.ts'
-import type { OwnContributions } from './contributing.ts'
+import { isLost, type OwnContributions } from './contributing.ts'
 import type { Head, Ledger, OwnContribution } from './ledger.ts'
 
 export interface CatchUpComponents {
@@ -97,7 +96,7 @@ export class CatchUp {
     try {
       await trainer.restore(own.sequence, await this.#c.own.sentFile(own))
     } catch (error) {
-      if (!isCodedError(error) || error.code !== 'block_missing') throw error
+      if (!isLost(error)) throw error
       this.#c.failed(`putting back the contribution to round ${own.round}`, error)
       return this.#end(own, 'dropped')
     }

@@ -1,7 +1,7 @@
 // This node's own contributions: from the trainer's snapshot to signed blocks on disk, and back into the local model where one made it nowhere.
 import { rm } from 'node:fs/promises'
 import { type Contribution, type Fate, openContribution, signContribution } from '../../protocols/rounds/index.ts'
-import type { BlockStore } from '../../storage/index.ts'
+import { type BlockStore, openSafetensors } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, EncodedContribution, StageNames } from '../arithmetic/arithmetic.ts'
 import { isCodedError } from '../errors.ts'
@@ -122,7 +122,12 @@ export class OwnContributions {
 
   /** The change that a contribution carried, as a file that the trainer can put back: what was sent, since what was not is still carried. */
   async sentFile(own: OwnContribution): Promise<string> {
-    if (own.body === null) return this.#file('delta', own.sequence)
+    if (own.body === null) {
+      const delta = this.#file('delta', own.sequence)
+      // Of a file that is no use a trainer would only say that it failed.
+      await (await openSafetensors(delta)).close()
+      return delta
+    }
     const file = this.#file('sent', own.sequence)
     await this.#components.arithmetic.bodyToSafetensors({ body: own.body, codec: this.#components.manifest.strategy.codec, file })
     return file
@@ -180,11 +185,11 @@ function isOpen({ fate }: OwnContribution): boolean {
 }
 
 /** True where a file or a body is missing, damaged, or holds what is no number: no other try will find it otherwise. */
-function isLost(error: unknown): boolean {
+export function isLost(error: unknown): boolean {
   return isCodedError(error) && (LOST.has(error.code) || error.code.startsWith('safetensors_'))
 }
 
-const LOST: ReadonlySet<string> = new Set(['block_missing', 'file_missing', 'non_finite', 'bad_contribution'])
+const LOST: ReadonlySet<string> = new Set(['block_missing', 'file_missing', 'non_finite', 'non_finite_delta', 'bad_contribution'])
 
 function isUnreadable(error: unknown): boolean {
   return isCodedError(error) && (error.code === 'io_error' || error.code === 'not_permitted')

@@ -7,6 +7,7 @@ import type { Head, KeptRound, OwnContribution } from '../../../../daemon/run/le
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
 import { signRecord } from '../../../../protocols/rounds/index.ts'
+import { StorageError } from '../../../../storage/index.ts'
 
 const ANCHORS: { [record: string]: number } = { P: 100, A: 110, B: 120 }
 const headAt = (record: string): Head => ({ record, round: record === 'P' ? 1 : 2, anchor: record })
@@ -148,7 +149,13 @@ describe('CatchUp', () => {
     assert.deepEqual(node.calls, ['restore 1', 'shift A', 'restore 2'])
   })
 
-  for (const error of [new ProtocolError('block_missing', 'gone')])
+  const lost = [
+    new ProtocolError('block_missing', 'gone'),
+    new StorageError('file_missing', 'gone'),
+    new StorageError('safetensors_header', 'damaged'),
+    new DaemonError('non_finite_delta', 'no number')
+  ]
+  for (const error of lost)
     it(`gives up what the disk has lost (${error.code}), tells why, and goes on with the next`, async () => {
       const node = new Node()
       node.catchUp.lost(rowOf(1, 0))

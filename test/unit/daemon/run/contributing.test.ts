@@ -100,12 +100,15 @@ describe('OwnContributions', () => {
     }
   })
 
-  it('offers none whose delta is no use', async () => {
+  it('offers none whose delta is no use, and has none to put back', async () => {
     await own.offer(await made(1))
     const second = await made(2)
     rmSync(deltaFile(trainerFolder(join(home(), 'a')), 2))
     await assert.rejects(own.offer(second), { code: 'file_missing' })
     assert.deepEqual(told, [], 'what is carried is as it was')
+    await assert.rejects(own.sentFile(second), { code: 'file_missing' }, 'nor can it be put back')
+    writeFileSync(deltaFile(trainerFolder(join(home(), 'a')), 2), 'damaged')
+    await assert.rejects(own.sentFile(second), { code: 'safetensors_truncated' })
   })
 
   it('leaves no file of one that could not be offered, once it is put back or given up', async () => {
