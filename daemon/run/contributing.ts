@@ -93,10 +93,20 @@ export class OwnContributions {
     return own.fate === 'lost' || head.round > own.round || parent !== own.parent ? 'lost' : null
   }
 
-  /** The signed block of one that was offered; null where the disk has lost it. */
-  async block(own: OwnContribution): Promise<OfferedContribution | null> {
-    const bytes = own.cid === null ? undefined : await this.#components.blocks.get(own.cid)
-    return bytes === undefined ? null : { bytes, ...(await openContribution(bytes)) }
+  /**
+   * One of those, to be told again; null where it can only be put back. No contribution is worth the run: whatever is wrong with one is told, not thrown.
+   *
+   * @param isRoundOpen whether one that was never offered still can be
+   */
+  async offerAgain(own: OwnContribution, isRoundOpen: boolean): Promise<OfferedContribution | null> {
+    try {
+      if (own.cid === null) return isRoundOpen ? await this.offer(own) : null
+      const bytes = await this.#components.blocks.get(own.cid)
+      return bytes === undefined ? null : { bytes, ...(await openContribution(bytes)) }
+    } catch (error) {
+      this.#components.failed(`offering the contribution to round ${own.round} again`, error)
+      return null
+    }
   }
 
   async newest(): Promise<OwnContribution | null> {

@@ -1029,12 +1029,8 @@ export class RunMember {
   }
 
   async #reoffer(own: OwnContribution): Promise<void> {
-    const offered =
-      own.fate === 'made'
-        ? own.round === this.#head.round + 1 && own.parent === this.#head.record && this.#isAdmitted()
-          ? await this.#own.offer(own)
-          : null
-        : await this.#own.block(own)
+    const isRoundOpen = own.round === this.#head.round + 1 && own.parent === this.#head.record && this.#isAdmitted()
+    const offered = await this.#own.offerAgain(own, isRoundOpen)
     if (offered === null) {
       this.#catchingUp.lost(own)
       return
@@ -1044,7 +1040,7 @@ export class RunMember {
     this.#dispatch({ type: 'contribution', cid: offered.cid, contribution: offered.contribution })
     this.#dispatch({ type: 'contributionHeld', cid: offered.cid })
     this.#paced({ type: 'contributed', head: own.parent, steps: this.#pace.steps })
-    await this.#c.gossip.publishContribution(offered.bytes)
+    this.#background(null, () => this.#c.gossip.publishContribution(offered.bytes))
   }
 
   /** True where rounds adopted before a restart already say what became of it. */

@@ -131,6 +131,25 @@ describe('OwnContributions', () => {
     assert.deepEqual(told, [])
   })
 
+  it('has only to put back after a restart what cannot be encoded, and tells why', async () => {
+    const spoilt: [string, (file: string) => Promise<void> | void][] = [
+      ['file_missing', file => rmSync(file)],
+      ['safetensors_truncated', file => truncateSync(file, 1000)],
+      ['non_finite', file => writeTensors(file, tensorsOf(1, Number.NaN))]
+    ]
+    for (const [i, [code, spoil]] of spoilt.entries()) {
+      const failing = await made(i + 1)
+      await spoil(deltaFile(trainerFolder(join(home(), 'a')), i + 1))
+      assert.equal(await own.offerAgain(failing, true), null)
+      assert.deepEqual(told.splice(0), [code])
+      await own.mark(failing, 'dropped')
+    }
+    const whole = await made(4)
+    assert.equal(await own.offerAgain(whole, false), null, 'its round is over')
+    assert.notEqual(await own.offerAgain(whole, true), null)
+    assert.deepEqual(told, [])
+  })
+
   it('takes up after a restart what a record had taken that a fork set aside', async () => {
     const { cid } = await own.offer(await made(1))
     const adopt = (record: string, parent: string, taken: string[], round = 1) => {
