@@ -61,16 +61,22 @@ export class Ledger {
   /**
    * One durable write for the head and the rounds that led to it: after it, they are adopted whatever happens.
    * @param forkedAfter the last round that the old head and the new one share, where they are on different branches
+   * @returns the records of the branch that is left, oldest first
    */
-  async adopt(head: Head, rounds: KeptRound[], forkedAfter: number | null): Promise<void> {
+  async adopt(head: Head, rounds: KeptRound[], forkedAfter: number | null): Promise<string[]> {
     const operations: RecordOperation[] = []
+    const left: string[] = []
     if (forkedAfter !== null) {
       const abandoned = this.#rounds().entries({ gt: this.#roundKey(forkedAfter), prefix: `${this.#run}/` })
-      for await (const [key] of abandoned) operations.push({ type: 'delete', table: 'rounds', key })
+      for await (const [key, { record }] of abandoned) {
+        operations.push({ type: 'delete', table: 'rounds', key })
+        left.push(record)
+      }
     }
     for (const round of rounds) operations.push({ type: 'put', table: 'rounds', key: this.#roundKey(round.round), value: round })
     operations.push({ type: 'put', table: 'heads', key: this.#run, value: head })
     await this.#store.records.batch(operations, { sync: true })
+    return left
   }
 
   round(round: number): Promise<KeptRound | undefined> {

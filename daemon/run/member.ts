@@ -804,24 +804,24 @@ export class RunMember {
   async #adopt({ cid, round, anchor, fork, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
     await this.#enter('storing', round)
     const head = { record: cid, round, anchor }
-    const before = fork ? await this.#c.ledger.chain(ancestor.round + 1, this.#head.round - ancestor.round) : []
-    const rounds = await this.#untilDone(`adopting round ${round}`, async () => {
+    const adopted = await this.#untilDone(`adopting round ${round}`, async () => {
       const since = await this.#roundsSince(ancestor.cid, cid)
       const history = since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)])
       // Gossip brought them: a head on disk whose records are not would be no history.
       await this.#c.blocks.sync(history)
-      await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
+      const left = await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
       await this.#loose.adopted(history)
-      return since
+      return { rounds: since, left }
     })
-    if (rounds === null) return
+    if (adopted === null) return
+    const { rounds, left } = adopted
     this.#head = head
     this.#adoptedAtMs = performance.now()
-    for (const aside of before) this.#adopted.delete(aside)
+    for (const aside of left) this.#adopted.delete(aside)
     for (const kept of rounds) {
       this.#adopted.add(kept.record)
       const { contributors, closer } = kept
-      const instead = before[kept.round - ancestor.round - 1]
+      const instead = left[kept.round - ancestor.round - 1]
       const again = instead === undefined ? 'adopted' : 'adopted anew, on another branch than ours was'
       const message = `round ${kept.round} ${again}: ${contributors.length} contributions, closed by ${closer}`
       const data = { ...kept, ...(instead === undefined ? {} : { instead }) }

@@ -44,13 +44,14 @@ describe('Ledger', () => {
     assert.deepEqual(rows, [kept(2), kept(10), kept(11)])
   })
 
-  it('adopt() forgets the rounds of a branch that was left, also where the new one is shorter', async () => {
+  it('adopt() forgets the rounds of a branch that was left and names them, also where the new one is shorter', async () => {
     await ledger.adopt(
       headOf(kept(4)),
       [1, 2, 3, 4].map(round => kept(round)),
       null
     )
-    await ledger.adopt(headOf(kept(3, 'b')), [kept(2, 'b'), kept(3, 'b')], 1)
+    const left = await ledger.adopt(headOf(kept(3, 'b')), [kept(2, 'b'), kept(3, 'b')], 1)
+    assert.deepEqual(left, ['record-2-a', 'record-3-a', 'record-4-a'])
     assert.deepEqual(await ledger.chain(1, 10), ['record-1-a', 'record-2-b', 'record-3-b'])
     assert.equal(await ledger.round(4), undefined)
   })
