@@ -21,7 +21,7 @@ import {
 } from '../../protocols/admission/index.ts'
 import { RecentMap } from '../../protocols/recent-map.ts'
 import type { RecordOperation, Store } from '../../storage/index.ts'
-import { DaemonError, isCodedError } from '../errors.ts'
+import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { SigningKey } from '../manifest.ts'
 import { originOf } from '../origins.ts'
@@ -198,9 +198,13 @@ export class AdmissionDesk {
     }
   }
 
-  /** Reads what is kept of a run, so that others hear of revocations that they have not noted. */
+  /** Reads what is kept of a run, so that others hear of revocations that they have not noted. What cannot be read now is read when somebody asks. */
   async load(run: string): Promise<void> {
-    if (this.#c.runOf(run) !== null) await this.#desk(run)
+    if (this.#c.runOf(run) === null) return
+    await this.#desk(run).catch((error: unknown) => {
+      const code = isCodedError(error) ? error.code : 'internal'
+      this.#c.events.emit({ type: 'admission', run, code, message: `who was let into the run could not be read: ${reasonOf(error)}` })
+    })
   }
 
   /** The hash of an invitation's secret begins with its id. */
@@ -233,7 +237,7 @@ export class AdmissionDesk {
       } catch (error) {
         // The state has what the disk has not: what was never written down must not be granted to the next who asks.
         this.#desks.delete(run)
-        void this.load(run).catch(() => {})
+        void this.load(run)
         throw error
       }
       return commands

@@ -6,7 +6,7 @@ import { peerOf } from '../../../../daemon/identity.ts'
 import { AdmissionDesk } from '../../../../daemon/run/admission-desk.ts'
 import { type AdmissionAnswer, type AdmissionRequest, type Candidate, decodeInvitation } from '../../../../protocols/admission/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
-import { openStore, type Store } from '../../../../storage/index.ts'
+import { openStore, StorageError, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
 
@@ -17,22 +17,30 @@ describe('AdmissionDesk', () => {
   const home = temporaryHome()
   let store: Store
   let isFull: boolean
+  let isUnreadable: boolean
+  let events: EventLog
   /** What another inviter answers to the word that a peer was sent away. */
   let told: (inviter: string, peer: string) => Promise<AdmissionAnswer>
   let open: () => Promise<AdmissionDesk>
   beforeEach(async () => {
     store = await openStore(home())
     isFull = false
+    isUnreadable = false
     told = () => Promise.reject(new Error('nobody is there'))
     const privateKey = await generateKeyPair('Ed25519')
     const self = peerOf(privateKey)
-    const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+    events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
     const records = Object.create(store.records, {
       batch: {
         value: (...args: Parameters<typeof store.records.batch>) =>
           isFull ? Promise.reject(Object.assign(new Error('no space left'), { code: 'ENOSPC' })) : store.records.batch(...args)
       },
-      table: { value: store.records.table.bind(store.records) }
+      table: {
+        value: (...args: Parameters<typeof store.records.table>) => {
+          if (isUnreadable) throw new StorageError('store_closed', 'the records are closed')
+          return store.records.table(...args)
+        }
+      }
     })
     open = async () =>
       new AdmissionDesk({
@@ -57,6 +65,18 @@ describe('AdmissionDesk', () => {
     assert.equal((await desk.answer(other, request, ADDRESS)).is, 'granted')
     for (const later of [desk, await open()])
       assert.deepEqual(await later.answer(joiner, request, ADDRESS), { is: 'refused', code: 'invitation_used_up' })
+  })
+
+  it('is loaded when it is asked where it could not be before, and says so', async () => {
+    const desk = await open()
+    isUnreadable = true
+    await desk.load(RUN)
+    assert.deepEqual(
+      (await events.since(0, 9)).map(({ type, code }) => [type, code]),
+      [['admission', 'store_closed']]
+    )
+    isUnreadable = false
+    assert.deepEqual(await desk.candidates(RUN), [])
   })
 
   it('tells each inviter of the newest revocation first, whoever else is away, and who is away of one at a time', async () => {
