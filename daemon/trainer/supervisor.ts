@@ -22,6 +22,8 @@ export interface SupervisorEvents {
   snapshotted(): void
   /** The process ended without being asked. */
   died(death: Death, next: Next): void
+  /** It was asked to stop and did not save its state: the steps since the one before are lost. */
+  stoppedUnsaved?(death: Death): void
 }
 
 /** What happens after a death. */
@@ -181,7 +183,10 @@ export class TrainerSupervisor {
     this.#ticker = null
     this.#tell({ type: 'unwanted' })
     this.#send({ type: 'stop' })
-    const killer = setTimeout(() => this.#child?.kill('SIGKILL'), TRAINER_STOP_TIMEOUT_MS)
+    const killer = setTimeout(() => {
+      this.#silentMs = TRAINER_STOP_TIMEOUT_MS
+      this.#child?.kill('SIGKILL')
+    }, TRAINER_STOP_TIMEOUT_MS)
     await this.#gone
     clearTimeout(killer)
   }
@@ -274,17 +279,23 @@ export class TrainerSupervisor {
   }
 
   #ended(exitCode: number | null, signal: string | null): void {
+    // One that was not ready yet has learned nothing, and one that ends by itself when it is asked to has saved.
+    const isSaved = this.#stopping && (!this.#isReady || exitCode === 0)
     this.#child = null
     this.#isReady = false
     for (const { reject } of this.#asked.values()) reject(new DaemonError('trainer_gone', 'The trainer ended before it answered'))
     this.#asked.clear()
-    if (this.#stopping) return
+    if (isSaved) return
     const killed = oomKills()
     const death = deathOf({
       ...{ exitCode, signal, engine: this.#engine, fatal: this.#fatal, lastWords: this.#lastWords, silentMs: this.#silentMs },
       oomKilled: killed !== null && this.#oomKills !== null && killed > this.#oomKills
     })
     this.death = death
+    if (this.#stopping) {
+      this.#events.stoppedUnsaved?.(death)
+      return
+    }
     this.restarts++
     const next = this.#tell({ type: 'died', death })
     this.#events.died(death, { restarts: this.restarts, ...next })

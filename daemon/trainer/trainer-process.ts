@@ -391,7 +391,7 @@ function factsOf(error: unknown): { code: string; message: string } {
 }
 
 // Without its daemon a trainer would train for nobody, and hold the files of the one that takes its place.
-process.once('disconnect', () => process.exit(0))
+process.once('disconnect', () => process.exit())
 // Ctrl-C in a terminal reaches the whole group; the daemon decides when its trainer stops.
 process.on('SIGINT', () => {})
 try {

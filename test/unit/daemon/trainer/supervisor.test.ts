@@ -58,6 +58,7 @@ describe('TrainerSupervisor', function () {
   function trainer(changes: Partial<TrainerStart> = {}, rules: Partial<RecoveryRules> = {}) {
     const deaths: (Death & Next)[] = []
     const readies: TrainerReady[] = []
+    const unsaved: Death[] = []
     const told: string[] = []
     let steps = 0
     const supervisor = new TrainerSupervisor(
@@ -70,12 +71,13 @@ describe('TrainerSupervisor', function () {
         },
         waiting: () => {},
         snapshotted: () => told.push('snapshot'),
-        died: (death, next) => deaths.push({ ...death, ...next })
+        died: (death, next) => deaths.push({ ...death, ...next }),
+        stoppedUnsaved: death => unsaved.push(death)
       },
       { ...RECOVERY_RULES, restartWaitsMs: [50], ...rules }
     )
     supervisor.start()
-    return { supervisor, deaths, readies, told, steps: () => steps }
+    return { supervisor, deaths, unsaved, readies, told, steps: () => steps }
   }
 
   const until = async (condition: () => boolean) => {
@@ -215,6 +217,32 @@ describe('TrainerSupervisor', function () {
     } finally {
       await supervisor.stop()
     }
+  })
+
+  it('tells of a stop that saved nothing, with its cause, and of no other', async () => {
+    await writeInputs()
+    const fails = trainer()
+    await until(() => fails.readies.length === 1)
+    const state = join(start().directory, 'state.safetensors')
+    mkdirSync(join(state, 'in the way'), { recursive: true })
+    await fails.supervisor.stop()
+    rmSync(state, { recursive: true })
+    assert.deepEqual([fails.unsaved.map(({ code }) => code), fails.deaths], [['io_error'], []])
+    assert.match(fails.unsaved[0]!.reason, /state\.safetensors/)
+
+    const killed = trainer()
+    await until(() => killed.readies.length === 1)
+    const { pid } = killed.supervisor
+    process.kill(pid!, 'SIGSTOP')
+    const stopped = killed.supervisor.stop()
+    process.kill(pid!, 'SIGKILL')
+    await stopped
+    assert.deepEqual([killed.unsaved.map(({ signal }) => signal), killed.deaths], [['SIGKILL'], []])
+
+    const clean = trainer()
+    await until(() => clean.readies.length === 1)
+    await clean.supervisor.stop()
+    assert.deepEqual([clean.unsaved, clean.deaths], [[], []])
   })
 
   it('removes what a trainer that was killed left half-written', async () => {
