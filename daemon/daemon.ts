@@ -37,6 +37,8 @@ export interface DaemonOptions {
   terminal?: LogOptions['terminal']
   /** Gives up a start that is under way. */
   signal?: AbortSignal
+  /** Told of the log once it is open, before anything is begun that may fail outside of every call. */
+  onLog?: (logger: Logger) => void
   /** Builds the part that keeps runs; tests put a stand-in here. @default the real one, or none where the node is bootstrap-only */
   openRuns?: (components: RunHostComponents) => RunHost
 }
@@ -74,20 +76,18 @@ export class Daemon {
     this.stopped = parts.stopped
   }
 
-  /** Starts every part in order; where one fails, those before it are stopped again and its error is thrown. */
+  /** Starts every part in order; where one fails, those before it are stopped again and its error is thrown. `stopping`: the API was asked for the end meanwhile. */
   static async start(config: DaemonConfig, options: DaemonOptions = {}): Promise<Daemon> {
     const parts = new Parts(config)
     try {
       const ready = await parts.start(options)
       return new Daemon(parts, ready)
     } catch (error) {
+      const wasAsked = parts.isStopping
       await parts.stop()
-      throw error
+      // What a part fails with that was stopped under the start is not what kept it from starting.
+      throw wasAsked ? new DaemonError('stopping', 'the daemon was stopped while it started', { cause: error }) : error
     }
-  }
-
-  get logger(): Logger {
-    return this.#parts.log.logger
   }
 
   /** Finishes cleanly; safe to call more than once. */
@@ -129,7 +129,7 @@ class Parts {
     })
   }
 
-  async start({ terminal, signal, openRuns }: DaemonOptions): Promise<DaemonReady> {
+  async start({ terminal, signal, onLog, openRuns }: DaemonOptions): Promise<DaemonReady> {
     const { config } = this
     const given = signal === undefined ? {} : { signal }
     const store = await openHome(config.home, given)
@@ -143,6 +143,7 @@ class Parts {
       ...(terminal === undefined ? {} : { terminal })
     })
     this.#lifetime.onStop('log', () => this.log.close())
+    onLog?.(this.log.logger)
     const logger = this.log.logger.child({ component: 'daemon' })
     const privateKey = await loadIdentity(config.home)
     const token = await createToken(config.home)
@@ -211,12 +212,24 @@ class Parts {
     this.#lifetime.onStop('runs', () => this.#runs.stop(), { timeoutMs: RUNS_STOP_TIMEOUT_MS })
     const ready = await this.#openApi(token, logger)
     await this.#startWatching()
+    this.#goOn(signal)
     await this.#runs.start()
+    this.#goOn(signal)
     await this.#joinRuns(logger)
-    signal?.throwIfAborted()
+    this.#goOn(signal)
     this.#state = 'ready'
     logger.info({ peer: ready.peer, api: ready.api, addresses: ready.addresses }, 'ready')
     return ready
+  }
+
+  /** Throws where the start was given up, or the API, which answers before it is done, was asked to end it. */
+  #goOn(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted()
+    if (this.isStopping) throw new DaemonError('stopping', 'the daemon is stopping')
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping !== undefined
   }
 
   stop(reason = 'a failed start'): Promise<void> {

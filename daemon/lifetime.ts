@@ -8,9 +8,15 @@ export interface LifetimeOptions {
   onTrouble?: (part: string, error: unknown) => void
 }
 
+interface Part {
+  name: string
+  stop: () => void | Promise<void>
+  timeoutMs: number
+}
+
 /** The parts of a daemon while it lives. */
 export class Lifetime {
-  readonly #parts: { name: string; stop: () => void | Promise<void>; timeoutMs: number }[] = []
+  readonly #parts: Part[] = []
   readonly #stopTimeoutMs: number
   readonly #onTrouble: (part: string, error: unknown) => void
   #stopping: Promise<void> | undefined
@@ -20,10 +26,19 @@ export class Lifetime {
     this.#onTrouble = options.onTrouble ?? (() => {})
   }
 
-  /** Notes how a part that has just started is stopped, and how many ms that may take where it has more to do than others. */
+  /**
+   * Notes how a part that has just started is stopped, and how many ms that may take where it has more to do than others.
+   *
+   * @throws {DaemonError} `stopping`: it came too late, and is stopped at once
+   */
   onStop(name: string, stop: () => void | Promise<void>, { timeoutMs = this.#stopTimeoutMs }: { timeoutMs?: number } = {}): void {
-    if (this.#stopping !== undefined) throw new DaemonError('stopping', `the daemon is stopping, ${name} comes too late`)
-    this.#parts.push({ name, stop, timeoutMs })
+    const part = { name, stop, timeoutMs }
+    if (this.#stopping === undefined) {
+      this.#parts.push(part)
+      return
+    }
+    void this.#stopOne(part)
+    throw new DaemonError('stopping', `the daemon is stopping, ${name} comes too late`)
   }
 
   /** Stops every part, the last one first; a part that fails or hangs does not keep the others alive. */
@@ -33,12 +48,14 @@ export class Lifetime {
   }
 
   async #stop(): Promise<void> {
-    for (const { name, stop, timeoutMs } of this.#parts.reverse()) {
-      try {
-        await within(timeoutMs, stop)
-      } catch (error) {
-        this.#onTrouble(name, error)
-      }
+    for (const part of this.#parts.reverse()) await this.#stopOne(part)
+  }
+
+  async #stopOne({ name, stop, timeoutMs }: Part): Promise<void> {
+    try {
+      await within(timeoutMs, stop)
+    } catch (error) {
+      this.#onTrouble(name, error)
     }
   }
 }

@@ -76,7 +76,7 @@ export function registerDaemon(program: Command): void {
 /** Fires when a stream has ended; what comes before is thrown away. */
 function endOf(stream: NodeJS.ReadStream): AbortSignal {
   const ended = new AbortController()
-  const end = () => ended.abort()
+  const end = () => ended.abort(new Error('standard input ended'))
   stream.once('end', end).once('close', end).once('error', end).resume()
   return ended.signal
 }

@@ -200,6 +200,26 @@ describe('Daemon', function () {
     await assert.rejects(client.joinRun(`b${'a'.repeat(58)}`), { code: 'not_allowed', status: 403 })
   })
 
+  it('is stopped by the API while it starts, whatever of it was begun, and leaves the home free', async () => {
+    for (const fails of [false, true]) {
+      const openRuns = () => {
+        let isStopped = false
+        const start = async () => {
+          await (await clientOf('a')).shutdown()
+          while (!isStopped) await new Promise(resolve => setImmediate(resolve))
+          if (fails) throw new Error('the store is closed')
+        }
+        const stop = async () => {
+          isStopped = true
+        }
+        return { ...openNoRuns(), start, stop }
+      }
+      await assert.rejects(start('a', {}, { openRuns }), { code: 'stopping' })
+      await assert.rejects(locateDaemon(home('a'), read), { code: 'daemon_not_running' })
+    }
+    await start('a')
+  })
+
   it('runDaemon() ends by a signal, by the API, and gives up a start', async () => {
     const sources = { flags: { home: home('a'), profile: 'test', bootstrapOnly: true, logLevel: 'silent' } }
     const bySignal = new AbortController()
@@ -216,5 +236,21 @@ describe('Daemon', function () {
     await runDaemon({ ...sources, onReady: () => void clientOf('a').then(client => client.shutdown()) })
     await runDaemon({ ...sources, signal: AbortSignal.abort(), onReady: () => assert.fail() })
     await start('a')
+  })
+
+  it('runDaemon() catches an error that nobody waits for while it starts', async () => {
+    const ofMocha = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    try {
+      const flags = { home: home('a'), profile: 'test', bootstrapOnly: true, logLevel: 'error' }
+      const running = runDaemon({ flags, terminal: { write: () => {} }, onReady: () => {} })
+      const log = join(home('a'), 'logs', 'daemon.log')
+      while ((await read(log)) === undefined) await new Promise(resolve => setImmediate(resolve))
+      process.emit('uncaughtException', new Error('a socket died'))
+      await assert.rejects(running, { code: 'internal', message: /a socket died/ })
+      assert.match((await read(log))!, /a socket died/)
+    } finally {
+      for (const listener of ofMocha) process.on('uncaughtException', listener)
+    }
   })
 })

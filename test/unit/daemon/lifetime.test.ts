@@ -21,4 +21,12 @@ describe('Lifetime', () => {
     assert.deepEqual(stopped, ['runs', 'store'])
     assert.deepEqual(trouble, ['node'])
   })
+
+  it('stops at once what starts too late', async () => {
+    const lifetime = new Lifetime()
+    await lifetime.stop()
+    let stopped = 0
+    assert.throws(() => lifetime.onStop('watch', () => void stopped++), { code: 'stopping' })
+    assert.equal(stopped, 1)
+  })
 })
