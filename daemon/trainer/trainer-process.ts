@@ -105,6 +105,8 @@ class TrainerProcess {
     const { engine, why } = await openChosen(start, { model, options, threads: start.threads }, { without, onTry })
     const compiled = computedByEngine(await byEngine(() => engine.compileTraining(model, options)))
     const { trainer, facts } = await openTrainer(start, { compiled, batches })
+    // The state says who had the slots when it was saved; records may have been adopted since.
+    if (start.corpus.shared !== null) batches.assign(start.corpus.shared.contributors)
     return new TrainerProcess(
       start.directory,
       { trainer, batches, engine: { name: engine.name, why, compileMs: compiled.compileMs, corpusTokens: tokens.length } },

@@ -99,6 +99,19 @@ describe('TrainerSupervisor', function () {
     assert.deepEqual(told, ['step 1', 'step 2', 'step 3', 'snapshot', 'step 1', 'step 2', 'step 3'])
   })
 
+  it('reads the share of the newest record also where its state is older', async () => {
+    await writeInputs()
+    const of = (contributors: string[]) => trainer({ corpus: { ...start().corpus, shared: { peer: 'b', contributors } } })
+    const savedBy = async ({ supervisor, readies }: ReturnType<typeof trainer>) => {
+      await until(() => readies.length === 1)
+      await supervisor.stop()
+      const { metadata } = await readSafetensorsFile(join(start().directory, 'state.safetensors'))
+      return JSON.parse(metadata.shoal!).trainer.position.contributors
+    }
+    assert.deepEqual(await savedBy(of(['a', 'b'])), ['a', 'b'])
+    assert.deepEqual(await savedBy(of(['a', 'b', 'c'])), ['a', 'b', 'c'])
+  })
+
   it('sets a damaged state aside, says so, goes on from the anchor, and numbers its snapshots on', async () => {
     await writeInputs()
     const first = trainer()
