@@ -8,11 +8,11 @@ import type { Head, Ledger, OwnContribution } from './ledger.ts'
 export interface CatchUpComponents {
   /** Null where nothing is trained. */
   trainer: Pick<TrainerSupervisor, 'ready' | 'adopt' | 'restore'> | null
-  own: Pick<OwnContributions, 'sentFile' | 'mark' | 'forgetFiles'>
+  own: Pick<OwnContributions, 'open' | 'sentFile' | 'mark' | 'forgetFiles'>
   /** The head as it is now. */
   head(): Head
-  /** See {@link partedAfter}. */
-  partedAfter(record: string): Promise<number | null>
+  /** See {@link isOnChain}. */
+  isOurs(record: string): Promise<boolean>
   /** Resolves when it is known what became of our contributions by the adoptions so far. */
   settled(): Promise<void>
   /** The parameters of its anchor, as a file that the trainer reads. */
@@ -73,22 +73,22 @@ export class CatchUp {
    */
   async #adopt(trainer: Pick<TrainerSupervisor, 'adopt'>, from: string): Promise<void> {
     const head = this.#c.head()
-    const parted = await this.#c.partedAfter(from)
-    if (parted !== null) await this.#dropAfter(parted)
+    const isOurs = await this.#c.isOurs(from)
+    if (!isOurs) await this.#dropKept(from)
     // The head moved on: what was decided was about the one before.
     if (this.#c.head().record !== head.record) return
     const file = await this.#c.anchorFile(head)
     await this.#c.onAdopting(head)
     if (this.#at?.record !== from) return
-    await trainer.adopt(file, head.record, parted === null ? 'shift' : 'keep')
+    await trainer.adopt(file, head.record, isOurs ? 'shift' : 'keep')
     this.#at = { record: head.record, round: head.round }
     this.#c.onAdopted()
   }
 
-  /** What was lost with a branch is in the parameters that are kept: put back, it would count twice. */
-  async #dropAfter(round: number): Promise<void> {
+  /** What a record of the branch took, and what was made since its last, is in the parameters that are kept: put back some day, it would count twice. */
+  async #dropKept(from: string): Promise<void> {
     await this.#c.settled()
-    for (const own of this.#lost) if (own.round >= round) await this.#end(own, 'dropped')
+    for (const own of await this.#c.own.open()) if (own.isSetAside === true || own.parent === from) await this.#end(own, 'dropped')
   }
 
   /** Gives up where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */
@@ -111,8 +111,8 @@ export class CatchUp {
   }
 }
 
-/** The newest round that our chain shares with that of a record, 0 where the disk has lost what would tell; null where the record is on our chain. */
-export async function partedAfter(
+/** Whether a record is on our chain; of what a damaged disk lost of that the ledger still knows. */
+export async function isOnChain(
   record: string,
   {
     run,
@@ -120,15 +120,8 @@ export async function partedAfter(
     ledger,
     blocks
   }: { run: string; adopted: ReadonlySet<string>; ledger: Pick<Ledger, 'round'>; blocks: Pick<BlockStore, 'get'> }
-): Promise<number | null> {
-  if (record === run || adopted.has(record)) return null
-  for (let at = record; at !== run; ) {
-    const bytes = await blocks.get(at)
-    if (bytes === undefined) return 0
-    const { round, parent } = (await openRecord(bytes)).record
-    // Adopted or not: of what a damaged disk lost the ledger still knows.
-    if ((await ledger.round(round))?.record === at) return at === record ? null : round
-    at = parent
-  }
-  return 0
+): Promise<boolean> {
+  if (record === run || adopted.has(record)) return true
+  const bytes = await blocks.get(record)
+  return bytes !== undefined && (await ledger.round((await openRecord(bytes)).record.round))?.record === record
 }

@@ -80,8 +80,10 @@ export class OwnContributions {
   /** Those that an earlier life of this process left without an end, oldest first: with them what a record took that a fork set aside before that was noted. */
   async unsettled(): Promise<OwnContribution[]> {
     const unsettled: OwnContribution[] = []
-    for (const own of await this.#components.ledger.own(OPEN_OWN_MAX))
-      if (isOpen(own) || (own.fate === 'included' && !(await this.#isIncluded(own)))) unsettled.unshift(own)
+    for (const own of await this.#components.ledger.own(OPEN_OWN_MAX)) {
+      if (isOpen(own)) unsettled.unshift(own)
+      else if (own.fate === 'included' && !(await this.#isIncluded(own))) unsettled.unshift(await this.mark(own, 'offered'))
+    }
     return unsettled
   }
 
@@ -121,13 +123,17 @@ export class OwnContributions {
   /** Keeps what became of one; answers it, or null where it is not ours or settled already. */
   async settle(cid: string, fate: Fate): Promise<OwnContribution | null> {
     const own = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(candidate => candidate.cid === cid)
-    if (own === undefined || own.fate === 'restored' || own.fate === 'dropped' || own.fate === fate) return null
-    await this.#components.ledger.putOwn({ ...own, fate })
-    return { ...own, fate }
+    if (own === undefined || own.fate === 'restored' || own.fate === fate) return null
+    // What was dropped for a fork may be taken all the same.
+    if (own.fate === 'dropped' && fate !== 'included') return null
+    return this.mark(own, fate)
   }
 
-  async mark(own: OwnContribution, fate: OwnContribution['fate']): Promise<void> {
-    await this.#components.ledger.putOwn({ ...own, fate })
+  async mark(own: OwnContribution, fate: OwnContribution['fate']): Promise<OwnContribution> {
+    const isSetAside = own.isSetAside === true || (own.fate === 'included' && fate !== 'included')
+    const marked = { ...own, fate, ...(isSetAside ? { isSetAside } : {}) }
+    await this.#components.ledger.putOwn(marked)
+    return marked
   }
 
   /** The change that a contribution carried, as a file that the trainer can put back: what was sent, since what was not is still carried. */

@@ -35,6 +35,8 @@ export interface OwnContribution {
   /** Null until it is encoded, signed and stored. */
   cid: string | null
   body: string | null
+  /** True where a record had taken it that a fork has set aside. */
+  isSetAside?: boolean
   fate: 'made' | 'offered' | 'included' | 'late' | 'lost' | 'restored' | 'dropped'
 }
 

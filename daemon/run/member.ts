@@ -52,7 +52,7 @@ import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
 import { BranchLooks } from './branch-looks.ts'
-import { CatchUp, partedAfter } from './catch-up.ts'
+import { CatchUp, isOnChain } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
@@ -187,7 +187,7 @@ export class RunMember {
       trainer: this.#trainer,
       own: this.#own,
       head: () => this.#head,
-      partedAfter: record => partedAfter(record, { ...components, adopted: this.#adopted }),
+      isOurs: record => isOnChain(record, { ...components, adopted: this.#adopted }),
       settled: () => this.#adopting,
       anchorFile: head => this.#anchorFile(head),
       onAdopting: head => this.#enter('adopting', head.round),
@@ -1047,8 +1047,8 @@ export class RunMember {
   async #settledByChain(own: OwnContribution): Promise<boolean> {
     const fate = await this.#own.fateUpTo(this.#head, own)
     if (fate === null) return false
-    await this.#own.mark(own, fate)
-    if (fate === 'lost') this.#catchingUp.lost({ ...own, fate })
+    const marked = await this.#own.mark(own, fate)
+    if (fate === 'lost') this.#catchingUp.lost(marked)
     return true
   }
 

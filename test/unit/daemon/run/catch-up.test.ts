@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { DaemonError } from '../../../../daemon/errors.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
-import { CatchUp, type CatchUpComponents, partedAfter } from '../../../../daemon/run/catch-up.ts'
+import { CatchUp, isOnChain } from '../../../../daemon/run/catch-up.ts'
 import type { Head, KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
@@ -11,8 +11,8 @@ import { StorageError } from '../../../../storage/index.ts'
 
 const ANCHORS: { [record: string]: number } = { P: 100, A: 110, B: 120 }
 const headAt = (record: string): Head => ({ record, round: record === 'P' ? 1 : 2, anchor: record })
-const rowOf = (sequence: number, round: number): OwnContribution => ({
-  ...{ sequence, round, parent: 'p', steps: 1, tokens: 1, loss: 1, cid: `c${sequence}`, body: null, fate: 'lost' }
+const rowOf = (sequence: number, more: Partial<OwnContribution> = {}): OwnContribution => ({
+  ...{ sequence, round: 2, parent: 'P', steps: 1, tokens: 1, loss: 1, cid: `c${sequence}`, body: null, fate: 'lost', ...more }
 })
 
 /** A model of one number on P, with 3 learned there, and a head that moves from P to A, and from either to B, which parted from A after P. */
@@ -26,9 +26,10 @@ class Node {
   /** What happens while something is awaited. */
   during: { [what: string]: () => void } = {}
   settled = Promise.resolve()
+  open: OwnContribution[] = []
   readonly catchUp: CatchUp
 
-  constructor(own: Partial<CatchUpComponents['own']> = {}) {
+  constructor() {
     this.catchUp = new CatchUp({
       trainer: {
         ready: true,
@@ -44,9 +45,9 @@ class Node {
           this.#happen(`restore ${sequence}`)
         }
       },
-      own: { sentFile: async () => 'file', mark: async () => {}, forgetFiles: async () => {}, ...own },
+      own: { open: async () => this.open, sentFile: async () => 'file', mark: async own => own, forgetFiles: async () => {} },
       head: () => this.head,
-      partedAfter: async record => (record === 'A' && this.head.record === 'B' ? 1 : null),
+      isOurs: async record => record !== 'A' || this.head.record !== 'B',
       settled: () => this.settled,
       anchorFile: async ({ record }) => {
         this.#happen(`file ${record}`)
@@ -109,20 +110,24 @@ describe('CatchUp', () => {
     assert.deepEqual(node.calls, ['keep B', 'keep B'])
   })
 
-  it('drops what a fork lost where the local model is kept, once it is known, and puts back what was lost before', async () => {
+  it('drops what is in the local model that is kept, once that is known, and puts back the rest', async () => {
     const node = new Node()
     node.catchUp.trainerReady('A')
-    node.catchUp.lost(rowOf(1, 0))
+    node.catchUp.lost(rowOf(1))
     node.head = headAt('B')
-    node.settled = Promise.resolve().then(() => node.catchUp.lost(rowOf(2, 2)))
+    const setAside = rowOf(2, { isSetAside: true })
+    node.settled = Promise.resolve().then(() => {
+      node.catchUp.lost(setAside)
+      node.open = [rowOf(1), setAside, rowOf(3, { isSetAside: true, fate: 'late' }), rowOf(4, { parent: 'A', fate: 'offered' })]
+    })
     await node.catchUp.toHead()
     assert.deepEqual(node.calls, ['keep B', 'restore 1'])
-    assert.deepEqual(node.ended, ['dropped 2', 'restored 1'])
+    assert.deepEqual(node.ended, ['dropped 2', 'dropped 3', 'dropped 4', 'restored 1'])
   })
 
   it('puts back what a fork lost where the local model was shifted', async () => {
     const node = new Node()
-    node.catchUp.lost(rowOf(2, 2))
+    node.catchUp.lost(rowOf(2, { isSetAside: true }))
     node.head = headAt('B')
     await node.catchUp.toHead()
     assert.deepEqual(node.calls, ['shift B', 'restore 2'])
@@ -130,7 +135,7 @@ describe('CatchUp', () => {
 
   it('puts back nothing that a fork led back to', async () => {
     const node = new Node()
-    node.catchUp.lost(rowOf(1, 1))
+    node.catchUp.lost(rowOf(1))
     node.catchUp.found('c1')
     await node.catchUp.toHead()
     assert.deepEqual(node.calls, [])
@@ -138,8 +143,8 @@ describe('CatchUp', () => {
 
   it('moves onto a head that came while something was put back before it puts back the next', async () => {
     const node = new Node()
-    node.catchUp.lost(rowOf(1, 0))
-    node.catchUp.lost(rowOf(2, 0))
+    node.catchUp.lost(rowOf(1))
+    node.catchUp.lost(rowOf(2))
     node.during = {
       'restore 1': () => {
         node.head = headAt('A')
@@ -158,8 +163,8 @@ describe('CatchUp', () => {
   for (const error of lost)
     it(`gives up what the disk has lost (${error.code}), tells why, and goes on with the next`, async () => {
       const node = new Node()
-      node.catchUp.lost(rowOf(1, 0))
-      node.catchUp.lost(rowOf(2, 0))
+      node.catchUp.lost(rowOf(1))
+      node.catchUp.lost(rowOf(2))
       node.during = {
         'restore 1': () => {
           throw error
@@ -171,7 +176,7 @@ describe('CatchUp', () => {
 
   it('tries again what failed for another reason', async () => {
     const node = new Node()
-    node.catchUp.lost(rowOf(1, 0))
+    node.catchUp.lost(rowOf(1))
     node.during = {
       'restore 1': () => {
         throw new DaemonError('trainer_gone', 'died')
@@ -183,35 +188,26 @@ describe('CatchUp', () => {
   })
 })
 
-describe('partedAfter()', () => {
-  it('is the last round that our chain shares with that of a record', async () => {
+describe('isOnChain()', () => {
+  it('holds for our records, also for one that the disk lost from what was read at the start', async () => {
     const privateKey = await generateKeyPair('Ed25519')
     const run = cidOf(new Uint8Array([7]), DAG_CBOR)
     const stored = new Map<string, Uint8Array>()
-    const record = async (round: number, parent: string, branch: number): Promise<string> => {
+    const record = async (branch: number): Promise<string> => {
       const anchor = cidOf(new Uint8Array([branch]), DAG_CBOR)
-      const contributions = [cidOf(new Uint8Array([branch, round]), DAG_CBOR)]
-      const { cid, bytes } = await signRecord({ run, round, parent, contributions, anchor, closer: peerOf(privateKey) }, privateKey)
+      const facts = { run, round: 1, parent: run, contributions: [cidOf(new Uint8Array([branch, 1]), DAG_CBOR)], anchor }
+      const { cid, bytes } = await signRecord({ ...facts, closer: peerOf(privateKey) }, privateKey)
       stored.set(cid, bytes)
       return cid
     }
-    const first = await record(1, run, 1)
-    const left = await record(2, first, 1)
-    const leftTip = await record(3, left, 1)
-    const ours = await record(2, first, 2)
-    const elsewhere = await record(1, run, 3)
-    const chain = [first, ours]
-    const facts = {
-      ...{ run, adopted: new Set([ours]) },
-      ledger: {
-        round: async (round: number) => (chain[round - 1] === undefined ? undefined : ({ record: chain[round - 1] } as KeptRound))
-      },
-      blocks: { get: async (cid: string) => stored.get(cid) }
-    }
-    const parted = (cid: string): Promise<number | null> => partedAfter(cid, facts)
-    assert.deepEqual([await parted(run), await parted(ours), await parted(first)], [null, null, null])
-    assert.deepEqual([await parted(left), await parted(leftTip), await parted(elsewhere)], [1, 1, 0])
-    stored.delete(left)
-    assert.equal(await parted(leftTip), 0)
+    const [ours, left] = [await record(1), await record(2)]
+    const isOurs = (cid: string, adopted: string[]): Promise<boolean> =>
+      isOnChain(cid, {
+        ...{ run, adopted: new Set(adopted), blocks: { get: async (at: string) => stored.get(at) } },
+        ledger: { round: async () => ({ record: ours }) as KeptRound } // all that is read of it
+      })
+    assert.deepEqual([await isOurs(run, []), await isOurs(ours, [ours]), await isOurs(ours, [])], [true, true, true])
+    assert.equal(await isOurs(left, [ours]), false)
+    assert.equal(await isOurs(cidOf(new Uint8Array([9]), DAG_CBOR), [ours]), false, 'nobody knows it')
   })
 })

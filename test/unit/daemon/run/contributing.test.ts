@@ -163,11 +163,23 @@ describe('OwnContributions', () => {
     assert.equal(await own.fateUpTo((await ledger.head())!, included), 'included')
 
     await adopt('B', run, [])
-    assert.deepEqual(await own.unsettled(), [included])
-    assert.equal(await own.fateUpTo((await ledger.head())!, included), null, 'the next record may take it')
-    assert.equal(await own.fateUpTo((await ledger.head())!, { ...included, round: 2, parent: 'A' }), 'lost', 'its parent was set aside')
+    const [setAside] = await own.unsettled()
+    assert.deepEqual(setAside, { ...included, fate: 'offered', isSetAside: true })
+    assert.deepEqual(await own.open(), [setAside])
+    assert.equal(await own.fateUpTo((await ledger.head())!, setAside!), null, 'the next record may take it')
+    assert.equal(await own.fateUpTo((await ledger.head())!, { ...setAside!, round: 2, parent: 'A' }), 'lost', 'its parent was set aside')
     await adopt('C', 'B', [], 2)
-    assert.equal(await own.fateUpTo((await ledger.head())!, included), 'lost')
+    assert.equal(await own.fateUpTo((await ledger.head())!, setAside!), 'lost')
+  })
+
+  it('remembers that a fork set aside the record that had taken one, and takes it for included where another takes it all the same', async () => {
+    const { cid } = await own.offer(await made(1))
+    assert.equal((await own.settle(cid, 'included'))?.isSetAside, undefined)
+    const late = await own.settle(cid, 'late')
+    assert.equal(late?.isSetAside, true)
+    await own.mark(late!, 'dropped')
+    assert.equal(await own.settle(cid, 'lost'), null)
+    assert.equal((await own.settle(cid, 'included'))?.fate, 'included')
   })
 
   it('keep the body of one that was lost until it is put back, however many rounds the head went on at once', async () => {
