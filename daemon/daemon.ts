@@ -484,7 +484,7 @@ class Parts {
         ? {
             level: 'warn',
             message: `${crowd.ofOrigin} callers from ${crowd.origin} that no run has taken work of hold all places of that address: nobody else there can call this node`,
-            fix: `${fix}; a node that this one calls needs no such place: \`shoal connect ADDRESS\``
+            fix: `${fix}; a node that this one calls needs no such place: \`shoal peers connect ADDRESS\``
           }
         : null,
       'callers from there find a place again'
