@@ -49,6 +49,13 @@ export function homeOf(sources: ConfigSources): string {
  * Throws `config_unreadable`, `config_syntax`, `config_unknown_key` or `config_value`, every wrong place in `details.issues`.
  */
 export async function loadConfig(sources: ConfigSources = {}): Promise<DaemonConfig> {
+  const { config, error } = await readConfig(sources)
+  if (error !== undefined) throw error
+  return config
+}
+
+/** The same for somebody who only looks: the default stands for a wrong value, and the error is told beside. Throws `config_unreadable`, `config_syntax`. */
+export async function readConfig(sources: ConfigSources = {}): Promise<{ config: DaemonConfig; error?: DaemonError }> {
   const home = homeOf(sources)
   const file = await readConfigFile(home)
   const issues = unknownKeys(file)
@@ -57,33 +64,27 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<DaemonCon
   const take = (key: SettingKey): void => {
     const facts = SETTINGS[key] as Setting<unknown>
     const given = firstGiven(key, sources, file)
-    if (given === undefined) {
-      const changed = values.profile === 'test' && facts.profile !== undefined
-      values[key] = changed ? facts.profile?.test : facts.default
-      origins[key] = changed ? 'profile' : 'default'
-      return
-    }
-    values[key] = facts.read(given.input)
-    origins[key] = given.from
-    if (values[key] !== undefined) return
+    const read = given === undefined ? undefined : facts.read(given.input)
+    const changed = values.profile === 'test' && facts.profile !== undefined
+    values[key] = read !== undefined ? read : changed ? facts.profile?.test : facts.default
+    origins[key] = given !== undefined && read !== undefined ? given.from : changed ? 'profile' : 'default'
+    if (given === undefined || read !== undefined) return
     const line = given.from === 'file' ? file.lineOf([key]) : undefined
     issues.push({ code: 'config_value', path: key, value: given.input, allowed: facts.allowed, source: given.source, ...lineAt(line) })
   }
   take('profile') // first: it changes the others' defaults
   for (const key of KEYS) if (key !== 'profile') take(key)
 
-  if (issues.length > 0) {
-    throw new DaemonError(issues[0]!.code, issues.map(issue => issueSentence(issue, 'the configuration')).join('\n'), {
-      hint: 'shoal config show lists every setting',
-      details: { issues }
-    })
-  }
-  return {
+  const config = {
     ...(values as Omit<DaemonConfig, 'home' | 'file' | 'origins'>),
     home,
     file: file.path,
     origins: origins as DaemonConfig['origins']
   }
+  if (issues.length === 0) return { config }
+  const sentences = issues.map(issue => issueSentence(issue, 'the configuration'))
+  const hint = 'shoal config show lists every setting'
+  return { config, error: new DaemonError(issues[0]!.code, sentences.join('\n'), { hint, details: { issues } }) }
 }
 
 function firstGiven(

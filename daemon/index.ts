@@ -17,7 +17,7 @@ import type { RestoredIdentity } from './identity-backup.ts'
 import type { RunDaemonOptions } from './run-daemon.ts'
 
 export { ENGINE_NAMES } from '../training/engines/engine.ts'
-export { type ConfigSources, type DaemonConfig, homeOf, loadConfig, settingRows } from './config.ts'
+export { type ConfigSources, type DaemonConfig, homeOf, loadConfig, readConfig, settingRows } from './config.ts'
 export type { DaemonReady } from './daemon.ts'
 export { DaemonError, type DaemonErrorCode } from './errors.ts'
 export { DEMO_SPEC, parseRunSpec, type RunSpec, type RunSpecInput, specWarnings } from './manifest.ts'

@@ -38,8 +38,10 @@ async function settings(session: Session): Promise<ConfigDocument> {
     return await (await session.control()).config({ signal: session.signal })
   } catch (error) {
     if ((error as { code?: string }).code !== 'daemon_not_running') throw error
-    const { loadConfig, settingRows } = await import('../../daemon/index.ts')
-    const config = await loadConfig({ flags: { home: session.home }, env: process.env })
+    const { readConfig, settingRows } = await import('../../daemon/index.ts')
+    const { config, error: wrong } = await readConfig({ flags: { home: session.home }, env: process.env })
+    // What may stand there is what somebody with a wrong setting looks for.
+    if (wrong !== undefined) session.output.note(`${wrong.code}: ${wrong.message}`)
     return { schema: 1, home: config.home, file: config.file, settings: settingRows(config) }
   }
 }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Command } from 'commander'
+import { createProgram } from '../../../cli/program.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
 
@@ -73,6 +75,39 @@ describe('the shoal command', function () {
     assert.equal(status, 3)
     assert.match(stderr, /^daemon_not_running: .*\n {2}hint: start one with: shoal daemon/)
     assert.equal(shoal('status', '--api', 'http://127.0.0.1:1').status, 5, 'an API without its token')
+  })
+
+  it('names only commands that there are in what it prints', () => {
+    const root = join(import.meta.dirname, '..', '..', '..', '..')
+    const sources = ['cli', 'daemon', 'protocols', 'storage', 'training']
+      .flatMap(room => readdirSync(join(root, room), { recursive: true, encoding: 'utf8' }).map(name => join(room, name)))
+      .filter(name => name.endsWith('.ts'))
+    const program = createProgram()
+    const named = (commands: readonly Command[], word: string) =>
+      commands.find(command => [command.name(), ...command.aliases()].includes(word))
+    const wrong = [...sources, 'README.md'].flatMap(path =>
+      // Prose goes on with other words.
+      [...readFileSync(join(root, path), 'utf8').matchAll(/\bshoal (?!in |on |knows\b)([a-z]+)(?: ([a-z]+))?/g)]
+        .filter(([, first, second]) => {
+          const command = named(program.commands, first!)
+          if (command === undefined) return true
+          return command.commands.length > 0 && second !== undefined && named(command.commands, second) === undefined
+        })
+        .map(([text]) => `${path}: ${text}`)
+    )
+    assert.deepEqual(wrong, [])
+  })
+
+  it('shows every setting, and what is wrong with one, where the configuration is wrong', () => {
+    const broken = join(home, 'broken')
+    mkdirSync(broken)
+    writeFileSync(join(broken, 'config.yaml'), 'apiPort: many\ntreads: 2')
+    const { status, stdout, stderr } = shoal('config', 'show', '--home', broken)
+    assert.equal(status, 0)
+    assert.match(stdout, /^apiPort +4180 +default /m)
+    assert.match(stdout, /^threads /m)
+    assert.match(stderr, /unknown key treads.*did you mean threads\?/)
+    assert.match(stderr, /apiPort in .* is "many"/)
   })
 
   it('takes no API that is not spoken to by http, and waits for none', () => {
