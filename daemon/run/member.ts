@@ -180,7 +180,8 @@ export class RunMember {
           step: step => this.#stepped(step),
           waiting: () => this.#pump(),
           snapshotted: () => this.#paced({ type: 'steps', steps: 0 }),
-          died: (death, next) => this.#trainerDied(death, next)
+          died: (death, next) => this.#trainerDied(death, next),
+          stoppedUnsaved: death => this.#trainerStoppedUnsaved(death)
         })
       : null
     this.#catchingUp = new CatchUp({
@@ -1001,6 +1002,16 @@ export class RunMember {
       data: { ...death, restarts, restartInMs, givenUp: givenUp?.engine ?? null }
     })
     this.#pump()
+  }
+
+  #trainerStoppedUnsaved({ blame: _, ...death }: Death): void {
+    this.#c.events.emit({
+      type: 'trainer',
+      run: this.#c.run,
+      code: death.code,
+      message: `the trainer stopped without saving (${death.reason}): its steps since it last did are lost`,
+      data: { ...death }
+    })
   }
 
   #stepped(step: TrainerStep): void {

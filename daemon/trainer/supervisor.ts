@@ -23,7 +23,7 @@ export interface SupervisorEvents {
   /** The process ended without being asked. */
   died(death: Death, next: Next): void
   /** It was asked to stop and did not save its state: the steps since the one before are lost. */
-  stoppedUnsaved?(death: Death): void
+  stoppedUnsaved(death: Death): void
 }
 
 /** What happens after a death. */
@@ -293,7 +293,7 @@ export class TrainerSupervisor {
     })
     this.death = death
     if (this.#stopping) {
-      this.#events.stoppedUnsaved?.(death)
+      this.#events.stoppedUnsaved(death)
       return
     }
     this.restarts++

@@ -331,6 +331,7 @@ describe('TrainerSupervisor', function () {
       step: () => {},
       waiting: () => {},
       snapshotted: () => {},
+      stoppedUnsaved: () => {},
       died: (death, next) => died.resolve({ ...death, ...next })
     })
     // As with EAGAIN: the child says that it could not be made, and never exits.
