@@ -84,6 +84,7 @@ export type DaemonErrorCode =
   | 'non_finite_delta'
   | 'block_unavailable'
   | 'bad_chain' // a record's parent is of another run, or not of the round before
+  | 'history_too_long' // a chain has more that is unknown here than a node can learn
   | 'timeout'
   // arithmetic
   | 'audit_failed' // no verdict on a contribution, and nobody's fault

@@ -58,11 +58,16 @@ export class Chains {
   readonly #strangers = new Load<AbortController>()
   readonly #authors = new Load<AbortController>()
   readonly #most: number
+  readonly #listedMax: number
 
-  /** @param most records, with what they list, of all fetches under way */
-  constructor(components: ChainComponents, most = MAX_UNDERWAY) {
+  /**
+   * @param most records, with what they list, of all fetches under way
+   * @param listedMax contributions that the records of one may list
+   */
+  constructor(components: ChainComponents, most = MAX_UNDERWAY, listedMax = MAX_LISTED_OFF_CHAIN) {
     this.#components = components
     this.#most = most
+    this.#listedMax = listedMax
   }
 
   /**
@@ -71,8 +76,8 @@ export class Chains {
    * nobody else's. Of what a fetch found that stays which is needed when it has told it, or has failed.
    *
    * @param tell what was found, oldest first; what it gives is what this gives
-   * @throws DaemonError `block_unavailable`, also after ten minutes, and where too much is being fetched; `bad_chain` where a record names a parent that is of another run or not of the round before, lists what is no contribution, or where
-   * there are more than any node remembers
+   * @throws DaemonError `block_unavailable`, also after ten minutes, and where too much is being fetched; `bad_chain` where a record names a parent that is of another run or not of the round before, or lists what is no contribution;
+   * `history_too_long` where there are more than any node remembers
    */
   async fetch<T>(
     tip: string,
@@ -106,7 +111,16 @@ export class Chains {
     const found: ChainRecord[] = []
     try {
       const weigh = (weight: number): void => this.#weigh(limit, load, weight)
-      await fetchChain(tip, found, isKnown, isMine, weigh, hold, this.#components, { ...options, signal })
+      await fetchChain(
+        tip,
+        found,
+        isKnown,
+        isMine,
+        weigh,
+        hold,
+        { ...this.#components, listedMax: this.#listedMax },
+        { ...options, signal }
+      )
       return await tell(found.reverse())
     } catch (error) {
       throw limit.signal.aborted && !options.signal.aborted ? limit.signal.reason : error
@@ -191,7 +205,7 @@ async function fetchChain(
   isMine: (cid: string) => Promise<boolean>,
   weigh: (weight: number) => void,
   hold: Hold,
-  { run, blocks, fetcher, chain }: ChainComponents,
+  { run, blocks, fetcher, chain, listedMax }: ChainComponents & { listedMax: number },
   options: FetchOptions
 ): Promise<void> {
   const unwritten: { cid: string; bytes: Uint8Array }[] = []
@@ -228,10 +242,14 @@ async function fetchChain(
     if (record.run !== run || record.round < 1 || (child !== undefined && record.round !== child.record.round - 1))
       throw refuse(`run ${record.run}, round ${record.round}`)
     listed += record.contributions.length
-    if (found.length >= MAX_RECORDS_OFF_CHAIN || listed > MAX_LISTED_OFF_CHAIN)
-      throw refuse(
-        `${found.length + 1} records with ${listed} contributions, ${MAX_RECORDS_OFF_CHAIN} with ${MAX_LISTED_OFF_CHAIN} are allowed`
+    // The rules would take no more of it, and with a part they would seek anchors that nobody keeps.
+    if (found.length >= MAX_RECORDS_OFF_CHAIN || listed > listedMax) {
+      throw new DaemonError(
+        'history_too_long',
+        `The way from here to record ${tip} is longer than a node can learn: more than ${MAX_RECORDS_OFF_CHAIN} rounds, or ${listedMax} contributions in them`,
+        { details: { records: found.length + 1, contributions: listed } }
       )
+    }
     found.push({ cid: next, record })
     weigh(found.length + listed)
     unwritten.push({ cid: next, bytes })

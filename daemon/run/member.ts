@@ -154,6 +154,8 @@ export class RunMember {
   #lastAccepted: RunStatus['lastAccepted'] = null
   readonly #heldUp = new HeldUp()
   #told = ''
+  /** The members' chain is longer than this node can learn: said until a round is adopted after all. */
+  #tooFar: string | null = null
   /** Of the head's round: among them a shared corpus is divided. */
   #contributors: string[] = []
   #waits = false
@@ -348,7 +350,7 @@ export class RunMember {
       state: this.#state(),
       waitingFor: waits,
       split: null,
-      reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#trainerReason(),
+      reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#tooFar ?? this.#trainerReason(),
       round: this.#head.round,
       head: this.#head.record,
       anchor: this.#head.anchor,
@@ -468,7 +470,7 @@ export class RunMember {
         await this.#startOver(head, peer)
       } catch (error) {
         // One that goes wrong does so whenever it is looked at.
-        if (!isCodedError(error) || error.code !== 'bad_chain') askAgain(head)
+        if (!isCodedError(error) || (error.code !== 'bad_chain' && error.code !== 'history_too_long')) askAgain(head)
         throw error
       } finally {
         const meanwhile = this.#tooOldMeanwhile.get(name)
@@ -591,9 +593,22 @@ export class RunMember {
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
     // Of a branch that is too old a new head's own record says enough.
     const isKnown = (at: string): boolean => at !== cid && (this.#isKnown(at) || isTooOld(this.#rounds, at))
-    await this.#chains.fetch(cid, isKnown, this.#chainOptions(holders), found => {
-      for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
-    })
+    const options = this.#chainOptions(holders)
+    try {
+      await this.#chains.fetch(cid, isKnown, options, found => {
+        for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
+      })
+    } catch (error) {
+      if (isCodedError(error) && error.code === 'history_too_long') this.#noteTooFar(error.message, options)
+      throw error
+    }
+  }
+
+  /** Of a chain that only strangers name it says nothing of the run, unless nobody here is known yet. */
+  #noteTooFar(message: string, { isStrangers }: ChainOptions): void {
+    if (this.#tooFar !== null || (isStrangers && this.#head.round > 0)) return
+    this.#tooFar = message
+    this.#c.events.emit({ type: 'run', run: this.#c.run, code: 'history_too_long', message })
   }
 
   /**
@@ -817,6 +832,7 @@ export class RunMember {
     if (adopted === null) return
     const { rounds, left } = adopted
     this.#head = head
+    this.#tooFar = null
     this.#adoptedAtMs = performance.now()
     for (const aside of left) this.#adopted.delete(aside)
     for (const kept of rounds) {

@@ -25,7 +25,7 @@ export type ToldHeadsComponents = Omit<ChainComponents, 'blocks' | 'loose'> & Pi
 /**
  * The heads of the chain that the rules choose among those told, oldest first; none where that is the genesis. Of all others nothing stays on disk.
  *
- * @throws DaemonError `bad_chain` where no peer's chain leads back to the run by its rules
+ * @throws DaemonError `bad_chain` where no peer's chain leads back to the run by its rules, `history_too_long` where one was too long to see
  */
 export async function chooseTold(
   told: readonly ToldHead[],
@@ -53,8 +53,11 @@ async function choose(
   fetcher: Fetcher,
   { onRefused, most = MAX_UNDERWAY, ...options }: ChooseOptions
 ): Promise<ChainRecord[]> {
+  /** That a chain is too long to be learned says more than that none could be taken. */
+  let tooLong: unknown = null
   const refuse = (peer: string, error: unknown): void => {
     options.signal.throwIfAborted()
+    if (isCodedError(error) && error.code === 'history_too_long') tooLong = error
     onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
   }
   /** They stay in memory until the choice: where that is too much one gives way by lot, as among those under way. */
@@ -101,6 +104,7 @@ async function choose(
   const chosen: ChainRecord[] = []
   for (let at = records.get(head); at !== undefined; at = records.get(at.record.parent)) chosen.unshift(at)
   if (chosen.length === 0 && !whole.includes(rules.run)) {
+    if (tooLong !== null) throw tooLong
     throw new DaemonError(
       'bad_chain',
       `None of the heads that ${told.length} peers told of run ${rules.run} stands on records that its rules allow`,

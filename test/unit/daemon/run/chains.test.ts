@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { DaemonError } from '../../../../daemon/errors.ts'
 import { type ChainComponents, type ChainRecord, Chains } from '../../../../daemon/run/chains.ts'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
 import { LooseBlocks } from '../../../../daemon/run/loose-blocks.ts'
@@ -155,6 +156,17 @@ describe('Chains.fetch()', () => {
     chain = []
     await grow(3, record => (record.round === 2 ? { ...record, run: cidOf(Buffer.from('other'), DAG_CBOR) } : record))
     await assert.rejects(fetch(chain[2]!), { code: 'bad_chain' })
+  })
+
+  it('says of a chain that lists more than the rules can take that it is too long, not that it is wrong', async () => {
+    await grow(12)
+    needed = new Set()
+    chains = new Chains(components(), undefined, 11)
+    const rejection = await fetch(chain[11]!).catch((error: unknown) => error)
+    assert.ok(rejection instanceof DaemonError)
+    assert.deepEqual([rejection.code, rejection.details], ['history_too_long', { records: 12, contributions: 12 }])
+    assert.equal(await countBlocks(ours), 0)
+    assert.equal((await fetch(chain[11]!, [chain[0]!])).length, 11)
   })
 
   it('stores nothing of what a peer only names, and all that its records list', async () => {
