@@ -11,6 +11,8 @@ export function askProcess<Request extends object, Reply>(
   { signal }: { signal?: AbortSignal } = {}
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
+    // One that has fired tells no listener any more.
+    signal?.throwIfAborted()
     // Not JSON, which makes null of NaN and the infinities: numbers arrive as they are.
     const child = fork(entry, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' })
     const stop = () => child.kill('SIGKILL')
