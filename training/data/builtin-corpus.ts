@@ -68,14 +68,10 @@ export function parseBuiltinName(name: string): EraName[] | null {
     .map(wanted => {
       const era = ERAS.find(({ name }) => name === wanted)
       if (era === undefined) {
-        throw new TrainingError(
-          'unknown_era',
-          `reading ${JSON.stringify(name)}: the built-in corpus has no era ${JSON.stringify(wanted)}`,
-          {
-            hint: `use one of ${ERAS.map(({ name }) => name).join(', ')}`,
-            details: { era: wanted, eras: ERAS.map(({ name }) => name) }
-          }
-        )
+        const eras = ERAS.map(({ name }) => name)
+        // In the message: a daemon's log and its events have no room for hints.
+        const message = `reading ${JSON.stringify(name)}: the built-in corpus has no era ${JSON.stringify(wanted)}, only ${eras.join(', ')}`
+        throw new TrainingError('unknown_era', message, { details: { era: wanted, eras } })
       }
       return era.name
     })

@@ -62,6 +62,9 @@ describe('parseBuiltinName()', () => {
     assert.deepEqual(parseBuiltinName('sotu:1914-1960'), ['1914-1960'])
     assert.deepEqual(parseBuiltinName('sotu:1914-1960,1790-1860'), ['1914-1960', '1790-1860'])
     assert.equal(parseBuiltinName('./sotu.txt'), null)
-    assert.throws(() => parseBuiltinName('sotu:1960-1970'), { code: 'unknown_era' })
+    assert.throws(() => parseBuiltinName('sotu:1960-1970'), {
+      code: 'unknown_era',
+      message: /only 1790-1860, 1861-1913, 1914-1960, 1961-2021$/
+    })
   })
 })
