@@ -1,4 +1,5 @@
 // Readers for option values, so that a wrong one is a usage error that names what is wanted.
+import { MAX_SPAN_MS } from '../protocols/control/constants.ts'
 import { LONGEST_WAIT_MS, parseDuration } from './duration.ts'
 import { CliError } from './errors.ts'
 
@@ -23,8 +24,8 @@ export function decimalNumber(least: number, most: number): (text: string) => nu
   }
 }
 
-/** Milliseconds of a time that passes by itself. */
-export const duration = (text: string): number => parseDuration(text)
+/** Milliseconds for which something is to hold. */
+export const duration = (text: string): number => parseDuration(text, MAX_SPAN_MS)
 
 /** Milliseconds that something waits. */
 export const wait = (text: string): number => parseDuration(text, LONGEST_WAIT_MS)

@@ -1,6 +1,6 @@
 // `shoal events`: what happened on the node, and with -f what happens.
 import { type Command, Option } from 'commander'
-import { EVENT_TYPES, type EventType } from '../../protocols/control/constants.ts'
+import { EVENT_TYPES, type EventType, MAX_ROWS } from '../../protocols/control/constants.ts'
 import type { NodeEvent } from '../../protocols/control/index.ts'
 import { oneLine } from '../../protocols/control/printable.ts'
 import { action, wasInterrupted } from '../action.ts'
@@ -8,9 +8,6 @@ import { parseDuration } from '../duration.ts'
 import { CliError } from '../errors.ts'
 import { shortId } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
-
-/** Events that the daemon answers at once at most. */
-const MAX_LIMIT = 10_000
 
 /** An event's id, or the RFC 3339 time that a time or an age stands for. @throws CliError `bad_argument` */
 export function readSince(text: string, _before?: unknown, nowMs: number = Date.now()): number | string {
@@ -32,7 +29,7 @@ export function registerEvents(program: Command): void {
     .option(
       '-n, --limit <count>',
       'at most so many of the past; 100, or with --since 10000, where it is not given',
-      wholeNumber(1, MAX_LIMIT)
+      wholeNumber(1, MAX_ROWS)
     )
     .addOption(new Option('--type <type>', 'only these').choices(EVENT_TYPES))
     .action(
@@ -40,7 +37,7 @@ export function registerEvents(program: Command): void {
         async (session, { follow, since, limit, type }) => {
           const { output, signal } = session
           const control = await session.control()
-          const most = limit ?? (since === undefined ? 100 : MAX_LIMIT)
+          const most = limit ?? (since === undefined ? 100 : MAX_ROWS)
           const wanted = type === undefined ? {} : { type }
           const past = await control.eventList({ ...(since === undefined ? {} : { since }), ...wanted, limit: most }, { signal })
           const { events, last } = past

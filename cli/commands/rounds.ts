@@ -1,5 +1,6 @@
 // `shoal rounds [RUN]`: the adopted rounds, newest first.
 import type { Command } from 'commander'
+import { MAX_ROWS } from '../../protocols/control/constants.ts'
 import { action } from '../action.ts'
 import { formatBytes, formatLoss, formatSeconds, formatTable, shortId } from '../format.ts'
 import { wholeNumber } from '../option-values.ts'
@@ -10,7 +11,7 @@ export function registerRounds(program: Command): void {
     .command('rounds')
     .description('the adopted rounds of a run, newest first')
     .argument('[run]', "a run's id or name; not needed where there is one")
-    .option('-n, --limit <count>', 'at most so many', wholeNumber(1), 20)
+    .option('-n, --limit <count>', 'at most so many', wholeNumber(1, MAX_ROWS), 20)
     .action(
       action<{ limit: number }>(async ({ output, control, signal }, { limit }, name) => {
         const client = await control()

@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { decodeInvitation, MAX_INVITATION_LENGTH, MAX_NAME_LENGTH, MAX_USES } from '../../protocols/admission/index.ts'
+import { MAX_ROWS, MAX_SPAN_MS } from '../../protocols/control/constants.ts'
 import type {
   ConfigDocument,
   IdDocument,
@@ -68,8 +69,6 @@ export interface Route {
   handle(call: Call, components: RouteComponents): object | Promise<object>
 }
 
-/** Milliseconds that an invitation may be good at most: a year; longer ones are `null`. */
-const MAX_EXPIRES_MS = 366 * 24 * 60 * 60_000
 const COUNT = (least: number, most: number) =>
   v.pipe(
     v.number('must be a number'),
@@ -107,14 +106,14 @@ const PEER = v.pipe(
 )
 const INVITE = v.object(
   {
-    expiresMs: v.optional(v.nullable(COUNT(1, MAX_EXPIRES_MS))),
+    expiresMs: v.optional(v.nullable(COUNT(1, MAX_SPAN_MS))),
     uses: v.optional(COUNT(1, MAX_USES)),
     peer: v.optional(PEER)
   },
   'must be an object'
 )
 const DECIDE = v.object({ peer: PEER, state: v.picklist(['admitted', 'refused', 'revoked'], 'must be admitted, refused or revoked') })
-const BAN = v.object({ peer: PEER, forMs: v.optional(COUNT(1, MAX_EXPIRES_MS)), reason: v.optional(TEXT(200)) }, 'must be an object')
+const BAN = v.object({ peer: PEER, forMs: v.optional(COUNT(1, MAX_SPAN_MS)), reason: v.optional(TEXT(200)) }, 'must be an object')
 const REVOKE = v.object({ invitation: TEXT(MAX_INVITATION_LENGTH) }, 'must be an object')
 const FETCH = v.object({ run: RUN, round: v.optional(ROUND) }, 'must be an object')
 const EXPORT = v.object({ run: RUN, round: v.optional(ROUND), directory: ABSOLUTE }, 'must be an object')
@@ -292,7 +291,7 @@ export const ROUTES: readonly Route[] = [
     path: '/v1/runs/:run/rounds',
     async handle({ params, number }, { runs }) {
       const run = runOf(runs, params.run!)
-      return { run, rounds: await runs.rounds(run, number('limit', { min: 1, max: 10_000 }) ?? 20) }
+      return { run, rounds: await runs.rounds(run, number('limit', { min: 1, max: MAX_ROWS }) ?? 20) }
     }
   },
   {
@@ -312,7 +311,7 @@ export const ROUTES: readonly Route[] = [
     async handle({ number, query }, { events }) {
       const asked = querySince(query)
       const since = asked instanceof Date ? await events.before(asked) : asked
-      const limit = number('limit', { min: 1, max: 10_000 }) ?? 100
+      const limit = number('limit', { min: 1, max: MAX_ROWS }) ?? 100
       const type = queryEventType(query)
       // Before they are read: what happens meanwhile is for whoever goes on from it.
       const { last } = events

@@ -21,6 +21,12 @@ export const MAX_ANSWER_BYTES = 64 << 20
 /** Milliseconds between the server's heartbeats on an open stream: a reader that hears nothing for three of them may give up. */
 export const HEARTBEAT_MS = 10_000
 
+/** Rounds or events that one request answers at most: some MiB of JSON, well under MAX_ANSWER_BYTES. */
+export const MAX_ROWS = 10_000
+
+/** Milliseconds that an invitation may be good or a ban may last at most: a year; whatever is longer has no end. */
+export const MAX_SPAN_MS = 366 * 24 * 60 * 60_000
+
 /** An invitation's text begins with it, so that a command sees at once that it was given one. */
 export const INVITATION_PREFIX = 'shoal-'
 

@@ -49,8 +49,9 @@ describe('parseDuration()', () => {
     for (const text of ['', 'soon', '0', '-1s', '30 days', '40000d']) assert.throws(() => parseDuration(text), { code: 'bad_argument' })
   })
 
-  it('refuses what no timer can wait only where something waits', () => {
+  it('refuses what no timer can wait where something waits, and what the API takes for no span elsewhere', () => {
     assert.equal(duration('30d'), 30 * 86_400_000)
+    assert.throws(() => duration('400d'), { code: 'bad_argument', message: /at most 366 days/ })
     assert.equal(wait('24d'), 24 * 86_400_000)
     assert.throws(() => wait('30d'), { code: 'bad_argument', message: /at most 24 days/ })
     assert.equal(parseDuration(`${LONGEST_WAIT_MS}ms`, LONGEST_WAIT_MS), LONGEST_WAIT_MS)

@@ -147,6 +147,8 @@ describe('the shoal command', function () {
       [['wait', '--for', 'lunch'], /write ready, peers=N, round=N or synced/],
       [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
       [['rounds', '--limit', '-3'], /limit|whole number/],
+      [['rounds', '--limit', '20000'], /whole number from 1 to 10000/],
+      [['ban', 'PEER', '--for', '400d'], /at most 366 days/],
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
       [['run'], /one of create, validate, ls/],
       [['why'], /subject/]
