@@ -142,13 +142,18 @@ describe('the shoal command', function () {
     assert.match(stderr, /^timeout: waited for ready: no daemon is running/)
   })
 
+  it('refuses what the API would refuse before it asks', () => {
+    const rounds = shoal('rounds', '--limit', '20000')
+    assert.match(`${rounds.status} ${rounds.stderr}`, /^2 .*whole number from 1 to 10000/)
+    const ban = shoal('ban', 'PEER', '--for', '400d')
+    assert.match(`${ban.status} ${ban.stderr}`, /^2 .*at most 366 days/)
+  })
+
   it('refuses wrong values with 2 and says what is wanted', () => {
     for (const [args, wanted] of [
       [['wait', '--for', 'lunch'], /write ready, peers=N, round=N or synced/],
       [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
       [['rounds', '--limit', '-3'], /limit|whole number/],
-      [['rounds', '--limit', '20000'], /whole number from 1 to 10000/],
-      [['ban', 'PEER', '--for', '400d'], /at most 366 days/],
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
       [['run'], /one of create, validate, ls/],
       [['why'], /subject/]
