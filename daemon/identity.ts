@@ -3,7 +3,7 @@ import { chmod, type FileHandle, link, open, readFile, rm } from 'node:fs/promis
 import { dirname, join } from 'node:path'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { syncDirectory, temporaryPath, writeFileWhole } from '../storage/index.ts'
 import { DaemonError } from './errors.ts'
 
@@ -54,6 +54,16 @@ export async function keyOf(text: string): Promise<PrivateKey | undefined> {
 /** The peer id that a key stands for, as base58 text. */
 export function peerOf(key: PrivateKey): string {
   return peerIdFromPrivateKey(key).toString()
+}
+
+/** Whether a text is the peer id of an Ed25519 key in its one usual form: not every one that looks like it is. */
+export function isPeer(text: string): boolean {
+  try {
+    const id = peerIdFromString(text)
+    return id.type === 'Ed25519' && id.toString() === text
+  } catch {
+    return false
+  }
 }
 
 export async function readIfThere(path: string): Promise<string | undefined> {

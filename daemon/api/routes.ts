@@ -17,6 +17,7 @@ import { type DaemonConfig, settingRows } from '../config.ts'
 import { DaemonError } from '../errors.ts'
 import { meaningOf } from '../event-codes.ts'
 import type { EventLog } from '../events.ts'
+import { isPeer } from '../identity.ts'
 import type { Log } from '../logging/log.ts'
 import { logLine } from '../logging/log-line.ts'
 import { parseRunSpec, specWarnings } from '../manifest.ts'
@@ -100,10 +101,7 @@ const JOIN = v.object(
   'must be an object'
 )
 const BY_INVITATION = v.object({ ...JOIN.entries, invitation: TEXT(MAX_INVITATION_LENGTH) }, 'must be an object')
-const PEER = v.pipe(
-  v.string('must be a text'),
-  v.regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/, 'must be an Ed25519 peer id such as 12D3KooW...')
-)
+const PEER = v.pipe(TEXT(200), v.check(isPeer, 'must be an Ed25519 peer id such as 12D3KooW...'))
 const INVITE = v.object(
   {
     expiresMs: v.optional(v.nullable(COUNT(1, MAX_SPAN_MS))),

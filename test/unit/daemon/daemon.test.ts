@@ -200,6 +200,15 @@ describe('Daemon', function () {
     await assert.rejects(client.joinRun(`b${'a'.repeat(58)}`), { code: 'not_allowed', status: 403 })
   })
 
+  it('takes no ban of what only looks like a peer id, which it could not start with again', async () => {
+    const daemon = await start('a')
+    const client = await clientOf('a')
+    await assert.rejects(client.banPeer({ peer: `12D3KooW${'a'.repeat(44)}` }), { code: 'bad_request' })
+    await client.banPeer({ peer: '12D3KooWGRUVh7cgUpGfHGbrJFeJ6h6zqqu8kxp5yhNqDXnPGEPg' })
+    await daemon.stop()
+    await start('a')
+  })
+
   it('is stopped by the API while it starts, whatever of it was begun, and leaves the home free', async () => {
     for (const fails of [false, true]) {
       const openRuns = () => {
