@@ -137,6 +137,23 @@ export class Fetcher {
     }
   }
 
+  /** The same for as long as each time limit brings some of it: what is large need not come in one. */
+  async largeBody(root: string, options: FetchOptions): Promise<void> {
+    for (let turn = 1; ; turn++) {
+      let absent: readonly string[] = []
+      const onAbsent = (cids: readonly string[]): void => {
+        absent = cids
+        options.onAbsent?.(cids)
+      }
+      try {
+        return await this.body(root, { ...options, onAbsent })
+      } catch (error) {
+        options.signal.throwIfAborted()
+        if (!(error instanceof DaemonError) || turn === MAX_TURNS || (await this.#absent(absent)).length === absent.length) throw error
+      }
+    }
+  }
+
   /** Makes a body that is here survive a power cut, and the blocks that tell of it. */
   async keep(root: string, beside: string[] = []): Promise<void> {
     const { blocks } = await listBodyBlocks(root, cid => this.#blocks.get(cid))

@@ -63,6 +63,7 @@ import { continuedPast, type KeptPast, outweighs, pastAfter, pastUpTo, recentPas
 import type { Retention } from './retention.ts'
 import { HeldUp, lastAcceptedIn, SHARE_ROUNDS, shareOf, slowSentence } from './round-answers.ts'
 import { rulesOf } from './run-rules.ts'
+import { SoughtAnchors } from './sought-anchors.ts'
 
 /** Looks at whether what was read of our past goes up to the rules' head. */
 const PAST_TRIES = 8
@@ -163,6 +164,10 @@ export class RunMember {
   /** Our newest contribution while no other node has said that it holds it, and when we began to make it. */
   #uploading: { cid: string; sinceMs: number } | null = null
   readonly #looks = new BranchLooks()
+  readonly #sought = new SoughtAnchors(anchor => {
+    this.#c.retention.abandoned(anchor)
+    this.#background(null, () => this.#forget())
+  })
   /** The newest head of a branch that was too old while another of its name was being looked at. */
   readonly #tooOldMeanwhile = new Map<string, string>()
 
@@ -685,7 +690,7 @@ export class RunMember {
 
   async #fetchAnchor({ cid, anchor, holders, round }: Extract<RoundCommand, { type: 'fetchAnchor' }>): Promise<void> {
     try {
-      await this.#fetchWholeAnchor({ anchor, round }, holders)
+      await this.#sought.fetch(anchor, signal => this.#fetchWholeAnchor({ anchor, round }, holders, signal))
       await this.#c.fetcher.keep(anchor)
       this.#dispatch({ type: 'recordComputed', cid, anchor })
     } catch (error) {
@@ -695,12 +700,13 @@ export class RunMember {
   }
 
   /** A whole anchor may take longer than a contribution does; a fetch that broke off goes on where it stood. */
-  #fetchWholeAnchor({ anchor, round }: Pick<Head, 'anchor' | 'round'>, holders: string[] = []): Promise<void> {
+  #fetchWholeAnchor({ anchor, round }: Pick<Head, 'anchor' | 'round'>, holders: string[] = [], until?: AbortSignal): Promise<void> {
     const options = this.#fetchOptions(holders)
+    const signal = until === undefined ? options.signal : AbortSignal.any([options.signal, until])
     // It may never be adopted: then what came of it goes.
     const onAbsent = this.#c.retention.fetching(anchor, round)
     const timeoutMs = ANCHOR_PATIENCE * options.timeoutMs
-    return this.#c.fetcher.body(anchor, { ...options, timeoutMs, totalBytesMax: this.#bodyBytesMax(), onAbsent })
+    return this.#c.fetcher.largeBody(anchor, { ...options, signal, timeoutMs, totalBytesMax: this.#bodyBytesMax(), onAbsent })
   }
 
   #fetchOptions(holders: string[] = []): FetchOptions {
@@ -853,9 +859,13 @@ export class RunMember {
     this.#catchUp()
     await this.#lookBack()
     await this.#considerAudits(rounds.at(-1)!)
+    await this.#forget()
+  }
+
+  /** Resolves when it has begun: in a large mesh it takes seconds, and the next adoption does not need it. */
+  async #forget(): Promise<void> {
     const kept = await this.#c.ledger.rounds(this.#c.manifest.strategy.keepRounds)
     const [open, wanted] = [await this.#own.open(), await this.#c.ledger.fetchedAnchors()]
-    // In a large mesh it takes seconds, and the next adoption does not need it.
     this.#forgetting = this.#c.retention.forget(kept, open, wanted).catch(error => this.#failed('forgetting old rounds', error))
   }
 

@@ -6,7 +6,7 @@ import { createOuterStrategy } from '../../training/outer/index.ts'
 import { DaemonError } from '../errors.ts'
 import type { Manifest } from '../manifest.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
-import type { Retention } from './retention.ts'
+import { ABANDONED, type Retention } from './retention.ts'
 
 const BYTES_PER_VALUE = 4
 /** A tokenizer is bounded in UTF-16 units, each of at most three bytes. */
@@ -50,7 +50,7 @@ export async function fetchNamedBodies(
 ): Promise<void> {
   for (const { what, root, bytesMax } of bodies) {
     try {
-      await fetcher.body(root, { ...options, totalBytesMax: bytesMax, onAbsent: brought.fetching(root, 0) })
+      await fetcher.body(root, { ...options, totalBytesMax: bytesMax, onAbsent: brought.fetching(root, ABANDONED) })
     } catch (cause) {
       if (!(cause instanceof ProtocolError) || cause.code !== 'message_too_large') throw cause
       throw new DaemonError('run_too_large', `Cannot take ${what}: ${cause.message}`, {

@@ -6,6 +6,8 @@ import type { KeptRound, Ledger, OwnContribution } from './ledger.ts'
 
 /** Rounds for which a body that entered no record is kept: this one and the next may still take it. */
 const UNUSED_ROUNDS = 2
+/** The round of what is kept for none. */
+export const ABANDONED = Number.NEGATIVE_INFINITY
 /** Rounds before those that are kept, and own contributions, of which something may still be on disk after a restart: more than are adopted at once, or can be open. */
 const RESUMED_ROUNDS = 16
 
@@ -68,10 +70,16 @@ export class Retention {
       const before = this.#here.get(root)
       const brought = before === undefined ? new Set<string>() : before.brought
       for (const cid of absent) brought?.add(cid)
-      this.#here.set(root, { round: Math.max(round, before?.round ?? 0), brought })
+      this.#here.set(root, { round: Math.max(round, before?.round ?? round), brought })
     }
     note([])
     return note
+  }
+
+  /** What was fetched of a root goes with what is forgotten next, unless a record has it by now. */
+  abandoned(root: string): void {
+    const here = this.#here.get(root)
+    if (here !== undefined && here.brought !== null) here.round = ABANDONED
   }
 
   /**
@@ -90,7 +98,7 @@ export class Retention {
 
   /**
    * Forgets what is not in the kept rounds, after the one before it has ended. Of several that wait for that only the newest is done: it forgets what the others would.
-   * @param kept the newest rounds, newest first, as many as the manifest says; none where nothing is to stay
+   * @param kept the newest rounds, newest first, as many as the manifest says
    * @param own contributions of this node that may still be asked for
    * @param wanted anchors that somebody asked to have here
    */
@@ -107,7 +115,7 @@ export class Retention {
   async #forget(): Promise<void> {
     const { kept, own, wanted } = this.#next!
     this.#next = null
-    const head = kept[0]?.round ?? Number.POSITIVE_INFINITY
+    const head = kept[0]?.round ?? 0
     const keep = new Set([
       this.#genesisAnchor,
       ...wanted,

@@ -67,6 +67,33 @@ describe('Fetcher', () => {
     for (const { cid, bytes } of blocks) assert.deepEqual(await store.blocks.get(cid), new Uint8Array(bytes))
   })
 
+  it('goes on with a large body as long as some of it comes in each time limit', async () => {
+    const store = await openStore(home())
+    stops.push(() => store.close())
+    let turnsLeft = 3
+    const fetcher = new Fetcher(
+      {
+        fetch: async cids => {
+          const absent: string[] = []
+          for (const cid of cids) if (!(await store.blocks.has(cid))) absent.push(cid)
+          const next = absent[0]
+          if (next === undefined || turnsLeft === 0) return { missing: absent }
+          turnsLeft--
+          await store.blocks.put(next, blocks.find(({ cid }) => cid === next)!.bytes)
+          return { missing: absent.slice(1) }
+        }
+      },
+      store.blocks
+    )
+    // A root, an index and two chunks.
+    assert.equal(blocks.length, 4)
+    await assert.rejects(fetcher.largeBody(root, options()), { code: 'block_unavailable' })
+    assert.deepEqual([turnsLeft, await fetcher.isWhole(root)], [0, false])
+    turnsLeft = 1
+    await fetcher.largeBody(root, options())
+    assert.equal(await fetcher.isWhole(root), true)
+  })
+
   it('goes on with a list of blocks as long as some of them come', async () => {
     const store = new SlowStore()
     for (const [cid, bytes] of madeBlocks(Array.from({ length: 12 }, () => 1_000))) store.blocks.set(cid, bytes)

@@ -183,6 +183,20 @@ describe('Retention', () => {
     assert.equal(await count(), 4 + 4)
   })
 
+  it('forget() deletes what was fetched of an anchor that is not sought any more, before any round is adopted', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const anchors = await Promise.all(['overtaken', 'sought', 'taken'].map(name => body(name)))
+    for (const root of anchors) retention.fetching(root, 50)((await listBodyBlocks(root, cid => blocks.get(cid))).blocks)
+    const [overtaken, sought, taken] = anchors
+    retention.came(taken!, 50)
+    for (const root of [overtaken, taken]) retention.abandoned(root!)
+    await retention.forget([], [], [])
+    assert.equal(await blocks.has(overtaken!), false)
+    await readable(sought!)
+    await readable(taken!)
+    assert.equal(await count(), 4 + 4 + 4)
+  })
+
   it('forget() deletes a body as a whole once a record has it', async () => {
     const retention = new Retention(blocks, await body('genesis'))
     const delta = await body('delta')
