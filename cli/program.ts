@@ -68,8 +68,10 @@ export function createProgram(): Command {
 
 /** Parses and runs one command line. @returns the exit code. */
 export async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  // A reader that has seen enough, such as `head`, closes the pipe: that is no failure of ours.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed))
+  // A reader that has seen enough, such as `head`, closes the pipe, and a person the window: that is no failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' || process.stdout.isTTY ? EXIT.ok : EXIT.failed)
+  )
   // Remarks that nobody can read change no outcome; the daemon's log gives its terminal up by itself.
   process.stderr.on('error', () => {})
   const program = createProgram()

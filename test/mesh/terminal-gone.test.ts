@@ -38,4 +38,26 @@ describe('a daemon whose stderr nobody reads any more', function () {
     child.kill('SIGTERM')
     assert.deepEqual(await exited, [0, null])
   })
+
+  it('ends cleanly when its window is closed', async function () {
+    if (process.platform !== 'linux') this.skip()
+    const file = join(home, 'exit-code')
+    const daemon = `"${process.execPath}" "${MAIN}" daemon --home "${home}" --profile test --bootstrap-only`
+    // The shell outlives the window to say how the daemon ended.
+    const shell = `trap '' HUP; ${daemon}; echo $? > "${file}"`
+    child = spawn('script', ['--quiet', '--command', shell, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const exited = once(child, 'exit')
+    let shown = ''
+    for await (const text of child.stdout!) {
+      shown += text
+      if (shown.includes('join with')) break
+    }
+    const { pid } = JSON.parse(await readFile(join(home, 'daemon.json'), 'utf8'))
+    child.kill('SIGKILL')
+    await exited
+    process.kill(pid, 'SIGHUP')
+    const textOf = () => readFile(file, 'utf8').catch(() => '')
+    while ((await textOf()) === '') await new Promise(resolve => setTimeout(resolve, 50))
+    assert.equal(await textOf(), '0\n')
+  })
 })
