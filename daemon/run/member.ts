@@ -641,13 +641,16 @@ export class RunMember {
     const first = theirs[0]?.record
     if (first === undefined) return
     const { manifest, ledger, run } = this.#c
-    const before = await pastUpTo({ ledger, run, genesisPeers: manifest.genesis.peers }, first.round - 1)
+    const own = { run, ledger, genesisPeers: manifest.genesis.peers }
+    const fork = await pastUpTo(own, first.round - 1)
     const contributions = await this.#contributionsOf(theirs)
     const listed = theirs.reduce((sum, { record }) => sum + record.contributions.length, 0)
     const shown = { contributions: contributions.map(({ contribution }) => contribution), unseen: listed - contributions.length }
-    const { maxTokensPerRound } = manifest.strategy
-    if (await outweighs({ ledger, genesisPeers: manifest.genesis.peers }, before, shown, maxTokensPerRound)) return
-    const past = await this.#pastToHead(before)
+    if (await outweighs(own, fork, shown, manifest.strategy.maxTokensPerRound)) return
+    // They may be on the way to a branch that parted further back, which another look has found.
+    const root = this.#rounds.tree.root.round
+    const past = await this.#pastToHead(root < first.round - 1 ? await pastUpTo(own, root) : fork)
+    if (this.#rounds.tree.root.round < Math.min(root, first.round - 1)) return this.#reopen(head, theirs)
     const next = reopenRounds(this.#rounds, {
       now: performance.now(),
       ...(past.trunk === undefined ? {} : { trunk: past.trunk }),

@@ -12,6 +12,7 @@ import {
   hasAccepted,
   type RoundRecord,
   type RunRules,
+  reopenRounds,
   signContribution,
   signRecord,
   viewOf
@@ -118,6 +119,45 @@ describe('a restart', function () {
       assert.deepEqual([...states[0]!.tree.known].sort(), [...states[1]!.tree.known].sort())
     }
     await assert.rejects(pastUpTo(past(), ROUNDS + 1), { code: 'block_unavailable' })
+  })
+
+  it('takes the rules from where a branch parted to its head if that weighs more, as the whole history would', async () => {
+    const fork = await pastUpTo(past(), 4)
+    const theirs: { cid: string; record: RoundRecord; ready: boolean }[] = []
+    const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
+    for (let round = 5; round < 150; round++) {
+      const parent = theirs.at(-1)?.cid ?? fork.trunk!.cid
+      const parts = [peers[0]!, peers[1]!].sort().map(peer => ({ cid: `${round} of ${peer}`, peer }))
+      const facts = { run: RUN, round, parent }
+      for (const { cid, peer } of parts) {
+        const contribution = { ...facts, peer, tokens: 64, steps: 1, loss: 2, codec: 'f32', norm: 1, body: ANCHOR }
+        contributions.push({ cid, contribution, held: false })
+      }
+      const record = { ...facts, anchor: ANCHOR, contributions: parts.map(({ cid }) => cid), closer: peers[0]! }
+      theirs.push({ cid: `theirs ${round}`, record, ready: false })
+    }
+    const { earlier: _, ...recent } = await recentPast(past())
+    const movesTo = async (before: typeof fork, count: number) => {
+      const ours = await pastAfter(past(), before)
+      const next = reopenRounds(createRounds(rules, peers[2]!, { now: 0, ...recent }), {
+        now: 0,
+        ...(before.trunk === undefined ? {} : { trunk: before.trunk }),
+        records: [...ours.records, ...theirs.slice(0, count)],
+        contributions: [...ours.contributions, ...contributions.slice(0, 2 * count)]
+      })
+      return viewOf(next).moving?.cid ?? null
+    }
+    // 272 rounds of 50 tokens are ours after the fork, and a round of theirs has 100.
+    for (const before of [{ earlier: [] }, fork]) {
+      assert.equal(await movesTo(before, 135), null)
+      assert.equal(await movesTo(before, 137), 'theirs 141')
+    }
+    const shown = (count: number) => ({
+      contributions: contributions.slice(0, 2 * count).map(({ contribution }) => contribution),
+      unseen: 0
+    })
+    assert.equal(await outweighs(past(), fork, shown(135), rules.maxTokensPerRound), true)
+    assert.equal(await outweighs(past(), fork, shown(137), rules.maxTokensPerRound), false)
   })
 
   it('reads on where it stopped, and anew where its branch was left meanwhile', async () => {
