@@ -1,4 +1,6 @@
 // Gets what a round needs from whoever has it: signed blocks, whole bodies, anchors. Everything is named by its hash, so anybody may send it.
+
+import { INDEX_ALLOWANCE_BYTES } from '../../protocols/bodies/constants.ts'
 import { decodeBodyRoot, decodeStageIndex, fetchBody, listBodyBlocks } from '../../protocols/bodies/index.ts'
 import { ProtocolError } from '../../protocols/errors.ts'
 import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
@@ -28,6 +30,8 @@ export interface FetchOptions {
 /** Time limits for one list of blocks: a peer that gives one block in each holds nobody up for ever. */
 const MAX_TURNS = 20
 
+/** Indexes of a body of which nothing is known that are fetched at once: 16 MiB of the largest. */
+const INDEXES_AT_ONCE = 16
 /** Signed blocks that are fetched at once. */
 const PAGE_BLOCKS = 1_024
 /** Bytes of those: a contribution has some 500, and nobody fills memory with pages of the largest. */
@@ -180,10 +184,14 @@ export class Fetcher {
     options: FetchOptions
   ): Promise<{ name: string; tensors: { name: string; shape: number[]; size: number }[] }[]> {
     const { stages } = decodeBodyRoot(await this.block(root, options))
-    await this.blocks(
-      stages.map(({ index }) => index),
-      options
-    )
+    const bytesMax = INDEX_ALLOWANCE_BYTES + (options.totalBytesMax ?? Number.POSITIVE_INFINITY)
+    let bytes = 0
+    for (let from = 0; from < stages.length; from += INDEXES_AT_ONCE) {
+      const indexes = stages.slice(from, from + INDEXES_AT_ONCE).map(({ index }) => index)
+      await this.blocks(indexes, options)
+      for (const index of indexes) bytes += (await this.#here(index)).length
+      if (bytes > bytesMax) throw tooLarge(`body ${root} of ${bytes} bytes of indexes or more`, bytesMax)
+    }
     const layout = await this.stages(root)
     return layout.map(({ name, tensors }) => ({ name, tensors: tensors.map(({ name, shape, size }) => ({ name, shape, size })) }))
   }

@@ -53,7 +53,7 @@ import { createRun } from './genesis.ts'
 import { keptRoots } from './kept-roots.ts'
 import { type Head, Ledger, type Membership } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
-import { fetchNamedBodies, type NamedBody, namedBodies } from './named-bodies.ts'
+import { fetchNamedBodies, type NamedBody, namedBodies, tooLarge } from './named-bodies.ts'
 import { Phases } from './phases.ts'
 import { type ForgettingBlocks, Retention } from './retention.ts'
 import type { AdmissionHost, RunHost } from './run-host.ts'
@@ -490,6 +490,7 @@ class Runs implements RunHost {
     const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS, totalBytesMax: genesis!.bytesMax }
     const fetchAnchor = (): Promise<void> =>
       fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options).catch((cause: unknown) => {
+        if (codeOf(cause) === 'message_too_large') throw tooLarge(genesis!, cause)
         if (codeOf(cause) !== 'block_unavailable') throw cause
         throw new DaemonError('block_unavailable', `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`, {
           hint: `Members keep those of the last ${manifest.strategy.keepRounds} rounds; without --round the newest is fetched`,

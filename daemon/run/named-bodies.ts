@@ -3,7 +3,7 @@ import { ProtocolError } from '../../protocols/errors.ts'
 import { MAX_CORPUS_FILE_BYTES, MAX_TOKENIZER_JSON_BYTES } from '../../training/data/constants.ts'
 import { parameterCount } from '../../training/models/sizes.ts'
 import { createOuterStrategy } from '../../training/outer/index.ts'
-import { DaemonError } from '../errors.ts'
+import { DaemonError, reasonOf } from '../errors.ts'
 import type { Manifest } from '../manifest.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import { ABANDONED, type Retention } from './retention.ts'
@@ -48,15 +48,18 @@ export async function fetchNamedBodies(
   brought: Pick<Retention, 'fetching'>,
   options: FetchOptions
 ): Promise<void> {
-  for (const { what, root, bytesMax } of bodies) {
+  for (const body of bodies) {
     try {
-      await fetcher.body(root, { ...options, totalBytesMax: bytesMax, onAbsent: brought.fetching(root, ABANDONED) })
+      await fetcher.body(body.root, { ...options, totalBytesMax: body.bytesMax, onAbsent: brought.fetching(body.root, ABANDONED) })
     } catch (cause) {
-      if (!(cause instanceof ProtocolError) || cause.code !== 'message_too_large') throw cause
-      throw new DaemonError('run_too_large', `Cannot take ${what}: ${cause.message}`, {
-        hint: 'What its manifest says of the run is not what it names: ask its author',
-        cause
-      })
+      throw cause instanceof ProtocolError && cause.code === 'message_too_large' ? tooLarge(body, cause) : cause
     }
   }
+}
+
+export function tooLarge({ what }: NamedBody, cause: unknown): DaemonError {
+  return new DaemonError('run_too_large', `Cannot take ${what}: ${reasonOf(cause)}`, {
+    hint: 'What its manifest says of the run is not what it names: ask its author',
+    cause
+  })
 }

@@ -157,4 +157,17 @@ describe('a node that is in no run', () => {
     await fetchAnchorLike(genesis.root, genesis.root, fetcher, options)
     assert.equal(await ours.has(genesis.chunk), true)
   })
+
+  it('asks for no more indexes of the run’s first anchor than what it may weigh can have', async () => {
+    const chunks = Array<string>(16_000).fill(named('nothing'))
+    const index = encodeStageIndex({ tensors: [{ name: 'w', shape: [chunks.length * 2 ** 18], size: chunks.length * 2 ** 20, chunks }] })
+    assert.ok(index.bytes.length > 2 ** 19)
+    const other = encodeStageIndex({ tensors: [{ name: 'last', shape: [0], size: 0, chunks: [] }] })
+    const stages = Array.from({ length: 50 }, (_, i) => ({ name: `stage ${i}`, index: i < 49 ? index.cid : other.cid }))
+    const root = encodeBodyRoot({ stages })
+    for (const block of [index, other, root]) await theirs.put(block.cid, block.bytes)
+    const refusal = { code: 'message_too_large' }
+    await assert.rejects(fetchAnchorLike(root.cid, root.cid, fetcher, { ...options, totalBytesMax: 400 }), refusal)
+    assert.deepEqual([await ours.has(index.cid), await ours.has(other.cid)], [true, false])
+  })
 })
