@@ -876,6 +876,7 @@ export class RunMember {
     const rounds = await this.#c.ledger.rounds(SHARE_ROUNDS)
     this.#share = rounds.length === 0 ? null : shareOf(rounds, this.#c.self)
     this.#lastAccepted = lastAcceptedIn(rounds, this.#c.self) ?? this.#lastAccepted
+    this.#contributors = rounds[0]?.contributors.map(({ peer }) => peer) ?? []
   }
 
   /** A round past its deadline is the question that operators ask most: it is answered before they do. */
