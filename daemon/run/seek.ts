@@ -47,6 +47,8 @@ export class Seek {
   /** Peers that are in the run, as they say. */
   readonly #members: Set<string>
   #reason: { code: string; message: string } | null = null
+  /** Somebody came into the run since the last try began: that may not have asked him. */
+  #isNews = false
   #wake: () => void = () => {}
 
   constructor(options: SeekOptions) {
@@ -65,6 +67,7 @@ export class Seek {
     this.#reason = this.#options.failed ?? null
     if (this.#reason !== null) await this.#wait(seekDelayMs(1, this.#options.firstMs))
     for (let failures = 1; !signal.aborted; failures++) {
+      this.#isNews = false
       try {
         return await this.#options.join({ signal })
       } catch (error) {
@@ -76,16 +79,17 @@ export class Seek {
         this.#reason = { code, message: reasonOf(error) }
         if (isNews) this.#options.onWaiting(this.#reason)
       }
-      await this.#wait(seekDelayMs(failures, this.#options.firstMs, this.#options.maxMs?.(this.#reason!.code)))
+      await this.#wait(seekDelayMs(this.#isNews ? 1 : failures, this.#options.firstMs, this.#options.maxMs?.(this.#reason!.code)))
       if (signal.aborted) return
     }
   }
 
-  /** What a peer says every two seconds: tries at once where it was not in the run until now. Who has been in it all along had nothing for us at the last try. */
+  /** What a peer says every two seconds: tries at once where it was not in the run until now, or soon after the try that is under way. Who has been in it all along had nothing for us at the last try. */
   heard(peer: string, isInRun: boolean): void {
     if (!isInRun) this.#members.delete(peer)
     else if (!this.#members.has(peer)) {
       this.#members.add(peer)
+      this.#isNews = true
       this.#wake()
     }
   }

@@ -53,6 +53,22 @@ describe('Seek', () => {
     assert.equal(tries.length, 2)
   })
 
+  it('does not wait long after a try during which somebody came into the run', async () => {
+    let tries = 0
+    const seek: Seek = new Seek({
+      join: async () => {
+        if (++tries === 11) return
+        if (tries === 10) seek.heard('newcomer', true)
+        throw new DaemonError(tries === 10 ? 'no_peers' : 'unknown_run', 'not yet')
+      },
+      onWaiting: () => {},
+      maxMs: code => (code === 'no_peers' ? SEEK_MAX_MS : 0),
+      firstMs: 10
+    })
+    await seek.run()
+    assert.equal(tries, 11)
+  })
+
   it('tries at once when somebody comes into the run, not when he says so again, and not when it is stopped', async () => {
     const { seek, tries } = failing(['unknown_run', 'unknown_run', 'unknown_run', 'unknown_run'], SEEK_MAX_MS, ['there before'])
     const done = seek.run()
