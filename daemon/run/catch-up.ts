@@ -8,7 +8,7 @@ import type { Head, Ledger, OwnContribution } from './ledger.ts'
 export interface CatchUpComponents {
   /** Null where nothing is trained. */
   trainer: Pick<TrainerSupervisor, 'ready' | 'adopt' | 'restore'> | null
-  own: Pick<OwnContributions, 'open' | 'sentFile' | 'mark' | 'forgetFiles'>
+  own: Pick<OwnContributions, 'unsettled' | 'sentFile' | 'mark' | 'forgetFiles'>
   /** The head as it is now. */
   head(): Head
   /** See {@link isOnChain}. */
@@ -88,7 +88,7 @@ export class CatchUp {
   /** What a record of the branch took, and what was made since its last, is in the parameters that are kept: put back some day, it would count twice. */
   async #dropKept(from: string): Promise<void> {
     await this.#c.settled()
-    for (const own of await this.#c.own.open()) if (own.isSetAside === true || own.parent === from) await this.#end(own, 'dropped')
+    for (const own of await this.#c.own.unsettled()) if (own.isSetAside === true || own.parent === from) await this.#end(own, 'dropped')
   }
 
   /** Gives up where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */

@@ -45,7 +45,7 @@ class Node {
           this.#happen(`restore ${sequence}`)
         }
       },
-      own: { open: async () => this.open, sentFile: async () => 'file', mark: async own => own, forgetFiles: async () => {} },
+      own: { unsettled: async () => this.open, sentFile: async () => 'file', mark: async own => own, forgetFiles: async () => {} },
       head: () => this.head,
       isOurs: async record => record !== 'A' || this.head.record !== 'B',
       settled: () => this.settled,
