@@ -1,5 +1,5 @@
 // Where a command's words go: data to stdout, remarks to stderr, a redrawn area only on a terminal.
-import { severalLines } from '../protocols/control/printable.ts'
+import { plainJson, severalLines } from '../protocols/control/printable.ts'
 import type { Failure } from './errors.ts'
 
 /** Options of {@link Output}. */
@@ -37,7 +37,7 @@ export class Output {
 
   /** The one document of a read; nothing in text mode. */
   document(value: unknown): void {
-    if (this.json) this.#write(`${JSON.stringify(value, null, 2)}\n`)
+    if (this.json) this.#write(`${plainJson(JSON.stringify(value, null, 2))}\n`)
   }
 
   /** The same answer in the form that was asked for. */
@@ -53,7 +53,7 @@ export class Output {
 
   /** One line of a stream that is in the right form already. */
   line(line: string): void {
-    this.#write(`${this.json ? line : severalLines(line)}\n`)
+    this.#write(`${this.json ? plainJson(line) : severalLines(line)}\n`)
   }
 
   /** A piece of a longer text as it comes; nothing in JSON mode. Only a terminal is kept from what it would take for orders: a file gets every character. */

@@ -20,7 +20,7 @@ export function registerStop(program: Command): void {
         const control = await session.control()
         // Its process is known only where it is the one of this home: --api may name another, and that on another machine.
         const here = await locateDaemon(session.home, readIfThere).catch(() => undefined)
-        const pid = here?.api === control.api ? here.pid : null
+        const pid = here !== undefined && originOf(here.api) === originOf(control.api) ? here.pid : null
         await control.shutdown({ signal: session.signal })
         const limit = AbortSignal.any([session.signal, AbortSignal.timeout(session.timeoutMs ?? STOP_LIMIT_MS)])
         while (pid === null ? await answers(control, limit) : isAlive(pid)) {
@@ -29,9 +29,14 @@ export function registerStop(program: Command): void {
           if (limit.aborted) throw new CliError('timeout', `the daemon ${which} is still stopping`, { hint: 'see: shoal logs' })
           await delay(LOOK_MS, undefined, { signal: limit }).catch(() => undefined)
         }
-        session.output.answer({ schema: 1, stopped: true, pid }, () => 'stopped')
+        // Of one elsewhere only that its API is closed can be seen: that comes first.
+        session.output.answer({ schema: 1, stopped: true, pid }, () => (pid === null ? 'stopping: its API is closed' : 'stopped'))
       })
     )
+}
+
+function originOf(api: string): string {
+  return new URL(api).origin.replace('//localhost', '//127.0.0.1')
 }
 
 async function answers(control: ControlClient, signal: AbortSignal): Promise<boolean> {

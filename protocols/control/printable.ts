@@ -14,3 +14,10 @@ export function oneLine(text: string): string {
 export function severalLines(text: string): string {
   return text.replace(UNSEEN_IN_LINES, ' ')
 }
+
+/** JSON with the same meaning: what JSON itself leaves as it is of those characters is written as escapes. */
+export function plainJson(json: string): string {
+  return json.replace(UNSEEN_IN_LINES, characters =>
+    [...characters].map(character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')
+  )
+}

@@ -204,7 +204,7 @@ describe('commands', function () {
     const asked = daemon.requests.length
     const { status, stdout } = await shoal(['stop', '--api', named.api])
     await ended
-    assert.deepEqual([status, stdout], [0, 'stopped\n'])
+    assert.deepEqual([status, stdout], [0, 'stopping: its API is closed\n'])
     assert.equal(named.requests[0], 'POST /v1/shutdown')
     assert.equal(daemon.requests.length, asked)
   })
