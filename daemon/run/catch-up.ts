@@ -11,8 +11,8 @@ export interface CatchUpComponents {
   own: Pick<OwnContributions, 'unsettled' | 'sentFile' | 'mark' | 'forgetFiles'>
   /** The head as it is now. */
   head(): Head
-  /** See {@link isOnChain}. */
-  isOurs(record: string): Promise<boolean>
+  /** See {@link isNear}. */
+  isNear(record: string): Promise<boolean>
   /** Resolves when it is known what became of our contributions by the adoptions so far. */
   settled(): Promise<void>
   /** The parameters of its anchor, as a file that the trainer reads. */
@@ -68,19 +68,19 @@ export class CatchUp {
   }
 
   /**
-   * Onto the newest anchor. A trainer on a branch that was left keeps its parameters: what it did there is in them, and in the difference to the new anchor, which is offered as one.
+   * Onto the newest anchor. A trainer far out on a branch that was left keeps its parameters: what it did there is in them, and in the difference to the new anchor, which is offered as one.
    * That follows from where it stands and nothing else, so that it is as true after a crash.
    */
   async #adopt(trainer: Pick<TrainerSupervisor, 'adopt'>, from: string): Promise<void> {
     const head = this.#c.head()
-    const isOurs = await this.#c.isOurs(from)
-    if (!isOurs) await this.#dropKept(from)
+    const isNear = await this.#c.isNear(from)
+    if (!isNear) await this.#dropKept(from)
     // The head moved on: what was decided was about the one before.
     if (this.#c.head().record !== head.record) return
     const file = await this.#c.anchorFile(head)
     await this.#c.onAdopting(head)
     if (this.#at?.record !== from) return
-    await trainer.adopt(file, head.record, isOurs ? 'shift' : 'keep')
+    await trainer.adopt(file, head.record, isNear ? 'shift' : 'keep')
     this.#at = { record: head.record, round: head.round }
     this.#c.onAdopted()
   }
@@ -111,16 +111,25 @@ export class CatchUp {
   }
 }
 
-/** Whether a record is on our chain; of what a damaged disk lost of that the ledger still knows. */
-export async function isOnChain(
-  record: string,
-  {
-    run,
-    adopted,
-    ledger,
-    blocks
-  }: { run: string; adopted: ReadonlySet<string>; ledger: Pick<Ledger, 'round'>; blocks: Pick<BlockStore, 'get'> }
-): Promise<boolean> {
+interface Chain {
+  run: string
+  adopted: ReadonlySet<string>
+  ledger: Pick<Ledger, 'round'>
+  blocks: Pick<BlockStore, 'get'>
+}
+
+/**
+ * Whether a trainer that rests on a record moves along with our chain: where the record is on it, or parted from it one round ago. What that one took of ours is taken late by our chain or put back,
+ * so that the difference of the two anchors would count it twice.
+ */
+export async function isNear(record: string, chain: Chain): Promise<boolean> {
+  if (await isOnChain(record, chain)) return true
+  const bytes = await chain.blocks.get(record)
+  return bytes !== undefined && (await isOnChain((await openRecord(bytes)).record.parent, chain))
+}
+
+/** Of what a damaged disk lost of our chain the ledger still knows. */
+async function isOnChain(record: string, { run, adopted, ledger, blocks }: Chain): Promise<boolean> {
   if (record === run || adopted.has(record)) return true
   const bytes = await blocks.get(record)
   return bytes !== undefined && (await ledger.round((await openRecord(bytes)).record.round))?.record === record

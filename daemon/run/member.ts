@@ -52,7 +52,7 @@ import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
 import { BranchLooks } from './branch-looks.ts'
-import { CatchUp, isOnChain } from './catch-up.ts'
+import { CatchUp, isNear } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
@@ -195,7 +195,7 @@ export class RunMember {
       trainer: this.#trainer,
       own: this.#own,
       head: () => this.#head,
-      isOurs: record => isOnChain(record, { ...components, adopted: this.#adopted }),
+      isNear: record => isNear(record, { ...components, adopted: this.#adopted }),
       settled: () => this.#adopting,
       anchorFile: head => this.#anchorFile(head),
       onAdopting: head => this.#enter('adopting', head.round),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { DaemonError } from '../../../../daemon/errors.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
-import { CatchUp, isOnChain } from '../../../../daemon/run/catch-up.ts'
+import { CatchUp, isNear } from '../../../../daemon/run/catch-up.ts'
 import type { Head, KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
@@ -47,7 +47,7 @@ class Node {
       },
       own: { unsettled: async () => this.open, sentFile: async () => 'file', mark: async own => own, forgetFiles: async () => {} },
       head: () => this.head,
-      isOurs: async record => record !== 'A' || this.head.record !== 'B',
+      isNear: async record => record !== 'A' || this.head.record !== 'B',
       settled: () => this.settled,
       anchorFile: async ({ record }) => {
         this.#happen(`file ${record}`)
@@ -188,26 +188,28 @@ describe('CatchUp', () => {
   })
 })
 
-describe('isOnChain()', () => {
-  it('holds for our records, also for one that the disk lost from what was read at the start', async () => {
+describe('isNear()', () => {
+  it('holds for our records, also for one that the disk lost from what was read at the start, and for one that parted a round ago', async () => {
     const privateKey = await generateKeyPair('Ed25519')
     const run = cidOf(new Uint8Array([7]), DAG_CBOR)
     const stored = new Map<string, Uint8Array>()
-    const record = async (branch: number): Promise<string> => {
+    const record = async (branch: number, round = 1, parent = run): Promise<string> => {
       const anchor = cidOf(new Uint8Array([branch]), DAG_CBOR)
-      const facts = { run, round: 1, parent: run, contributions: [cidOf(new Uint8Array([branch, 1]), DAG_CBOR)], anchor }
+      const facts = { run, round, parent, contributions: [cidOf(new Uint8Array([branch, 1]), DAG_CBOR)], anchor }
       const { cid, bytes } = await signRecord({ ...facts, closer: peerOf(privateKey) }, privateKey)
       stored.set(cid, bytes)
       return cid
     }
     const [ours, left] = [await record(1), await record(2)]
+    const [next, leftNext] = [await record(3, 2, ours), await record(4, 2, left)]
     const isOurs = (cid: string, adopted: string[]): Promise<boolean> =>
-      isOnChain(cid, {
+      isNear(cid, {
         ...{ run, adopted: new Set(adopted), blocks: { get: async (at: string) => stored.get(at) } },
-        ledger: { round: async () => ({ record: ours }) as KeptRound } // all that is read of it
+        ledger: { round: async round => ({ record: [ours, next][round - 1] }) as KeptRound } // all that is read of it
       })
-    assert.deepEqual([await isOurs(run, []), await isOurs(ours, [ours]), await isOurs(ours, [])], [true, true, true])
-    assert.equal(await isOurs(left, [ours]), false)
+    assert.deepEqual([await isOurs(run, []), await isOurs(ours, [ours]), await isOurs(next, [])], [true, true, true])
+    assert.equal(await isOurs(left, [ours, next]), true)
+    assert.equal(await isOurs(leftNext, [ours, next]), false)
     assert.equal(await isOurs(cidOf(new Uint8Array([9]), DAG_CBOR), [ours]), false, 'nobody knows it')
   })
 })
