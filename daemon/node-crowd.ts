@@ -27,17 +27,20 @@ type IsAccepted = (peer: string) => boolean
 /** Whether no more is taken from where `address` is. Peers whom a run accepted count for nothing: however many share a router, there is room for a newcomer. */
 export function isCrowded(address: string, connections: readonly Caller[], isAccepted: IsAccepted): boolean {
   const origin = originOf(address)
-  if (origin === null || isLoopback(origin)) return false
-  const callers = connections.filter(({ direction, remoteAddr }) => direction === 'inbound' && originOf(remoteAddr.toString()) === origin)
-  if (callers.length < MAX_CONNECTIONS_PER_ORIGIN) return false
-  return callers.filter(({ remotePeer }) => !isAccepted(remotePeer.toString())).length >= MAX_CONNECTIONS_PER_ORIGIN
+  return (
+    origin !== null && !isLoopback(origin) && (strangersByOrigin(connections, isAccepted).get(origin) ?? 0) >= MAX_CONNECTIONS_PER_ORIGIN
+  )
 }
 
 export function crowdOf(connections: readonly Caller[], isAccepted: IsAccepted): Crowd | null {
   const isFull = connections.length >= MAX_CONNECTIONS
-  const callers = [...callersByOrigin(isFull ? connections : connections.filter(({ remotePeer }) => !isAccepted(remotePeer.toString())))]
-  const [[origin, ofOrigin] = ['', 0]] = callers.filter(([origin]) => isFull || !isLoopback(origin)).sort(([, a], [, b]) => b - a)
+  const callers = isFull ? callersByOrigin(connections) : strangersByOrigin(connections, isAccepted)
+  const [[origin, ofOrigin] = ['', 0]] = [...callers].filter(([origin]) => isFull || !isLoopback(origin)).sort(([, a], [, b]) => b - a)
   return isFull || ofOrigin >= MAX_CONNECTIONS_PER_ORIGIN ? { isFull, connections: connections.length, origin, ofOrigin } : null
+}
+
+function strangersByOrigin(connections: readonly Caller[], isAccepted: IsAccepted): Map<string, number> {
+  return callersByOrigin(connections.filter(({ remotePeer }) => !isAccepted(remotePeer.toString())))
 }
 
 function callersByOrigin(connections: readonly Caller[]): Map<string, number> {
