@@ -15,7 +15,7 @@ import { Disk } from './disk.ts'
 import { Fetching } from './fetching.ts'
 import { anchorOf, peerName, recordCid } from './names.ts'
 import type { Line } from './network.ts'
-import { BriefPresence, type Presence, RuledPresence, Voice } from './presence.ts'
+import { BriefPresence, Listeners, type Presence, RuledPresence, Voice } from './presence.ts'
 import { STEPS_MS, Training } from './training.ts'
 import type { World } from './world.ts'
 
@@ -56,6 +56,7 @@ export class SimNode {
   life = 0
   rounds!: RoundsState
   presence!: Presence
+  readonly listeners = new Listeners()
   #voice!: Voice
   #training!: Training
   #fetching!: Fetching

@@ -1,6 +1,6 @@
 // Who is here, as a node says and hears it: every two seconds and when its head changes, with what it holds.
-import { TICK_MS } from '../../protocols/presence/constants.ts'
-import { advancePresence, createPresenceState, hearAgain, type LivePeer, type PresenceEvent } from '../../protocols/presence/liveness.ts'
+import { GAP_MS, TICK_MS } from '../../protocols/presence/constants.ts'
+import { advancePresence, createPresenceState, hearAgain, type PresenceEvent } from '../../protocols/presence/liveness.ts'
 import { holdingToTell } from '../../protocols/rounds/index.ts'
 import { isCountedHere } from '../../protocols/rounds/state.ts'
 import type { Told } from './conduct.ts'
@@ -24,6 +24,25 @@ export interface Holding {
   added: readonly string[]
 }
 
+/** What others have taken from one node last, by their indexes: kept with whoever speaks, as a message goes to all of them in turn, and a big mesh has a million pairs. */
+export class Listeners {
+  /** What is told again changes nothing, and is not told to the rules again. */
+  readonly told: (Told | undefined)[] = []
+  /** Version of the list of what is held. */
+  readonly holding: number[] = []
+  /** Of a message that was taken at once: its number, 0 when the rule of liveness knows of it, and when it was heard, on the listener's clock. */
+  readonly seq: number[] = []
+  readonly heardAtMs: number[] = []
+
+  forget(listener: number): void {
+    // One that was never spoken to.
+    if (listener >= this.told.length) return
+    this.told[listener] = undefined
+    this.holding[listener] = 0
+    this.seq[listener] = 0
+  }
+}
+
 export interface Presence {
   hear(saying: Saying): void
   /**
@@ -45,25 +64,24 @@ const NOTHING: readonly string[] = []
 export class RuledPresence implements Presence {
   readonly #node: SimNode
   readonly #state = createPresenceState()
-  /** What was taken from each node last, by index: what is told again changes nothing, and is not told to the rules again. */
-  readonly #told: (Told | undefined)[] = []
-  /** Of those: what liveness knows of them. */
-  readonly #live: (LivePeer | undefined)[] = []
-  readonly #holding: number[] = []
 
   constructor(node: SimNode) {
     this.#node = node
-    node.loop(TICK_MS, () => this.#advance({ type: 'tick' }))
+    for (const { listeners } of node.world.nodes) listeners.forget(node.index)
+    node.loop(TICK_MS, () => {
+      this.#settleBeforeLook()
+      this.#advance({ type: 'tick' })
+    })
   }
 
   hear({ from, session, seq, honest, holding }: Saying): void {
     const node = this.#node
-    const { conduct, index, peer } = from
+    const { conduct, listeners, peer } = from
+    this.#settle(from)
     if (!this.#advance({ type: 'heard', peer, session, seq, leaving: false })) return
     const told = conduct.tells?.(from, node, honest) ?? honest
-    if (this.#told[index] !== told) {
-      this.#told[index] = told
-      this.#live[index] = this.#state.live.get(peer)
+    if (listeners.told[node.index] !== told) {
+      listeners.told[node.index] = told
       node.hears({ type: 'peerLive', peer, ...told })
     }
     if (holding !== null) this.#hearHolding(from, holding)
@@ -73,14 +91,15 @@ export class RuledPresence implements Presence {
     const node = this.#node
     const contributions = this.#newIn(holding, from)
     if (contributions.length === 0) return
-    this.#holding[from.index] = holding.version
+    from.listeners.holding[node.index] = holding.version
     node.hears({ type: 'holding', peer: from.peer, contributions })
   }
 
   /** What this node was not told by that one yet, or was and could not get. */
-  #newIn({ version, all, added }: Holding, { index, peer }: SimNode): readonly string[] {
-    const known = this.#holding[index] ?? 0
-    const { unknown } = this.#node.rounds
+  #newIn({ version, all, added }: Holding, { listeners, peer }: SimNode): readonly string[] {
+    const { index, rounds } = this.#node
+    const known = listeners.holding[index] ?? 0
+    const { unknown } = rounds
     if (known < version - 1) return all
     const news = known < version ? added : NOTHING
     if (unknown.size === 0) return news
@@ -89,16 +108,18 @@ export class RuledPresence implements Presence {
   }
 
   hearsAtOnce({ from, seq, honest, holding }: Saying): boolean {
-    const { index, peer, conduct } = from
+    const { conduct, listeners, peer } = from
     const node = this.#node
+    const { index } = node
     // Another session would tell it anew.
-    if (this.#told[index] !== honest || node.stopped || conduct.tells !== undefined) return false
+    if (listeners.told[index] !== honest || node.stopped || conduct.tells !== undefined) return false
     const news = holding === null ? NOTHING : this.#newIn(holding, from)
     // One more copy of what counts already.
     for (const cid of news) if (!isCountedHere(node.rounds, cid)) return false
-    hearAgain(this.#live[index]!, seq, node.now)
+    listeners.seq[index] = seq
+    listeners.heardAtMs[index] = node.now
     if (news.length > 0) {
-      this.#holding[index] = holding!.version
+      listeners.holding[index] = holding!.version
       node.overhears({ type: 'holding', peer, contributions: news })
     }
     return true
@@ -109,12 +130,30 @@ export class RuledPresence implements Presence {
   answered(other: SimNode): void {
     if (!other.up) return
     const { head, round } = other.conduct.tells?.(other, this.#node, other.told()) ?? other.told()
-    this.#told[other.index] = undefined
+    other.listeners.told[this.#node.index] = undefined
     this.#node.hears({ type: 'peerLive', peer: other.peer, head, round })
   }
 
   forgetHoldings(): void {
-    this.#holding.fill(0)
+    const { index, world } = this.#node
+    for (const { listeners } of world.nodes) listeners.holding[index] = 0
+  }
+
+  /** Tells the rule of liveness what was taken from a node at once. */
+  #settle({ listeners, peer }: SimNode): void {
+    const { index } = this.#node
+    const seq = listeners.seq[index] ?? 0
+    if (seq === 0) return
+    listeners.seq[index] = 0
+    hearAgain(this.#state.live.get(peer)!, seq, listeners.heardAtMs[index]!)
+  }
+
+  /** The rule looks at when each was heard only now and then. */
+  #settleBeforeLook(): void {
+    const { now, world } = this.#node
+    const { silentFromMs, tickedAtMs } = this.#state
+    if (now < silentFromMs && now - (tickedAtMs ?? now) <= GAP_MS) return
+    for (const other of world.nodes) this.#settle(other)
   }
 
   /** True when there is something to take. */
@@ -128,9 +167,7 @@ export class RuledPresence implements Presence {
   }
 
   #gone(peer: string): void {
-    const { index } = this.#node.world.byPeer.get(peer)!
-    this.#told[index] = undefined
-    this.#holding[index] = 0
+    this.#node.world.byPeer.get(peer)!.listeners.forget(this.#node.index)
     this.#node.hears({ type: 'peerGone', peer })
   }
 }
