@@ -1,7 +1,14 @@
 // `shoal daemon`: runs a node in the foreground until Ctrl-C, SIGTERM or `shoal stop`.
+import { setFlagsFromString } from 'node:v8'
 import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { collected } from '../option-values.ts'
+
+/**
+ * For a process that lives for months. Full collections pack objects together, or pages that are half empty stay; and between bytecode and optimised code there is no third form of each function.
+ * Not in the command line, which trainers inherit. What V8 does not know it complains of, and goes on.
+ */
+const V8_FLAGS = ['--compact-on-every-full-gc', '--no-sparkplug']
 
 interface DaemonFlags {
   listen?: string[]
@@ -48,6 +55,7 @@ export function registerDaemon(program: Command): void {
         const { output, home, signal } = session
         const { mdns, stopWithParent, ...given } = options
         const signals = stopWithParent === true ? [signal, endOf(process.stdin)] : [signal]
+        for (const flag of V8_FLAGS) setFlagsFromString(flag)
         const { runDaemon } = await import('../../daemon/index.ts')
         await runDaemon({
           flags: {
