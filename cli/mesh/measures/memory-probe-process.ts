@@ -1,5 +1,5 @@
 // Loaded into a daemon before its own code, with --expose-gc: collects garbage every so often and writes down what memory is left in use.
-// SHOAL_MEMORY_PROBE is `MILLISECONDS:FILE`. The daemon's trainers and threads load it too and are left alone.
+// SHOAL_MEMORY_PROBE is `MILLISECONDS:FILE`. The daemon's threads load it too and collect theirs, which is resident as well; so do its trainers, which are left alone.
 import { appendFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread } from 'node:worker_threads'
@@ -8,16 +8,19 @@ import { isMainThread } from 'node:worker_threads'
 const RELEASE_MS = 500
 
 const [, everyMs, file] = /^(\d+):(.+)$/.exec(process.env.SHOAL_MEMORY_PROBE ?? '') ?? []
-if (isMainThread && process.argv[2] === 'daemon' && everyMs !== undefined && file !== undefined) {
-  const collect = (globalThis as { gc?: () => void }).gc
-  const look = async (): Promise<void> => {
+if (everyMs !== undefined && file !== undefined && (!isMainThread || process.argv[2] === 'daemon')) {
+  const collectOnce = (globalThis as { gc?: () => void }).gc
+  const collect = async (): Promise<void> => {
     // Twice: what finalisers let go of goes with the next. It stops the daemon for a moment, on a busy machine for a long one: samples are to be rare.
-    collect?.()
+    collectOnce?.()
     await delay(RELEASE_MS, undefined, { ref: false })
-    collect?.()
+    collectOnce?.()
+  }
+  const look = async (): Promise<void> => {
+    await collect()
     const { heapUsed, external } = process.memoryUsage()
     await delay(RELEASE_MS, undefined, { ref: false })
     appendFileSync(file, `${JSON.stringify({ at: Date.now(), rss: process.memoryUsage.rss(), heapUsed, external })}\n`)
   }
-  setInterval(() => void look(), Number(everyMs)).unref()
+  setInterval(() => void (isMainThread ? look() : collect()), Number(everyMs)).unref()
 }
