@@ -110,9 +110,11 @@ async function runScenario(session: Session, flags: RunFlags, file: string | und
   const { isEnclosed, needsEnclosure, runEnclosed } = enclosure
   // The process's own clock: a command begins when its process does, not when its modules are loaded.
   const seconds = (): number => performance.now() / 1000
-  const { engine: engines, ...others } = flags
+  const { engine: engines, run, ...others } = flags
   const given = {
     ...others,
+    // A path in the scenario is read from the scenario's folder, one that is typed from where it is typed.
+    ...(run === undefined ? {} : { run: run === 'demo' || run === '' ? run : resolve(run) }),
     ...(engines === undefined ? {} : { engines }),
     ...(session.timeoutMs === undefined ? {} : { timeoutMs: session.timeoutMs })
   }

@@ -142,6 +142,16 @@ describe('the shoal command', function () {
     assert.match(stderr, /^timeout: waited for ready: no daemon is running/)
   })
 
+  it('reads a manifest that mesh run is given from where it is typed, one that the scenario names from there', () => {
+    const folder = join(home, 'scenarios')
+    mkdirSync(folder)
+    const scenario = join(folder, 'scenario.yaml')
+    writeFileSync(scenario, 'run: theirs.yaml')
+    assert.match(shoal('mesh', 'run', scenario).stderr, new RegExp(`^file_unreadable: cannot read ${join(folder, 'theirs.yaml')}:`))
+    const typed = shoal('mesh', 'run', scenario, '--run', 'mine.yaml')
+    assert.match(typed.stderr, new RegExp(`^file_unreadable: cannot read ${join(process.cwd(), 'mine.yaml')}:`))
+  })
+
   it('refuses what the API would refuse before it asks', () => {
     const rounds = shoal('rounds', '--limit', '20000')
     assert.match(`${rounds.status} ${rounds.stderr}`, /^2 .*whole number from 1 to 10000/)
