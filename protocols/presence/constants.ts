@@ -21,6 +21,8 @@ export const CHECK_TIMEOUT_MS = 2_000
 export const MIN_INTERVAL_MS = 100
 /** Milliseconds after a new connection before we speak: the other side must have said which topics it listens to. */
 export const GREETING_DELAY_MS = 300
+/** Milliseconds after our last word before we greet who came: identities cost nothing, and what one newcomer makes each node say goes to all. */
+export const GREETING_INTERVAL_MS = 1_000
 /** Milliseconds to let the goodbye out before streams close. */
 export const GOODBYE_MS = 150
 /**

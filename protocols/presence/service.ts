@@ -5,6 +5,7 @@ import {
   CHECK_TIMEOUT_MS,
   GOODBYE_MS,
   GREETING_DELAY_MS,
+  GREETING_INTERVAL_MS,
   MAX_HOLDING,
   MAX_HOLDING_IN_ALL,
   MAX_OTHER_RUNS,
@@ -104,7 +105,7 @@ export class PresenceService {
   start(): void {
     this.#node.subscribe(this.#topic, (bytes, from) => this.#receive(bytes, from))
     this.#stopListening = this.#node.onEvent(({ type, peer }) => {
-      if (type === 'connected') this.#speakIn(GREETING_DELAY_MS)
+      if (type === 'connected') this.#speakIn(GREETING_DELAY_MS, GREETING_INTERVAL_MS)
       if (type === 'disconnected') this.#advance({ type: 'disconnected', peer })
     })
     this.#tickTimer = setInterval(() => this.#advance({ type: 'tick' }), TICK_MS)
@@ -181,7 +182,7 @@ export class PresenceService {
       this.#tell({ type: command.joined ? 'joined' : 'updated', peer, runs })
       if (command.joined) {
         this.#node.meet(peer)
-        this.#speakIn(0)
+        this.#speakIn(0, GREETING_INTERVAL_MS)
       }
     } else if (command.type === 'gone') {
       this.#present.delete(peer)
@@ -208,11 +209,11 @@ export class PresenceService {
     }
   }
 
-  /** Speaks after `delayMs` or earlier, never more often than MIN_INTERVAL_MS, and from then on every PRESENCE_INTERVAL_MS. */
-  #speakIn(delayMs: number): void {
+  /** Speaks after `delayMs` or earlier, no sooner than `sinceLastMs` after the last word, and from then on every PRESENCE_INTERVAL_MS. */
+  #speakIn(delayMs: number, sinceLastMs = MIN_INTERVAL_MS): void {
     if (this.#stopping.signal.aborted) return
     const nowMs = performance.now()
-    const atMs = Math.max(nowMs + delayMs, this.#saidAtMs + MIN_INTERVAL_MS)
+    const atMs = Math.max(nowMs + delayMs, this.#saidAtMs + sinceLastMs)
     if (atMs >= this.#speakAtMs) return
     clearTimeout(this.#speakTimer)
     this.#speakAtMs = atMs
