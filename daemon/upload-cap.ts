@@ -1,4 +1,4 @@
-// Holds what a node sends to the rate its operator allows: counts all that leaves, and lets blocks and chains go one frame after the other, in the order they asked.
+// Holds what a node sends to the rate its operator allows: counts all that leaves, and lets blocks and chains go one frame after the other, each peer in its turn.
 import { performance } from 'node:perf_hooks'
 import { askToSend, bytesLeft, createUpload, pacedFrameBytes, type UploadState } from '../protocols/blocks/index.ts'
 
@@ -11,7 +11,8 @@ interface Waiting {
 export class UploadCap {
   readonly bytesPerSecond: number
   readonly #state: UploadState
-  #waiting: Waiting[] = []
+  /** By peer, the one whose turn it is first: whoever opens more streams than others gets no more for it. */
+  readonly #waiting = new Map<string, Set<Waiting>>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(bytesPerSecond: number) {
@@ -28,12 +29,14 @@ export class UploadCap {
     bytesLeft(this.#state, bytes, performance.now())
   }
 
-  /** Resolves when so many bytes of a block or a chain may leave; rejects when `signal` fires first. */
-  async take(bytes: number, { signal }: { signal: AbortSignal }): Promise<void> {
+  /** Resolves when so many bytes of a block or a chain may leave for `peer`; rejects when `signal` fires first. */
+  async take(bytes: number, { peer, signal }: { peer: string; signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted()
     await new Promise<void>((resolve, reject) => {
+      const ofPeer = this.#waiting.get(peer) ?? new Set()
       const stop = (): void => {
-        this.#waiting = this.#waiting.filter(other => other !== waiting)
+        ofPeer.delete(waiting)
+        if (ofPeer.size === 0) this.#waiting.delete(peer)
         reject(signal.reason)
       }
       const waiting: Waiting = {
@@ -44,7 +47,7 @@ export class UploadCap {
         }
       }
       signal.addEventListener('abort', stop, { once: true })
-      this.#waiting.push(waiting)
+      this.#waiting.set(peer, ofPeer.add(waiting))
       if (this.#timer === undefined) this.#serve()
     })
   }
@@ -55,13 +58,17 @@ export class UploadCap {
 
   #serve(): void {
     this.#timer = undefined
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+    for (let [next] = this.#waiting; next !== undefined; [next] = this.#waiting) {
+      const [peer, ofPeer] = next
+      const first = ofPeer.values().next().value!
       const waitMs = askToSend(this.#state, first.bytes, performance.now())
       if (waitMs > 0) {
         this.#timer = setTimeout(() => this.#serve(), waitMs)
         return
       }
-      this.#waiting.shift()
+      ofPeer.delete(first)
+      this.#waiting.delete(peer)
+      if (ofPeer.size > 0) this.#waiting.set(peer, ofPeer)
       first.resolve()
     }
   }

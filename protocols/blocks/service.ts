@@ -73,9 +73,10 @@ export class BlockExchange {
     const { node, store } = this.#components
     await node.handle(
       this.#protocol,
-      stream =>
+      (stream, peer) =>
         serveBlocks({
           stream,
+          peer,
           store,
           pace: this.#options.pace,
           onSent: bytes => {

@@ -9,12 +9,14 @@ import { Patience } from './patience.ts'
 export interface Pace {
   /** Bytes of the frames that blocks are cut into, at most `most`. */
   frameBytes(most: number): number
-  /** Resolves when so many bytes may leave; rejects when `signal` fires first. */
-  take(bytes: number, options: { signal: AbortSignal }): Promise<void>
+  /** Resolves when so many bytes may leave for `peer`; rejects when `signal` fires first. */
+  take(bytes: number, options: { peer: string; signal: AbortSignal }): Promise<void>
 }
 
 export interface ServingComponents {
   stream: FrameStream
+  /** Who asks. */
+  peer: string
   store: { get(cid: string): Promise<Uint8Array | undefined> }
   /** Told how many payload bytes (of blocks) were handed to the stream. */
   onSent: (bytes: number) => void
@@ -25,8 +27,8 @@ export interface ServingComponents {
 }
 
 /** Answers until the asker ends the stream. Rejects when it breaks the rules, is silent for `idleMs` while we wait for its word, or takes a frame no sooner. */
-export async function serveBlocks({ stream, store, onSent, pace, idleMs = SERVE_IDLE_MS }: ServingComponents): Promise<void> {
-  const serving = new Serving(pace, idleMs)
+export async function serveBlocks({ stream, peer, store, onSent, pace, idleMs = SERVE_IDLE_MS }: ServingComponents): Promise<void> {
+  const serving = new Serving(peer, pace, idleMs)
   try {
     await Promise.all([readRequests(stream, serving), writeAnswers(stream, store, serving, onSent)])
   } finally {
@@ -91,7 +93,7 @@ async function send(stream: FrameStream, frames: Uint8Array[], serving: Serving)
       await serving.changed()
     }
     // Our own waiting is not the asker's fault: its time counts from when the frame may leave.
-    await serving.pace?.take(frame.length, serving.whileWanted)
+    await serving.turn(frame.length)
     serving.taking.renew()
     await stream.write([frame], serving.taking.options)
     serving.taking.rest()
@@ -115,6 +117,7 @@ class Serving {
   #waiting: (() => void)[] = []
   readonly #givenUp = new AbortController()
   readonly pace: Pace | undefined
+  readonly #peer: string
   /** With an asker that takes nothing off our hands: counts while a frame is being written. */
   readonly taking: Patience
   /**
@@ -124,15 +127,16 @@ class Serving {
   readonly speaking: Patience
   ended = false
 
-  constructor(pace: Pace | undefined, idleMs: number) {
+  constructor(peer: string, pace: Pace | undefined, idleMs: number) {
+    this.#peer = peer
     this.pace = pace
     this.taking = new Patience(idleMs)
     this.speaking = new Patience(idleMs)
   }
 
-  /** Its signal fires when the stream is over. */
-  get whileWanted(): { signal: AbortSignal } {
-    return { signal: this.#givenUp.signal }
+  /** Resolves when so many bytes may leave; rejects when the stream is over. */
+  async turn(bytes: number): Promise<void> {
+    await this.pace?.take(bytes, { peer: this.#peer, signal: this.#givenUp.signal })
   }
 
   get queued(): number {

@@ -39,8 +39,8 @@ export interface ChainSource {
 /** What chains wait for, where a node may send only so much. */
 export interface SyncPace {
   readonly bytesPerSecond: number
-  /** Resolves when so many bytes may leave; rejects when `signal` fires first. */
-  take(bytes: number, options: { signal: AbortSignal }): Promise<void>
+  /** Resolves when so many bytes may leave for `peer`; rejects when `signal` fires first. */
+  take(bytes: number, options: { peer: string; signal: AbortSignal }): Promise<void>
 }
 
 export interface SyncComponents {
@@ -152,7 +152,7 @@ export class SyncService {
     const records = await this.#source.chain(run, request.fromRound, request.limit)
     const answer = encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
     if (isStranger) this.#strangers.pay(STRANGERS, answer.length - most, performance.now())
-    await this.#pace?.take(answer.length, { signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
+    await this.#pace?.take(answer.length, { peer, signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
       throw new ProtocolError('rate_limited', 'cannot answer in time: this node may send only so much', { cause })
     })
     return answer

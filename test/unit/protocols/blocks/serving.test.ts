@@ -22,7 +22,7 @@ describe('serveBlocks()', () => {
 
   function serve(pace?: Pace): { asker: FrameStream; answering: FrameStream; served: Promise<void> } {
     const [asker, answering] = framePair()
-    const served = serveBlocks({ stream: answering, store, onSent: () => {}, idleMs: IDLE_MS, ...(pace === undefined ? {} : { pace }) })
+    const served = serveBlocks({ stream: answering, peer: 'asker', store, onSent: () => {}, idleMs: IDLE_MS, pace })
     served.catch(() => {}) // Each test awaits it at its end.
     return { asker, answering, served }
   }
