@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import {
   ADMISSION_REFUSALS,
   type AdmissionAnswer,
+  type AdmissionRefusal,
   type AdmissionRequest,
   type Candidate,
   type DeskCommand,
@@ -25,6 +26,7 @@ import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { SigningKey } from '../manifest.ts'
 import { originOf } from '../origins.ts'
+import { createRefusals, noteRefusal } from '../refusals.ts'
 
 /** A run for which this node may invite. */
 export interface InvitingRun {
@@ -68,6 +70,7 @@ export class AdmissionDesk {
   /** What is decided about a run is decided one after the other, each on disk before the next. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #told = new RecentMap<string, string>(MAX_TOLD)
+  readonly #refusals = createRefusals()
   #telling: Promise<void> | null = null
 
   constructor(components: AdmissionDeskComponents) {
@@ -111,8 +114,7 @@ export class AdmissionDesk {
           }
           return { is: 'pending' }
         case 'refuse':
-          if (command.code !== 'too_many_requests')
-            this.#tell(run, peer, command.code, `${peer} was not admitted: ${ADMISSION_REFUSALS[command.code]}`)
+          if (command.code !== 'too_many_requests') this.#tellRefused(run, peer, command.code)
           return { is: 'refused', code: command.code }
         default:
       }
@@ -281,6 +283,12 @@ export class AdmissionDesk {
     for await (const [, row] of records.table<Invitation>('invitations').entries({ prefix })) rows.invitations.push(row)
     for await (const [, row] of records.table<Candidate>('candidates').entries({ prefix })) rows.candidates.push(row)
     return openDesk({ run, self: this.#c.self, inviters: this.#c.runOf(run)?.inviters ?? [] }, rows)
+  }
+
+  /** Ids and wrong secrets cost nothing, and who takes turns with two of them is refused for another reason each time. */
+  #tellRefused(run: string, peer: string, code: AdmissionRefusal): void {
+    if (noteRefusal(this.#refusals, { peer, code }, performance.now()).untold === null) return
+    this.#tell(run, peer, code, `${peer} was not admitted: ${ADMISSION_REFUSALS[code]}`)
   }
 
   #tell(run: string, peer: string, code: string, message: string): void {

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
+import { REFUSALS_PER_MINUTE } from '../../../../daemon/refusals.ts'
 import { AdmissionDesk } from '../../../../daemon/run/admission-desk.ts'
+import { MAX_ASKS } from '../../../../protocols/admission/constants.ts'
 import { type AdmissionAnswer, type AdmissionRequest, type Candidate, decodeInvitation } from '../../../../protocols/admission/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { openStore, StorageError, type Store } from '../../../../storage/index.ts'
@@ -65,6 +67,21 @@ describe('AdmissionDesk', () => {
     assert.equal((await desk.answer(other, request, ADDRESS)).is, 'granted')
     for (const later of [desk, await open()])
       assert.deepEqual(await later.answer(joiner, request, ADDRESS), { is: 'refused', code: 'invitation_used_up' })
+  })
+
+  it('tells of a bounded number of refusals, whatever a refused peer tries in turn and however many there are', async () => {
+    const desk = await open()
+    await desk.decided(RUN, 'refused', 'refused')
+    const ask = (peer: string, secret: Uint8Array | null) =>
+      desk.answer(peer, { say: 'admit', run: RUN, name: null, secret, grant: null }, ADDRESS)
+    for (let n = 0; n < MAX_ASKS / 2; n++) {
+      assert.deepEqual(await ask('refused', new Uint8Array(16)), { is: 'refused', code: 'invitation_unknown' })
+      assert.deepEqual(await ask('refused', null), { is: 'refused', code: 'not_admitted' })
+    }
+    const codes = (await events.since(0, 1_000)).map(({ code }) => code)
+    assert.deepEqual(codes, ['not_admitted', 'invitation_unknown', 'not_admitted'], "the operator's word, and each refusal once")
+    for (let n = 0; n < 2 * REFUSALS_PER_MINUTE; n++) await ask(`guest ${n}`, new Uint8Array(16))
+    assert.equal(events.last, REFUSALS_PER_MINUTE + 1)
   })
 
   it('is loaded when it is asked where it could not be before, and says so', async () => {
