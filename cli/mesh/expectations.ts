@@ -1,6 +1,6 @@
 // What a scenario may expect: read from it, and judged from what the run left. Pure.
 import { type Fail, integer, list, mapping, milliseconds, oneOf } from './checked-values.ts'
-import type { LostContribution } from './measures/fates.ts'
+import type { Contributions } from './measures/fates.ts'
 import type { Gap } from './measures/gaps.ts'
 import type { Ghost } from './measures/ghosts.ts'
 import { growthOf, type NodeMemory } from './measures/memory.ts'
@@ -16,7 +16,7 @@ export type Expectation =
   | { name: 'meshBelowAlone' }
   /** From the first step on no node that nothing was done to waits longer from one record to the next: `ms`, or the run's deadline, so many graces and its fetch timeout. */
   | { name: 'roundsWithin'; ms: number | null; graces: number }
-  /** Of every node that is alive at the end: each contribution that it offered is in a record, or the node says that it took its work back. */
+  /** Of every node that is alive at the end: each contribution that it offered is in a record, or the node says that it has its work again; and some were offered. */
   | { name: 'nothingLost' }
   /** So long after its death at the latest no live node lists a peer or member that is gone. */
   | { name: 'ghostsWithin'; ms: number }
@@ -98,8 +98,8 @@ export interface Outcome {
   /** The longest wait from one record to the next on each node that nothing was done to. */
   gaps: Gap[]
   times: RoundTimes | null
-  /** Contributions that were offered and are neither in a record nor explained. */
-  lost: LostContribution[]
+  /** Of the nodes that are alive. */
+  contributions: Contributions
   ghosts: Ghost[]
   memory: NodeMemory[]
   /** Codes of the events of each node, by index. */
@@ -116,7 +116,7 @@ export function judgeExpectations(expect: Expectation[], outcome: Outcome): Repo
 }
 
 function judge(expectation: Expectation, outcome: Outcome): ReportExpectation {
-  const { heads, heldOut, gaps, times, lost, ghosts, told } = outcome
+  const { heads, heldOut, gaps, times, contributions, ghosts, told } = outcome
   const row = (ok: boolean, got: unknown, want: unknown): ReportExpectation => ({ name: expectation.name, ok, got, want })
   switch (expectation.name) {
     case 'equalAnchors': {
@@ -142,7 +142,11 @@ function judge(expectation: Expectation, outcome: Outcome): ReportExpectation {
       })
     }
     case 'nothingLost':
-      return row(lost.length === 0, lost, 'every offered contribution in a record, or explained')
+      return row(
+        contributions.offered > 0 && contributions.lost.length === 0,
+        contributions,
+        'every offered contribution in a record, or its work again in the local model'
+      )
     case 'ghostsWithin': {
       const late = ghosts.filter(({ seconds }) => seconds * 1000 > expectation.ms)
       return row(late.length === 0, late, { seconds: expectation.ms / 1000 })

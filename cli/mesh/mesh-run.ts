@@ -189,7 +189,7 @@ class MeshStage {
       stepsLeft: runner.stepsLeft,
       gaps: runner.gaps(),
       times: runner.times,
-      lost: runner.lost(),
+      contributions: runner.contributions(),
       ghosts: runner.ghosts,
       memory: this.#memory,
       told: new Map(runner.states.map(({ index, told }) => [index, new Set(told.keys())]))

@@ -8,7 +8,7 @@ import { Condition } from './condition.ts'
 import { RETRY_MS, SETTLE_QUIET_MS, STATUS_LIMIT_MS, STATUS_POLL_MS } from './constants.ts'
 import type { RoundTimes } from './expectations.ts'
 import { createStorm, nextVictims, type Victim } from './faults/storm.ts'
-import { type LostContribution, lostContributions } from './measures/fates.ts'
+import { type Contributions, contributionsOf, fateOf, type ToldContributions } from './measures/fates.ts'
 import { type Adoption, type Gap, longestGap } from './measures/gaps.ts'
 import { type Ghost, Ghosts } from './measures/ghosts.ts'
 import type { MeshNode, NodeStarter } from './mesh-node.ts'
@@ -48,9 +48,8 @@ export interface NodeState {
   adoptions: Adoption[]
   /** How often each code stood in its events. */
   told: Map<string, number>
-  /** Rounds for which it offered a contribution, and those of which it said why that is in no record. */
-  announced: Set<number>
-  explained: Set<number>
+  /** What it said of its own contributions. */
+  contributions: ToldContributions['contributions']
   /** Something was done to it that can cost it time. */
   isTouched: boolean
   /** Its daemon has said so, and keeps it over its death. */
@@ -174,14 +173,22 @@ export class MeshRunner {
   }
 
   /**
-   * Lets no new round start, then waits until all nodes that are alive hold one head.
-   * @returns whether they do.
+   * Lets no new round start, then waits until all nodes that are alive hold one head, and have put back what no record took.
+   * @returns whether they hold one head.
    */
   async settle({ signal }: { signal: AbortSignal }): Promise<boolean> {
     const run = this.run
     if (run === null) return false
     const deadline = AbortSignal.any([signal, this.#watchers.signal, AbortSignal.timeout(this.#options.scenario.settleMs)])
-    return await this.#agree(run, signal, deadline)
+    const agreed = await this.#agree(run, signal, deadline)
+    await this.#condition.until(() => this.#isAllPutBack(), { signal: deadline }).catch(() => undefined)
+    return agreed
+  }
+
+  #isAllPutBack(): boolean {
+    return !this.states.some(
+      ({ life, contributions }) => life === 'alive' && [...contributions.values()].some(({ fate }) => fate === 'lost')
+    )
   }
 
   async #agree(run: string, signal: AbortSignal, deadline: AbortSignal): Promise<boolean> {
@@ -244,9 +251,9 @@ export class MeshRunner {
     return this.#ghosts.list()
   }
 
-  /** Contributions of nodes that are alive which are neither in a record nor explained. */
-  lost(): LostContribution[] {
-    return lostContributions(
+  /** What became of the contributions of nodes that are alive. */
+  contributions(): Contributions {
+    return contributionsOf(
       this.states.filter(({ life }) => life === 'alive'),
       this.rounds()
     )
@@ -433,10 +440,7 @@ export class MeshRunner {
       return
     }
     if (event.code !== undefined) state.told.set(event.code, (state.told.get(event.code) ?? 0) + 1)
-    if (event.code !== undefined && event.round !== undefined && event.peer === state.peer) {
-      if (event.code === 'contribution_offered') state.announced.add(event.round)
-      if (PUT_BACK.test(event.code)) state.explained.add(event.round)
-    }
+    this.#heardOfOwn(state, event)
     if (event.code === 'round_slow' && event.round !== undefined) this.#heardSlow(event.round, event.message)
     if (event.type === 'round') {
       if (typeof event.round === 'number') {
@@ -448,6 +452,15 @@ export class MeshRunner {
       this.#showRounds()
       this.#condition.changed()
     }
+  }
+
+  #heardOfOwn(state: NodeState, event: NodeEvent): void {
+    const fate = fateOf(event)
+    const cid = event.data?.subject
+    // Without a CID it was never offered.
+    if (fate === undefined || typeof cid !== 'string' || event.round === undefined || event.peer !== state.peer) return
+    state.contributions.set(cid, { round: event.round, fate })
+    this.#condition.changed()
   }
 
   /** The first that says so is as good as any: each names whom it waited for. */
@@ -809,9 +822,6 @@ export class MeshRunner {
   }
 }
 
-/** What a node says of a contribution of its own that no record took. */
-const PUT_BACK = /^contribution_(lost|restored|dropped)$/
-
 /** "waiting for 1 more": the run cannot go on, unlike a node at its leash, which waits for a moment in every round. */
 const WAITS_FOR_OTHERS = /\bmore\b/
 
@@ -836,8 +846,7 @@ function newState(index: number): NodeState {
     traffic: { sent: 0, received: 0 },
     adoptions: [],
     told: new Map(),
-    announced: new Set(),
-    explained: new Set(),
+    contributions: new Map(),
     isTouched: false,
     hasJoined: false,
     isReplaced: false

@@ -19,7 +19,8 @@ export interface CatchUpComponents {
   anchorFile(head: Head): Promise<string>
   onAdopting(head: Head): Promise<void>
   onAdopted(): void
-  onEnd(own: OwnContribution, fate: 'restored' | 'dropped'): void
+  /** @param isGone whether its work is lost: its bytes are gone. */
+  onEnd(own: OwnContribution, fate: 'restored' | 'dropped', isGone: boolean): void
   failed(what: string, error: unknown): void
 }
 
@@ -98,15 +99,15 @@ export class CatchUp {
     } catch (error) {
       if (!isLost(error)) throw error
       this.#c.failed(`putting back the contribution to round ${own.round}`, error)
-      return this.#end(own, 'dropped')
+      return this.#end(own, 'dropped', true)
     }
     await this.#end(own, 'restored')
   }
 
-  async #end(own: OwnContribution, fate: 'restored' | 'dropped'): Promise<void> {
+  async #end(own: OwnContribution, fate: 'restored' | 'dropped', isGone = false): Promise<void> {
     await this.#c.own.mark(own, fate)
     this.#lost = this.#lost.filter(({ sequence }) => sequence !== own.sequence)
-    this.#c.onEnd(own, fate)
+    this.#c.onEnd(own, fate, isGone)
     await this.#c.own.forgetFiles()
   }
 }

@@ -200,7 +200,7 @@ export class RunMember {
       anchorFile: head => this.#anchorFile(head),
       onAdopting: head => this.#enter('adopting', head.round),
       onAdopted: () => this.#pump(),
-      onEnd: (own, fate) => this.#tellOwn(`contribution_${fate}`, own),
+      onEnd: (own, fate, isGone) => this.#tellOwn(`contribution_${fate}`, own, fate === 'dropped' ? { isGone } : {}),
       failed: (what, error) => this.#failed(what, error)
     })
   }

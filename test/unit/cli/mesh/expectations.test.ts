@@ -6,7 +6,8 @@ import { emptyReport } from '../../../../cli/mesh/report.ts'
 import { scenarioOf } from '../../../../cli/mesh/scenario.ts'
 import { loadSpec, loneSpec } from '../../../../cli/mesh/spec.ts'
 
-const nothing = { stepsLeft: [], gaps: [], times: null, lost: [], ghosts: [], memory: [], told: new Map() }
+const contributions = { offered: 4, lost: [] }
+const nothing = { stepsLeft: [], gaps: [], times: null, contributions, ghosts: [], memory: [], told: new Map() }
 const outcome = (anchors: (string | null)[], mesh: number | null = null, alone: number[] | null = null): Outcome => ({
   ...nothing,
   heads: anchors.map((anchor, position) => ({ index: position + 1, head: anchor, anchor })),
@@ -60,8 +61,8 @@ describe('judgeExpectations()', () => {
 
   it('ghostsWithin, nothingLost and tells name what is wrong', () => {
     const ghost = { of: 3, on: 1, seconds: 21 }
-    const lost = { node: 2, round: 4 }
-    const left = { ...outcome([]), ghosts: [ghost], lost: [lost], told: new Map([[5, new Set(['disk_full'])]]) }
+    const lost = { offered: 4, lost: [{ node: 2, round: 4, cid: 'b', told: 'lost' as const }] }
+    const left = { ...outcome([]), ghosts: [ghost], contributions: lost, told: new Map([[5, new Set(['disk_full'])]]) }
     const expect: Expectation[] = [
       { name: 'ghostsWithin', ms: 20_000 },
       { name: 'nothingLost' },
@@ -71,7 +72,7 @@ describe('judgeExpectations()', () => {
       judgeExpectations(expect, left).map(({ ok, got }) => [ok, got]),
       [
         [false, [ghost]],
-        [false, [lost]],
+        [false, lost],
         [false, { missing: [{ node: 6, code: 'block_corrupted' }] }]
       ]
     )
@@ -79,6 +80,11 @@ describe('judgeExpectations()', () => {
       judgeExpectations(expect.slice(0, 2), outcome([])).map(({ ok }) => ok),
       [true, true]
     )
+  })
+
+  it('nothingLost does not hold where no contribution was heard of', () => {
+    const silent = { ...outcome(['a']), contributions: { offered: 0, lost: [] } }
+    assert.equal(judgeExpectations([{ name: 'nothingLost' }], silent)[0]!.ok, false)
   })
 
   it('memoryGrowthBelow looks at the growth after its time, on every node', () => {

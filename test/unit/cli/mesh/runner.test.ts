@@ -200,6 +200,37 @@ describe('MeshRunner', () => {
     assert.equal(runner.reportRounds()[0]!.seconds, 4)
   })
 
+  it('hears of contributions from those who offered them, and waits with the end until what no record took is put back', async () => {
+    const driving = newRunner({ nodes: 2, rounds: 2 }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    const [first, second] = [starter.node(1), starter.node(2)]
+    const tell = (code: string, subject: string | null, round: number, data = {}): void =>
+      second.emit({ type: 'run', peer: second.peer, code, round, data: { subject, ...data } })
+    tell('contribution_offered', 'bown1', 1)
+    tell('contribution_offered', 'bown2', 2)
+    tell('contribution_restored', null, 2)
+    first.emit({ type: 'run', peer: second.peer, code: 'contribution_lost', round: 2, data: { subject: 'bown2' } })
+    tell('contribution_lost', 'bown1', 1)
+    tell('contribution_dropped', 'bkept', 1, { isGone: false })
+    first.adopt(1)
+    first.adopt(2)
+    await driving
+    second.rows = first.rows
+    second.round = 2
+    let isSettled = false
+    const settling = runner.settle({ signal }).finally(() => {
+      isSettled = true
+    })
+    await until(() => news.some(({ kind }) => kind === 'ended'))
+    await delay(5)
+    assert.equal(isSettled, false)
+    assert.deepEqual(runner.contributions(), { offered: 3, lost: [{ node: 2, round: 1, cid: 'bown1', told: 'lost' }] })
+    tell('contribution_restored', 'bown1', 1)
+    assert.equal(await settling, true)
+    await runner.collect({ signal })
+    assert.deepEqual(runner.contributions(), { offered: 3, lost: [] })
+  })
+
   it('fails when a node ends by itself', async () => {
     const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
     await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))

@@ -55,7 +55,7 @@ class Node {
       },
       onAdopting: async () => {},
       onAdopted: () => {},
-      onEnd: ({ sequence }, fate) => this.ended.push(`${fate} ${sequence}`),
+      onEnd: ({ sequence }, fate, isGone) => this.ended.push(`${fate}${isGone ? ' as gone' : ''} ${sequence}`),
       failed: (_, error) => this.failures.push((error as { code: string }).code)
     })
     this.catchUp.trainerReady('P')
@@ -171,7 +171,7 @@ describe('CatchUp', () => {
         }
       }
       await node.catchUp.toHead()
-      assert.deepEqual([node.failures, node.ended], [[error.code], ['dropped 1', 'restored 2']])
+      assert.deepEqual([node.failures, node.ended], [[error.code], ['dropped as gone 1', 'restored 2']])
     })
 
   it('tries again what failed for another reason', async () => {
