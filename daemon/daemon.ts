@@ -22,6 +22,7 @@ import { type Log, type Logger, type LogOptions, openLog } from './logging/log.t
 import { Metrics } from './metrics.ts'
 import { createNode, type RememberedPeer, type ShoalNode } from './node.ts'
 import { freeAddresses } from './node-addresses.ts'
+import { PeerEvents } from './peer-events.ts'
 import { peerRows } from './peer-rows.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
 import { openNoRuns } from './run/no-runs.ts'
@@ -419,19 +420,15 @@ class Parts {
     }
   }
 
-  /** Tells by events who came and went; presence decides who is here. */
   #watchPeers(): void {
+    const peerEvents = new PeerEvents({
+      events: this.#events,
+      isAccepted: peer => this.#trust.isAccepted(peer, undefined),
+      foundBy: peer => this.#node.peers().find(row => row.peer === peer)?.foundBy ?? 'gossip'
+    })
     this.#lifetime.onStop(
       'peer events',
-      this.#presence.onChange(change => {
-        const { peer } = change
-        if (change.type === 'joined') {
-          const foundBy = this.#node.peers().find(row => row.peer === peer)?.foundBy ?? 'gossip'
-          this.#events.emit({ type: 'peer', peer, code: 'peer_joined', message: `${peer} is here, found by ${foundBy}`, data: { foundBy } })
-        } else if (change.type === 'gone') {
-          this.#events.emit({ type: 'peer', peer, code: `peer_${change.reason}`, message: `${peer} is gone: ${GONE[change.reason]}` })
-        }
-      })
+      this.#presence.onChange(change => peerEvents.tell(change, performance.now()))
     )
     this.#lifetime.onStop(
       'network events',
@@ -663,13 +660,6 @@ function fallbackOf({ name, state, engine, trainer: { givenUp } }: RunStatus): s
 
 function hostsOf({ whos }: Twin): string {
   return whos.map(({ host, addresses }) => `on ${host} (${addresses.join(', ') || 'address unknown'})`).join(' and ')
-}
-
-const GONE = {
-  left: 'it said goodbye',
-  silent: 'it has been silent too long',
-  unreachable: 'it does not answer',
-  crowded_out: 'there are too many, and a known one came'
 }
 
 /** An address that somebody chose is not swapped for another one behind their back. */
