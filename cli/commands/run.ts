@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { INVITATION_PREFIX } from '../../protocols/control/constants.ts'
 import type { RunActionDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
+import { CliError } from '../errors.ts'
 import { readNamed } from '../files.ts'
 import { collected, decimalNumber, wholeNumber } from '../option-values.ts'
 import { theRun, theRunWithCheckpoints } from '../run-argument.ts'
@@ -31,12 +32,18 @@ export function registerRun(program: Command): void {
       .option('--join', 'also take part in it')
   ).action(
     action<JoinFlags & { join?: boolean }>(async ({ output, control, signal }, flags, file) => {
+      const ways = joinRequest(flags)
+      const [way] = Object.keys(ways)
+      if (flags.join !== true && way !== undefined)
+        throw new CliError('bad_argument', `--${way === 'train' ? 'no-train' : way} says how to join, and nothing is joined`, {
+          hint: 'add --join'
+        })
       const client = await control()
       const answer = await client.createRun(await requestFor(file!), { signal })
       // Said before joining, which may fail: the run is there all the same.
       output.text(answer.run)
       output.note(`others join with: shoal run join ${answer.run}`)
-      if (flags.join === true) await client.joinRun(answer.run, joinRequest(flags), { signal })
+      if (flags.join === true) await client.joinRun(answer.run, ways, { signal })
       output.document(answer)
     })
   )

@@ -209,6 +209,22 @@ describe('commands', function () {
     assert.equal(daemon.requests.length, asked)
   })
 
+  it('run create refuses flags of joining where nothing is joined', async () => {
+    for (const [flag, ...value] of [
+      ['--data', 'text.txt'],
+      ['--no-train'],
+      ['--engine', 'js'],
+      ['--threads', '1'],
+      ['--audit', '0.1'],
+      ['--name', 'me']
+    ]) {
+      const { status, stderr } = await shoal(['run', 'create', 'run.yaml', flag!, ...value])
+      assert.equal(status, 2, flag)
+      assert.match(stderr, new RegExp(`^bad_argument: ${flag} .*\n  hint: add --join`))
+    }
+    assert.ok(!daemon.requests.includes('POST /v1/runs'))
+  })
+
   it('run create names the run that it made, also where it cannot be joined', async () => {
     const other = await startFakeDaemon({ 'POST /v1/runs': { schema: 1, run: RUN } })
     const file = join(other.home, 'run.yaml')
