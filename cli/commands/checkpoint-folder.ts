@@ -19,6 +19,8 @@ export async function withCheckpoint<Value>(
   work: (directory: string) => Promise<Value>
 ): Promise<Value> {
   if (from !== undefined) {
+    const other = word !== undefined ? '--run' : round !== undefined ? '--round' : null
+    if (other !== null) throw new CliError('bad_argument', `--from names a folder, ${other} a checkpoint of the daemon: give one of them`)
     const info = await stat(from).catch(() => null)
     if (info?.isDirectory() === false) throw new CliError('file_unreadable', `cannot read a checkpoint from ${from}: it is not a folder`)
     return await work(resolve(from))

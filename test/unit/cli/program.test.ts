@@ -130,6 +130,17 @@ describe('the shoal command', function () {
     assert.match(stderr, /^bad_argument: .*names no folder/)
   })
 
+  it('takes a checkpoint from a folder or of a run, not both', () => {
+    const text = join(home, 'text.txt')
+    writeFileSync(text, 'Fellow citizens')
+    for (const command of [['eval', text], ['generate']])
+      for (const flag of ['--run', '--round']) {
+        const { status, stderr } = shoal(...command, '--from', home, flag, '3')
+        assert.equal(status, 2)
+        assert.match(stderr, new RegExp(`^bad_argument: --from names a folder, ${flag} `))
+      }
+  })
+
   it('shows no prompt where there is no checkpoint to go on from', () => {
     const { stdout, stderr } = shoal('generate', '--from', join(home, 'nowhere'), '--prompt', 'Fellow')
     assert.equal(stdout, '')
