@@ -35,12 +35,14 @@ export function collected(text: string, before: string[] | undefined): string[] 
   return [...(before ?? []), text]
 }
 
-/** `1,2,3`. */
+/** `1,2,3`, one at least. */
 export function commaList(text: string): string[] {
-  return text
+  const parts = text
     .split(',')
     .map(part => part.trim())
     .filter(part => part !== '')
+  if (parts.length === 0) throw new CliError('bad_argument', `"${text}" names nothing`, { hint: 'one or more, with commas between them' })
+  return parts
 }
 
 /** `KEY=VALUE`, the value as JSON where it is JSON; several make one mapping. */

@@ -176,6 +176,9 @@ describe('the shoal command', function () {
       [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
       [['rounds', '--limit', '-3'], /limit|whole number/],
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
+      [['bench', 'round', '--codec', ','], /"," names nothing/],
+      [['bench', 'round', '--peers', ''], /"" names nothing/],
+      [['bench', 'attacks', '--aggregations', ' , '], /names nothing/],
       [['run'], /one of create, validate, ls/],
       [['why'], /subject/]
     ] as [string[], RegExp][]) {
