@@ -41,7 +41,8 @@ export async function benchTrain(files: BenchTrainFiles): Promise<BenchTrainRepo
     steps,
     warmup,
     threads,
-    engine: engine as BenchTrainOptions['engine']
+    engine: engine as BenchTrainOptions['engine'],
+    ...(files.signal === undefined ? {} : { signal: files.signal })
   })
 }
 

@@ -60,9 +60,9 @@ export async function listEngines(): Promise<EngineListing[]> {
 }
 
 /** Times a small training step on every engine that works here, plain JavaScript only where nothing else does; the fastest is first. */
-export async function measureEngines(): Promise<MeasuredEngine[]> {
+export async function measureEngines(options: { signal?: AbortSignal } = {}): Promise<MeasuredEngine[]> {
   const [{ measureHere }, { availableParallelism }] = await Promise.all([import('../training/engines/choose.ts'), import('node:os')])
-  return measureHere(availableParallelism())
+  return measureHere(availableParallelism(), options)
 }
 
 /** Times the compiled training step on a reference workload's files. */

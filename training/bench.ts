@@ -1,5 +1,6 @@
 // Times an engine on a reference workload through the same model and compiled step as a run; keys as in the PyTorch script that it is compared with.
 import { performance } from 'node:perf_hooks'
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { type EngineName, openEngine } from './engines/engine.ts'
 import { tf } from './engines/tensorflow.ts'
 import { TrainingError } from './errors.ts'
@@ -38,6 +39,8 @@ export interface BenchTrainOptions {
   warmup: number
   threads: number
   engine: EngineName | 'auto'
+  /** Looked at before each step. */
+  signal?: AbortSignal
 }
 
 export interface BenchTrainReport {
@@ -101,6 +104,9 @@ export async function benchTrain(options: BenchTrainOptions): Promise<BenchTrain
     const times: number[] = []
     const residentMB: BenchTrainReport['residentMB'] = [0, 0, 0]
     for (let step = 0; step < steps + warmup; step++) {
+      // Some engines compute on this thread: without a turn for timers and signals nothing could stop them.
+      await othersTurn()
+      options.signal?.throwIfAborted()
       const start = performance.now()
       losses.push((await compiled.step([microbatch], adamw.learningRate)).loss)
       if (step >= warmup) times.push(performance.now() - start)

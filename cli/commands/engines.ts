@@ -9,10 +9,10 @@ export function registerEngines(program: Command): void {
     .description('what can compute on this machine, fastest first')
     .option('--measure', 'time a small training step on each, for about ten seconds')
     .action(
-      action<{ measure?: boolean }>(async ({ output }, { measure }) => {
+      action<{ measure?: boolean }>(async ({ output, signal }, { measure }) => {
         const { listEngines, measureEngines } = await import('../../daemon/index.ts')
         const listed = await listEngines()
-        const measured = measure === true ? await measureEngines() : []
+        const measured = measure === true ? await measureEngines({ signal }) : []
         const engines = listed.map(engine => ({ ...engine, stepMs: measured.find(row => row.engine === engine.name)?.stepMs ?? null }))
         output.answer({ schema: 1, engines }, () =>
           formatTable(

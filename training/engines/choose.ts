@@ -76,10 +76,10 @@ const SMALL_OPTIONS: TrainingOptions = {
 }
 
 /** A small step on all that works here, GPUs made of software too, but on plain JavaScript only where nothing else does. */
-export async function measureHere(threads: number): Promise<MeasuredEngine[]> {
+export async function measureHere(threads: number, { signal }: { signal?: AbortSignal } = {}): Promise<MeasuredEngine[]> {
   const present = (await listEngines()).filter(({ available }) => available).map(({ name }) => name)
   const names = present.length > 1 ? present.filter(name => name !== 'js') : present
-  return measureEngines(names, { model: createModel(SMALL_MODEL), options: SMALL_OPTIONS, threads })
+  return measureEngines(names, { model: createModel(SMALL_MODEL), options: SMALL_OPTIONS, threads }, () => signal?.throwIfAborted())
 }
 
 /** Why the first of the measured was taken, in words: `traced, 4.1x as fast as wasm (12 ms a step)`. */

@@ -163,6 +163,11 @@ describe('the shoal command', function () {
     assert.match(typed.stderr, new RegExp(`^file_unreadable: cannot read ${join(process.cwd(), 'mine.yaml')}:`))
   })
 
+  it('measures no engine once its time is over', () => {
+    const { status, stderr } = shoal('engines', '--measure', '--timeout', '1ms')
+    assert.match(`${status} ${stderr}`, /^4 timeout: /)
+  })
+
   it('refuses what the API would refuse before it asks', () => {
     const rounds = shoal('rounds', '--limit', '20000')
     assert.match(`${rounds.status} ${rounds.stderr}`, /^2 .*whole number from 1 to 10000/)
