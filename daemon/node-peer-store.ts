@@ -43,15 +43,22 @@ export function boundAddresses(store: PeerStore, self: PeerId): void {
   }
   store.merge = async (peer, data, options) => {
     await makeRoom(peer)
-    if (peer.equals(self)) return await merge(peer, data, options)
-    const held = (await store.has(peer, options)) ? (await store.get(peer, options)).addresses : []
+    // Before anything is read: what a stream tells is a protocol, and there are hundreds in a round.
+    if (peer.equals(self) || (data.addresses === undefined && data.multiaddrs === undefined)) return await merge(peer, data, options)
+    const held = await store.get(peer, options).then(({ addresses }) => addresses, onlyNotFound)
     const signed = held.filter(({ isCertified }) => isCertified).slice(0, MAX_TOLD_ADDRESSES)
     // Before it was ever met a peer may have many that lead nowhere, such as those of a dozen containers' networks, and one that does.
-    const named = addressesIn(data, MAX_ADDRESSES - signed.length)
-    if (named === undefined) return await merge(peer, data, options)
-    if (named.length > 0) await patch(peer, { addresses: [...signed, ...named] }, options)
-    return await merge(peer, { ...data, addresses: undefined, multiaddrs: undefined }, options)
+    const named = addressesIn(data, MAX_ADDRESSES - signed.length) ?? []
+    const { addresses: _, multiaddrs: __, ...others } = data
+    const patched = named.length > 0 ? await patch(peer, { addresses: [...signed, ...named] }, options) : undefined
+    // What an answer of the DHT tells of a peer is its addresses alone: each write reads it anew, and there are twenty in an answer.
+    return patched !== undefined && Object.keys(others).length === 0 ? patched : await merge(peer, others, options)
   }
+}
+
+function onlyNotFound(error: unknown): Address[] {
+  if (error instanceof Error && error.name === 'NotFoundError') return []
+  throw error
 }
 
 /** Its first addresses, in one list; undefined where it says nothing of any. */
