@@ -58,13 +58,20 @@ export interface Snapshot {
 
 export interface TrainerState {
   /** Plain JSON. */
-  json: TrainerCounters & { version: 1; position: BatchPosition }
+  json: Omit<TrainerCounters, 'momentSteps'> & {
+    version: 1
+    position: BatchPosition
+    /** Left out: as many as `step`. */
+    momentSteps?: number
+  }
   /** `local/NAME`, `base/NAME`, `adam.m/NAME` and `adam.v/NAME` for each parameter. */
   tensors: NamedTensor[]
 }
 
 interface TrainerCounters {
   step: number
+  /** Of those, the steps that the moments are made of: none at the start from an anchor that others trained. AdamW's bias correction is for their age (Kingma and Ba 2015, section 3). */
+  momentSteps: number
   stepsSinceSnapshot: number
   tokensSinceSnapshot: number
   lossSinceSnapshot: number
@@ -88,23 +95,23 @@ export class Trainer {
   static async open({ compiled, data }: TrainerComponents, start: TrainerStart, options: TrainerOptions): Promise<Trainer> {
     if (!('state' in start)) {
       const step = start.step ?? 0
-      await compiled.load(start.parameters, undefined, step)
-      const counters = { step, stepsSinceSnapshot: 0, tokensSinceSnapshot: 0, lossSinceSnapshot: 0 }
+      await compiled.load(start.parameters)
+      const counters = { step, momentSteps: 0, stepsSinceSnapshot: 0, tokensSinceSnapshot: 0, lossSinceSnapshot: 0 }
       return new Trainer({ compiled, data }, { base: await compiled.parameters(), counters }, options)
     }
     const { json, tensors } = start.state
     if (json.version !== 1)
       throw new TrainingError('bad_state', `Cannot resume from a state of version ${json.version}: this program reads version 1`)
-    const { version: _, position, ...counters } = json
+    const { version: _, position, momentSteps = json.step, ...counters } = json
     const { local, base, moments } = splitState(tensors)
     if (base.length !== local.length)
       throw new TrainingError('bad_state', `Cannot resume: the state has ${local.length} local tensors and ${base.length} of the base`)
-    await compiled.load(local, moments, counters.step)
+    await compiled.load(local, moments, momentSteps)
     // In the engine's order, so that B and local go together from here on; a state that lacks a tensor of the base shows here.
     const byName = new Map(base.map(tensor => [tensor.name, tensor]))
     const ordered = (await compiled.parameters()).map(tensor => ({ ...tensor, values: valuesOf(byName, tensor).slice() }))
     data.seek(position)
-    return new Trainer({ compiled, data }, { base: ordered, counters }, options)
+    return new Trainer({ compiled, data }, { base: ordered, counters: { ...counters, momentSteps } }, options)
   }
 
   private constructor(
@@ -147,6 +154,7 @@ export class Trainer {
       const tokens = microbatches.reduce((sum, { inputs }) => sum + inputs.length, 0)
       this.#count(1, tokens, loss)
       this.#counters.step++
+      this.#counters.momentSteps++
       if (!Number.isFinite(loss))
         throw new TrainingError('non_finite', `Cannot go on: the loss of step ${this.#counters.step} is ${loss}`, {
           hint: 'Lower the learning rate or set clipNorm',

@@ -32,7 +32,7 @@ const SNAPSHOT = v.object({
 const STATE_FACTS = v.object({
   trainer: v.object({
     version: v.literal(1),
-    ...{ step: COUNT, stepsSinceSnapshot: COUNT, tokensSinceSnapshot: COUNT },
+    ...{ step: COUNT, momentSteps: v.exactOptional(COUNT), stepsSinceSnapshot: COUNT, tokensSinceSnapshot: COUNT },
     lossSinceSnapshot: v.pipe(v.number(), v.finite()),
     position: v.object({
       ...{ epoch: COUNT, slot: COUNT, offset: COUNT, contributors: v.exactOptional(v.array(v.string())) },

@@ -29,7 +29,7 @@ export interface TrainingOptions {
 /** All of it is refused with TrainingError 'engine_disposed' after `dispose` and, but for `load`, with 'not_loaded' before `load`. Calls do not overlap. */
 export interface CompiledTraining {
   compileMs: number
-  /** Starts from these parameters, moments (zeros if absent; `adam.m/NAME` and `adam.v/NAME`) and number of steps done. Copies what it is given. */
+  /** Starts from these parameters, moments (zeros if absent; `adam.m/NAME` and `adam.v/NAME`) and the number of steps that those are made of. Copies what it is given. */
   load(parameters: NamedTensor[], moments?: NamedTensor[], step?: number): Promise<void>
   /**
    * One optimizer step. Loss is the mean over the microbatches in nats a token, before the step; gradNorm is the norm before clipping, null where nothing clips.

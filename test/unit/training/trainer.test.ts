@@ -70,6 +70,22 @@ describe('Trainer', () => {
     assert.ok(losses.at(-1)! < first.loss - 0.2, `${first.loss} -> ${losses.at(-1)}`)
   })
 
+  it('steps as far as a new one where it begins late, at once and after a restart: its moments are new', async () => {
+    const parameters = initialParameters(model, 1)
+    const constant = { ...options, schedule: { ...schedule, kind: 'constant', warmupSteps: 0 } as const }
+    const lateCompiled = await compile()
+    const late = await Trainer.open({ compiled: lateCompiled, data: countingSource() }, { parameters, step: 1_000 }, constant)
+    const early = await Trainer.open({ compiled, data: countingSource() }, { parameters }, constant)
+    await Promise.all([steps(late, 3), steps(early, 3)])
+    assert.deepEqual(await late.parameters(), await early.parameters())
+    const state = await late.state()
+    const resumed = await Trainer.open({ compiled: lateCompiled, data: countingSource() }, { state }, constant)
+    assert.equal(resumed.steps, 1_003)
+    await Promise.all([steps(resumed, 3), steps(early, 3)])
+    assert.deepEqual(await resumed.parameters(), await early.parameters())
+    await lateCompiled.dispose()
+  })
+
   it('snapshot() takes nothing of a model that diverged in the last step, whose loss could not say so', async () => {
     const diverging = await Trainer.open(
       { compiled, data: countingSource() },
