@@ -89,7 +89,10 @@ export class CatchUp {
   /** What a record of the branch took, and what was made since its last, is in the parameters that are kept: put back some day, it would count twice. */
   async #dropKept(from: string): Promise<void> {
     await this.#c.settled()
-    for (const own of await this.#c.own.unsettled()) if (own.isSetAside === true || own.parent === from) await this.#end(own, 'dropped')
+    for (const own of await this.#c.own.unsettled()) {
+      if (own.parent === from) await this.#end({ ...own, isKept: true }, 'dropped')
+      else if (own.isSetAside === true) await this.#end(own, 'dropped')
+    }
   }
 
   /** Gives up where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */

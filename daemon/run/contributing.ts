@@ -185,10 +185,10 @@ export class OwnContributions {
     }
   }
 
-  /** What the codec left over from the newest contribution before this one. */
+  /** What the codec left over from the newest contribution before this one, unless that is in what this one says already. */
   async #carried(sequence: number): Promise<string | null> {
     const before = (await this.#components.ledger.own(OPEN_OWN_MAX)).find(own => own.sequence < sequence && own.cid !== null)
-    return before === undefined ? null : this.#file('residual', before.sequence)
+    return before === undefined || before.isKept === true ? null : this.#file('residual', before.sequence)
   }
 
   #file(kind: OwnFile['kind'], sequence: number): string {

@@ -37,6 +37,8 @@ export interface OwnContribution {
   body: string | null
   /** True where a record had taken it that a fork has set aside. */
   isSetAside?: boolean
+  /** True where a fork had the trainer keep its parameters with all of this one's change in them: with what was sent, and with what the codec left over from it. */
+  isKept?: boolean
   fate: 'made' | 'offered' | 'included' | 'late' | 'lost' | 'restored' | 'dropped'
 }
 

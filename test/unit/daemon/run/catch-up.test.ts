@@ -22,6 +22,8 @@ class Node {
   base = 100
   readonly calls: string[] = []
   readonly ended: string[] = []
+  /** Those whose whole change is in the parameters. */
+  readonly kept: number[] = []
   readonly failures: string[] = []
   /** What happens while something is awaited. */
   during: { [what: string]: () => void } = {}
@@ -45,7 +47,12 @@ class Node {
           this.#happen(`restore ${sequence}`)
         }
       },
-      own: { unsettled: async () => this.open, sentFile: async () => 'file', mark: async own => own, forgetFiles: async () => {} },
+      own: {
+        unsettled: async () => this.open,
+        sentFile: async () => 'file',
+        mark: async own => this.#mark(own),
+        forgetFiles: async () => {}
+      },
       head: () => this.head,
       isNear: async record => record !== 'A' || this.head.record !== 'B',
       settled: () => this.settled,
@@ -64,6 +71,11 @@ class Node {
   /** What the next contribution will say was learned. */
   get learned(): number {
     return this.local - this.base
+  }
+
+  #mark(own: OwnContribution): OwnContribution {
+    if (own.isKept === true) this.kept.push(own.sequence)
+    return own
   }
 
   #happen(what: string): void {
@@ -123,6 +135,7 @@ describe('CatchUp', () => {
     await node.catchUp.toHead()
     assert.deepEqual(node.calls, ['keep B', 'restore 1'])
     assert.deepEqual(node.ended, ['dropped 2', 'dropped 3', 'dropped 4', 'restored 1'])
+    assert.deepEqual(node.kept, [4], 'of those that a record took the local model never had what was not sent')
   })
 
   it('puts back what a fork lost where the local model was shifted', async () => {

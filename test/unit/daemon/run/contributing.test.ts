@@ -85,6 +85,17 @@ describe('OwnContributions', () => {
     assert.ok(!JSON.stringify(await ledger.own(9)).includes(home()), 'the ledger holds no path')
   })
 
+  it('adds nothing that the codec left over from one whose whole change a fork left in the parameters', async () => {
+    await own.offer(await made(1))
+    const [first] = await ledger.own(1)
+    await own.mark({ ...first!, isKept: true }, 'dropped')
+    const second = await made(2)
+    const [alone, withBoth] = [await bodyOf(2, null), await bodyOf(2, residual(1))]
+    assert.notEqual(alone, withBoth)
+    const { contribution } = await own.offer(second)
+    assert.equal(contribution.body, alone)
+  })
+
   it('counts what the codec left over as nothing where its file is missing or damaged, and tells', async () => {
     await own.offer(await made(1))
     const spoilt: [string, (file: string) => void][] = [
