@@ -1,5 +1,5 @@
 // Reads a body's tensors from blocks, a few bytes at a time and one chunk ahead.
-import { type BodyTensor, CHUNK_BYTES, decodeBodyRoot, decodeStageIndex } from '../../protocols/bodies/index.ts'
+import { type BodyTensor, chunkLength, decodeBodyRoot, decodeStageIndex } from '../../protocols/bodies/index.ts'
 import { ProtocolError } from '../../protocols/errors.ts'
 
 /** The blocks that are read. */
@@ -69,7 +69,7 @@ export class TensorReader {
     const index = this.#asked - 1
     this.#chunk = await this.#next
     this.#at = 0
-    const expected = Math.min(CHUNK_BYTES, this.#tensor.size - index * CHUNK_BYTES)
+    const expected = chunkLength(this.#tensor.size, index)
     if (this.#chunk.length !== expected)
       throw new ProtocolError(
         'bad_message',

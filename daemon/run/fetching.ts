@@ -21,7 +21,7 @@ export interface FetchOptions {
   from: () => string[]
   signal: AbortSignal
   timeoutMs: number
-  /** What a body may weigh, so that a lying index cannot fill the disk. */
+  /** What a body may weigh, so that a lying index cannot fill the disk; chunks are held to the lengths by which it was weighed. */
   totalBytesMax?: number
   /** Told which blocks of a body are not here, before they are asked for, and again when nothing more of them comes. */
   onAbsent?: (cids: readonly string[]) => void
@@ -118,12 +118,16 @@ export class Fetcher {
     const startedMs = performance.now()
     const untilMs = startedMs + options.timeoutMs
     // Its index first, then what that names: together they have the time of one.
-    const fetchBlocks = async (cids: string[]) => {
+    const fetchBlocks = async (cids: string[], lengths?: ReadonlyMap<string, number>) => {
       const absent = options.onAbsent === undefined ? [] : await this.#absent(cids)
       options.onAbsent?.(absent)
       const timeoutMs = Math.max(1, Math.ceil(untilMs - performance.now()))
       try {
-        return await this.#exchange.fetch(cids, options.from, { signal: options.signal, timeoutMs })
+        return await this.#exchange.fetch(cids, options.from, {
+          signal: options.signal,
+          timeoutMs,
+          ...(lengths === undefined ? {} : { put: (cid, bytes) => this.#putOfLength(cid, bytes, lengths.get(cid)!) })
+        })
       } finally {
         options.onAbsent?.(absent)
       }
@@ -139,6 +143,15 @@ export class Fetcher {
         `Nobody reachable gave ${missing.length} blocks of body ${root} in ${msSince(startedMs)} ms`
       )
     }
+  }
+
+  /** Who sends what the name names is no liar, whoever says that it has another length. */
+  async #putOfLength(cid: string, bytes: Uint8Array, length: number): Promise<void> {
+    if (bytes.length !== length) {
+      checkHash(cid, bytes)
+      throw new ProtocolError('bad_message', `cannot take chunk ${cid} of ${bytes.length} bytes: its body says that it has ${length}`)
+    }
+    await this.#blocks.put(cid, bytes)
   }
 
   /** The same for as long as each time limit brings some of it: what is large need not come in one. */

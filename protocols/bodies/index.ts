@@ -11,6 +11,7 @@ export { CHUNK_BYTES } from './constants.ts'
 export {
   type BodyRoot,
   type BodyTensor,
+  chunkLength,
   decodeBodyRoot,
   decodeStageIndex,
   type EncodedBlock,

@@ -82,6 +82,11 @@ export function chunkCount(size: number): number {
   return Math.ceil(size / CHUNK_BYTES)
 }
 
+/** Bytes of the chunk at `index` of a tensor of `size` bytes. */
+export function chunkLength(size: number, index: number): number {
+  return Math.min(CHUNK_BYTES, size - index * CHUNK_BYTES)
+}
+
 function indexBlock(value: unknown): EncodedBlock {
   const bytes = dagCbor.encode(value)
   if (bytes.length > MAX_INDEX_BYTES) {

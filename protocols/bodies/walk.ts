@@ -1,13 +1,13 @@
 // Walks a body from its root: which blocks it consists of, and fetching them level by level (root, stage indexes, chunks).
 import { ProtocolError } from '../errors.ts'
 import { INDEX_ALLOWANCE_BYTES, MAX_BODY_INDEX_BYTES, MAX_BODY_TENSORS, MAX_INDEX_BYTES } from './constants.ts'
-import { decodeBodyRoot, decodeStageIndex } from './messages.ts'
+import { type BodyTensor, chunkLength, decodeBodyRoot, decodeStageIndex } from './messages.ts'
 
 /** Answers undefined for a block that is not here. */
 export type GetBlock = (cid: string) => Promise<Uint8Array | undefined>
 
-/** Makes blocks be here, from whoever has them; gives those that could not be had. */
-export type FetchBlocks = (cids: string[]) => Promise<{ missing: string[] }>
+/** Makes blocks be here, from whoever has them; gives those that could not be had. Where `lengths` says how long each is to be, no other length may be stored. */
+export type FetchBlocks = (cids: string[], lengths?: ReadonlyMap<string, number>) => Promise<{ missing: string[] }>
 
 export interface WalkOptions {
   /** Only these stages. @default all */
@@ -46,7 +46,7 @@ export async function listBodyBlocks(
  * Blocks that are here already cost nothing (fetch skips them), so a fetch that broke off goes on where it stood.
  *
  * @param totalBytesMax what the body may weigh; a larger one is refused before its chunks are asked for, and before indexes are that go beyond it
- * @throws ProtocolError bad_message | message_too_large
+ * @throws ProtocolError bad_message | message_too_large, and what `fetch` throws
  */
 export async function fetchBody(
   root: string,
@@ -57,7 +57,7 @@ export async function fetchBody(
   if (first.missing.length > 0) return first
   const stages = wanted(await here(root, get), options)
   const weight = new Weight(root, options.totalBytesMax ?? Number.POSITIVE_INFINITY)
-  const chunks = new Set<string>()
+  const lengths = new Map<string, number>()
   for (let from = 0; from < stages.length; ) {
     const some = stages.slice(from, from + weight.indexesLeft)
     from += some.length
@@ -68,11 +68,25 @@ export async function fetchBody(
       weight.addIndex(bytes.length)
       for (const tensor of decodeStageIndex(bytes).tensors) {
         weight.addTensor(tensor.size)
-        for (const chunk of tensor.chunks) chunks.add(chunk)
+        addLengths(lengths, tensor)
       }
     }
   }
-  return await fetch([...chunks])
+  // What a body was weighed by is what it says of itself: its chunks are held to it as they come.
+  return await fetch([...lengths.keys()], lengths)
+}
+
+function addLengths(lengths: Map<string, number>, tensor: BodyTensor): void {
+  for (const [index, chunk] of tensor.chunks.entries()) {
+    const length = chunkLength(tensor.size, index)
+    if ((lengths.get(chunk) ?? length) !== length) {
+      throw new ProtocolError(
+        'bad_message',
+        `cannot take a body that says of chunk ${chunk} that it has ${lengths.get(chunk)} bytes, and ${length}`
+      )
+    }
+    lengths.set(chunk, length)
+  }
 }
 
 /** What a body has turned out to weigh so far. Its methods throw ProtocolError message_too_large as soon as that is too much. */

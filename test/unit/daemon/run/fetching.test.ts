@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Fetcher } from '../../../../daemon/run/fetching.ts'
 import type { HolderFailure } from '../../../../protocols/blocks/fetch.ts'
 import { BlockExchange } from '../../../../protocols/blocks/index.ts'
-import { encodeBody } from '../../../../protocols/bodies/index.ts'
+import { encodeBody, encodeBodyRoot, encodeStageIndex } from '../../../../protocols/bodies/index.ts'
 import { openStore } from '../../../../storage/index.ts'
 import { MemoryStore, madeBlocks } from '../../../contracts/block-exchange.ts'
 import { MemoryNetwork } from '../../../contracts/memory-network.ts'
@@ -114,6 +114,20 @@ describe('Fetcher', () => {
     await holder('honest')
     await fetcher.body(root, options('liar', 'honest'))
     assert.deepEqual(await store.blocks.get(chunk.cid), new Uint8Array(chunk.bytes))
+  })
+
+  it('stores no chunk that is longer than its body says, and blames nobody who has it', async () => {
+    const index = encodeStageIndex({ tensors: [{ name: 'tiny', shape: [1], size: 1, chunks: [chunk.cid] }] })
+    const lying = encodeBodyRoot({ stages: [{ name: 'stage', index: index.cid }] })
+    blocks.push(index, lying)
+    await holder('honest')
+    blocks.splice(-2)
+    const { store, failures, fetcher } = await asker()
+    await assert.rejects(fetcher.body(lying.cid, { ...options('honest'), totalBytesMax: 10 }), { code: 'bad_message' })
+    assert.equal(await store.blocks.has(chunk.cid), false)
+    assert.deepEqual(failures, [])
+    await fetcher.body(root, options('honest'))
+    assert.equal(await fetcher.isWhole(root), true)
   })
 
   it('gives signed blocks without storing them, and refuses one that is larger than what is signed may be', async () => {

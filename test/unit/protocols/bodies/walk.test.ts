@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { encodeBody, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
+import { encodeBody, encodeBodyRoot, encodeStageIndex, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
 
 const bytes = (length: number, seed: number) => new Uint8Array(length).map((_, index) => index * seed)
 const body = encodeBody([
@@ -55,6 +55,36 @@ describe('walking a body', () => {
     const store = storeOf(new Map())
     await assert.rejects(fetchBody(body.root, store, { totalBytesMax: 109 }), { code: 'message_too_large' })
     assert.equal(store.asked.length, 2)
+  })
+
+  it('says how long each chunk is to be, and refuses a body that says two things of one', async () => {
+    const MIB = 1024 * 1024
+    const long = encodeBody([
+      { name: 'a', tensors: [{ name: 'large', shape: [], bytes: new Uint8Array(2 * MIB + 5) }] },
+      {
+        name: 'b',
+        tensors: [
+          { name: 'empty', shape: [0], bytes: new Uint8Array(0) },
+          { name: 'exact', shape: [], bytes: new Uint8Array(MIB) }
+        ]
+      }
+    ])
+    const blocks = new Map(long.blocks.map(block => [block.cid, block.bytes]))
+    const get = async (cid: string) => blocks.get(cid)
+    let lengths: ReadonlyMap<string, number> | undefined
+    const fetch = async (_: string[], told?: ReadonlyMap<string, number>) => {
+      lengths = told
+      return { missing: [] }
+    }
+    await fetchBody(long.root, { get, fetch })
+    assert.deepEqual([...lengths!.values()], [MIB, 5])
+    for (const [cid, length] of lengths!) assert.equal(blocks.get(cid)!.length, length)
+    const chunk = [...lengths!.keys()][0]!
+    const tensors = [1, 2].map(size => ({ name: `t${size}`, shape: [size], size, chunks: [chunk] }))
+    const index = encodeStageIndex({ tensors })
+    const root = encodeBodyRoot({ stages: [{ name: 'stage', index: index.cid }] })
+    for (const { cid, bytes } of [index, root]) blocks.set(cid, bytes)
+    await assert.rejects(fetchBody(root.cid, { get, fetch }), { code: 'bad_message' })
   })
 
   it('stops asking for indexes when they outweigh what the body may weigh', async () => {
