@@ -53,7 +53,7 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
       // lpStream waits for 'drain' after each write, so a slow peer slows us; see the streams table of the network notes.
       for (const frame of list) {
         options?.signal?.throwIfAborted()
-        await frames.write(frame, options).catch(error => {
+        await unlessAborted(frames.write(frame), options?.signal).catch(error => {
           throw writeError(error)
         })
         traffic.sent += frame.length
@@ -61,6 +61,19 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
     },
     close: options => stream.close(options),
     abort: error => stream.abort(error)
+  }
+}
+
+/** lpStream, given a signal, would leave a listener on it for each frame that waited, and a signal here lives as long as its stream. */
+async function unlessAborted(waiting: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return await waiting
+  const { promise, reject } = Promise.withResolvers<never>()
+  const stop = (): void => reject(signal.reason)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    await Promise.race([waiting, promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 

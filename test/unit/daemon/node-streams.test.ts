@@ -1,6 +1,47 @@
 import assert from 'node:assert/strict'
-import { frameLength, refusalCodeOf, writeError } from '../../../daemon/node-streams.ts'
+import { getEventListeners } from 'node:events'
+import type { Stream } from '@libp2p/interface'
+import { frameLength, frameStream, refusalCodeOf, writeError } from '../../../daemon/node-streams.ts'
 import { ProtocolError } from '../../../protocols/errors.ts'
+
+/** A stream that can take no more after each frame until it is drained. */
+class FullStream extends EventTarget {
+  push(): void {}
+  log(): void {}
+  send(): boolean {
+    return false
+  }
+  drain(): void {
+    this.dispatchEvent(new Event('drain'))
+  }
+}
+
+describe('frameStream()', () => {
+  let stream: FullStream
+  let frames: ReturnType<typeof frameStream>
+
+  beforeEach(() => {
+    stream = new FullStream()
+    frames = frameStream(stream as unknown as Stream, { sent: 0, received: 0 })
+  })
+
+  it('leaves nothing on a signal for the frames that waited under it', async () => {
+    const { signal } = new AbortController()
+    for (let i = 0; i < 3; i++) {
+      const written = frames.write([new Uint8Array(1)], { signal })
+      stream.drain()
+      await written
+    }
+    assert.equal(getEventListeners(signal, 'abort').length, 0)
+  })
+
+  it('ends a wait with what its signal was aborted with', async () => {
+    const aborting = new AbortController()
+    const written = frames.write([new Uint8Array(1)], { signal: aborting.signal })
+    aborting.abort(new ProtocolError('peer_stalled', 'it takes nothing'))
+    await assert.rejects(written, { code: 'peer_stalled' })
+  })
+})
 
 describe('frameLength()', () => {
   it('reads a length as far as one goes, and refuses one that does not end', () => {
