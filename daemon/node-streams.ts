@@ -10,6 +10,11 @@ export interface TrafficCounter {
   received: number
 }
 
+export interface NodeStream extends FrameStream {
+  /** When bytes last came, or a frame was handed over: ms of performance.now(). */
+  readonly movedMs: number
+}
+
 /** Frames that may lie unread on a stream that somebody else opened: one is on the way while another is looked at. */
 const UNREAD_FRAMES = 4
 
@@ -23,8 +28,9 @@ const MAX_LENGTH_BYTES = 5
 const LINGER_MS = 5_000
 
 /** Frames over `stream`; each is at most `frameBytesMax`, else the stream breaks. For a smaller one than the usual, what lies unread is bounded by it, too. */
-export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesMax: number = MAX_FRAME_BYTES): FrameStream {
+export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesMax: number = MAX_FRAME_BYTES): NodeStream {
   let heardMs = performance.now()
+  let wroteMs = heardMs
   let heardBytes = 0
   stream.addEventListener('message', ({ data }) => {
     heardMs = performance.now()
@@ -35,6 +41,9 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
   return {
     get heardMs() {
       return heardMs
+    },
+    get movedMs() {
+      return Math.max(heardMs, wroteMs)
     },
     get heardBytes() {
       return heardBytes
@@ -56,6 +65,7 @@ export function frameStream(stream: Stream, traffic: TrafficCounter, frameBytesM
         await unlessAborted(frames.write(frame), options?.signal).catch(error => {
           throw writeError(error)
         })
+        wroteMs = performance.now()
         traffic.sent += frame.length
       }
     },

@@ -638,7 +638,7 @@ class Node implements ShoalNode {
     const answer = async (stream: Stream, connection: Connection) => {
       const peer = connection.remotePeer.toString()
       const frames = frameStream(stream, this.#traffic, frameBytesMax)
-      const entry = { peer, movedMs: () => frames.heardMs, end: (error: ProtocolError) => frames.abort(error) }
+      const entry = { peer, movedMs: () => frames.movedMs, end: (error: ProtocolError) => frames.abort(error) }
       const victim = open.add(entry)
       if (victim !== null) {
         victim.end(new ProtocolError('too_many_streams', `no more streams of ${protocol} are served`))

@@ -35,6 +35,17 @@ describe('frameStream()', () => {
     assert.equal(getEventListeners(signal, 'abort').length, 0)
   })
 
+  it('counts a frame that was taken off our hands as a move, though the peer says nothing', async () => {
+    const written = frames.write([new Uint8Array(1)])
+    const { heardMs } = frames
+    assert.equal(frames.movedMs, heardMs)
+    const drainedMs = performance.now()
+    stream.drain()
+    await written
+    assert.ok(frames.movedMs >= drainedMs)
+    assert.equal(frames.heardMs, heardMs)
+  })
+
   it('ends a wait with what its signal was aborted with', async () => {
     const aborting = new AbortController()
     const written = frames.write([new Uint8Array(1)], { signal: aborting.signal })
