@@ -16,6 +16,8 @@ interface InviteFlags {
 
 const DAY_MS = 24 * 60 * 60_000
 
+const GRANT_STAYS = 'its grant is not renewed; until that ends it may still contribute. To have nothing to do with it here: shoal ban PEER'
+
 /** Days, hours or minutes: `7d`, or `never`. @returns milliseconds, null for never. */
 function expiry(text: string): number | null {
   if (text === 'never') return null
@@ -78,7 +80,7 @@ export function registerRunAdmission(run: Command): void {
 
   const decisions = [
     ['admit', 'let a node in', 'admitted'],
-    ['refuse', 'send away a node that asks', 'refused']
+    ['refuse', 'send away a node that asks, or was let in', 'refused']
   ] as const
   for (const [name, description, state] of decisions) {
     run
@@ -91,6 +93,8 @@ export function registerRunAdmission(run: Command): void {
           const client = await control()
           const answer = await client.decideCandidate(await theRun(client, word, signal), { peer: peer!, state }, { signal })
           output.answer(answer, () => candidatesTable([answer.candidate]))
+          // Who was let in before is revoked where it is refused.
+          if (answer.candidate.state === 'revoked') output.note(GRANT_STAYS)
         })
       )
   }
@@ -108,9 +112,7 @@ export function registerRunAdmission(run: Command): void {
           const request: DecideRequest = { peer: subject!, state: 'revoked' }
           const answer = await client.decideCandidate(id, request, { signal })
           output.answer(answer, () => candidatesTable([answer.candidate]))
-          output.note(
-            'its grant is not renewed; until that ends it may still contribute. To have nothing to do with it here: shoal ban PEER'
-          )
+          output.note(GRANT_STAYS)
           return
         }
         const answer = await client.revokeInvitation(id, subject!, { signal })

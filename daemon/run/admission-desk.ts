@@ -152,17 +152,19 @@ export class AdmissionDesk {
     return [...(await this.#desk(run)).candidates.values()].sort((a, b) => a.since - b.since)
   }
 
-  /** The operator's word about a peer. */
-  async decided(run: string, peer: string, state: 'admitted' | 'refused' | 'revoked'): Promise<Candidate> {
+  /** The operator's word about a peer. @returns what is kept: who was let in before is revoked where it is refused */
+  async decided(run: string, peer: string, word: 'admitted' | 'refused' | 'revoked'): Promise<Candidate> {
     const inviting = this.#require(run)
     if (inviting.inviters.includes(peer)) {
       throw new DaemonError('bad_request', `${peer} is an inviter of the run: the manifest admits it, and nobody can take that back`)
     }
-    await this.#decide(run, { type: 'decided', peer, state })
-    const { code, said } = WORDS[state]
+    await this.#decide(run, { type: 'decided', peer, state: word })
+    const candidate = (await this.#desk(run)).candidates.get(peer)!
+    const isRevoked = candidate.state === 'revoked'
+    const { code, said } = WORDS[isRevoked ? 'revoked' : word]
     this.#tell(run, peer, code, `${peer} was ${said} by this node's operator`)
-    if (state === 'revoked') void this.tellRevocations().catch(() => {})
-    return (await this.#desk(run)).candidates.get(peer)!
+    if (isRevoked) void this.tellRevocations().catch(() => {})
+    return candidate
   }
 
   /** Nobody else comes in by it; those who did stay. @returns null where there is none of that id or text. */

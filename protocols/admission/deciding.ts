@@ -77,7 +77,7 @@ export type DeskEvent =
     }
   | { type: 'invited'; invitation: Invitation }
   | { type: 'revokeInvitation'; id: string }
-  /** The operator's word. */
+  /** The operator's word. Who was let in before is revoked where it is refused. */
   | { type: 'decided'; peer: string; state: 'admitted' | 'refused' | 'revoked' }
   /** Another inviter revoked this peer. */
   | { type: 'toldRevoked'; inviter: string; peer: string }
@@ -142,8 +142,11 @@ function take(state: DeskState, event: DeskEvent, now: number, out: DeskCommand[
         out.push({ type: 'impossible', code: 'too_many_admitted' })
         return
       }
-      const untold = event.state === 'revoked' ? state.inviters.filter(inviter => inviter !== state.self) : []
-      place(state, { ...(known ?? blank(event.peer, now)), state: event.state, since: now, by: null, untold }, out)
+      // Who was let in may hold a grant, which the others renew as long as they have not heard.
+      const wasLetIn = known?.state === 'admitted' || known?.state === 'revoked'
+      const decided = event.state === 'refused' && wasLetIn ? 'revoked' : event.state
+      const untold = decided === 'revoked' ? state.inviters.filter(inviter => inviter !== state.self) : []
+      place(state, { ...(known ?? blank(event.peer, now)), state: decided, since: now, by: null, untold }, out)
       return
     }
     case 'toldRevoked':

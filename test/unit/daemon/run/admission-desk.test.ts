@@ -84,6 +84,22 @@ describe('AdmissionDesk', () => {
     assert.equal(events.last, REFUSALS_PER_MINUTE + 1)
   })
 
+  it('tells the other inviters of a peer that is refused after it was let in, and says that it was sent away', async () => {
+    const heard: string[] = []
+    const hearsAll = Promise.withResolvers<void>()
+    told = async (inviter, peer) => {
+      if (heard.push(`${peer} at ${inviter}`) === 2) hearsAll.resolve()
+      return { is: 'noted' }
+    }
+    const desk = await open()
+    await desk.decided(RUN, 'member', 'admitted')
+    assert.equal((await desk.decided(RUN, 'member', 'refused')).state, 'revoked')
+    await hearsAll.promise
+    assert.deepEqual(heard.sort(), ['member at away', 'member at here'])
+    const codes = (await events.since(0, 9)).map(({ code }) => code)
+    assert.deepEqual(codes, ['peer_admitted', 'admission_revoked'])
+  })
+
   it('is loaded when it is asked where it could not be before, and says so', async () => {
     const desk = await open()
     isUnreadable = true

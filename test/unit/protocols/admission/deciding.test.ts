@@ -134,6 +134,19 @@ describe('decide() of admission', () => {
     assert.deepEqual(state.candidates.get('X')?.untold, [])
   })
 
+  it('revokes who is refused after it was let in, so that the other inviters hear of it', () => {
+    tell({ type: 'decided', peer: 'X', state: 'admitted' })
+    for (let n = 0; n < 2; n++) {
+      tell({ type: 'decided', peer: 'X', state: 'refused' })
+      const { state: kept, untold } = state.candidates.get('X')!
+      assert.deepEqual([kept, untold], ['revoked', ['B']])
+    }
+    ask('Y')
+    tell({ type: 'decided', peer: 'Y', state: 'refused' })
+    const { state: kept, untold } = state.candidates.get('Y')!
+    assert.deepEqual([kept, untold], ['refused', []], 'who was never let in has no grant of ours')
+  })
+
   it('keeps room for others whatever a crowd from one address asks, and forgets who stopped asking', () => {
     for (let n = 0; n < MAX_PENDING_PER_ADDRESS; n++) assert.equal(ask(`X${n}`).type, 'pending')
     assert.deepEqual(ask('late'), { type: 'refuse', peer: 'late', code: 'too_many_requests' })
