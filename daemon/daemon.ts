@@ -486,7 +486,7 @@ class Parts {
         : null,
       'callers from there find a place again'
     )
-    const { ownWrong, ownAheadMs } = this.#presence.clocks()
+    const { ownWrong, ownAheadMs, wrongPeers } = this.#presence.clocks(peer => this.#trust.isAccepted(peer, undefined))
     const seconds = Math.round(Math.abs(ownAheadMs ?? 0) / 1000)
     const which = (ownAheadMs ?? 0) > 0 ? 'ahead of' : 'behind'
     this.#health.check(
@@ -500,13 +500,13 @@ class Parts {
         : null,
       "this machine's clock agrees with the mesh's again"
     )
-    const wrong = this.#presence.clocks().wrongPeers
+    const wrong = wrongPeers.map(({ peer }) => peer)
     this.#health.check(
       'peer_clock_skew',
       wrong.length > 0
         ? {
             level: 'warn',
-            message: `clocks that differ from the mesh's: ${wrong.map(({ peer }) => peer).join(', ')}`,
+            message: `clocks that differ from the mesh's: ${wrong.join(', ')}`,
             fix: 'set them; rounds do not depend on it'
           }
         : null,

@@ -10,9 +10,15 @@ export interface ClockReport {
   wrongPeers: { peer: string; aheadMs: number }[]
 }
 
-/** @param offsets milliseconds that each other peer's clock is ahead of ours */
-export function compareClocks(offsets: { peer: string; offsetMs: number }[]): ClockReport {
-  if (offsets.length === 0) return { ownAheadMs: null, ownWrong: false, wrongPeers: [] }
+/**
+ * Where peers are here whom a run has accepted, only these tell the time: strangers cost nothing, and a crowd of them would be the mesh's median.
+ *
+ * @param heard milliseconds that each other peer's clock is ahead of ours
+ */
+export function compareClocks(heard: { peer: string; offsetMs: number }[], isAccepted: (peer: string) => boolean): ClockReport {
+  if (heard.length === 0) return { ownAheadMs: null, ownWrong: false, wrongPeers: [] }
+  const accepted = heard.filter(({ peer }) => isAccepted(peer))
+  const offsets = accepted.length > 0 ? accepted : heard
   // We count as one of the mesh, with an offset of 0. Of two clocks that differ nobody can say which is right: both stand half the difference off.
   const median = medianOf([0, ...offsets.map(({ offsetMs }) => offsetMs)])
   const wrongPeers = offsets

@@ -149,8 +149,8 @@ export class PresenceService {
     return this.peers().flatMap(({ peer, runs }) => runs.filter(entry => entry.run === run).map(entry => ({ peer, run: entry })))
   }
 
-  clocks(): ClockReport {
-    return compareClocks([...this.#present.values()].map(({ peer, offsetMs }) => ({ peer, offsetMs })))
+  clocks(isAccepted: (peer: string) => boolean = () => false): ClockReport {
+    return compareClocks([...this.#present.values()], isAccepted)
   }
 
   onChange(listener: (change: PresenceChange) => void): () => void {
