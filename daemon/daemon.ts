@@ -13,7 +13,7 @@ import type { DaemonConfig } from './config.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { DaemonError, isCodedError, reasonOf } from './errors.ts'
 import { EventLog } from './events.ts'
-import { HealthBoard } from './health.ts'
+import { HealthBoard, named } from './health.ts'
 import { createToken, emptyScratch, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
 import { loadIdentity } from './identity.ts'
 import { KnownPeers } from './known-peers.ts'
@@ -506,7 +506,7 @@ class Parts {
       wrong.length > 0
         ? {
             level: 'warn',
-            message: `clocks that differ from the mesh's: ${wrong.join(', ')}`,
+            message: `clocks that differ from the mesh's: ${named(wrong, ', ')}`,
             fix: 'set them; rounds do not depend on it'
           }
         : null,
@@ -518,7 +518,7 @@ class Parts {
       mismatches.length > 0
         ? {
             level: 'warn',
-            message: mismatches.join('; '),
+            message: named(mismatches),
             fix: 'run the same version of shoal on both; `shoal --version` says which this is'
           }
         : null,
@@ -544,7 +544,7 @@ class Parts {
         ? null
         : {
             level: 'warn',
-            message: others.map(twin => `the identity ${twin.peer} lives twice: ${hostsOf(twin)}`).join('; '),
+            message: named(others.map(twin => `the identity ${twin.peer} lives twice: ${hostsOf(twin)}`)),
             fix: 'tell who keeps them: one needs an identity of its own'
           },
       'no identity lives twice any more'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClockWatch } from '../../../daemon/clock-watch.ts'
 import { DiskWatch } from '../../../daemon/disk-watch.ts'
-import { HealthBoard } from '../../../daemon/health.ts'
+import { HealthBoard, named } from '../../../daemon/health.ts'
 import { Lifetime } from '../../../daemon/lifetime.ts'
 import { isHarmless } from '../../../daemon/stray-errors.ts'
 import type { NodeEvent } from '../../../protocols/control/messages.ts'
@@ -122,6 +122,12 @@ describe('HealthBoard', () => {
       events.map(event => event.message),
       ['alone 1', 'full', 'company']
     )
+  })
+
+  it('named() names eight peers of a crowd, and how many more there are', () => {
+    assert.equal(named(['a is late', 'b is early']), 'a is late; b is early')
+    const crowd = Array.from({ length: 4_096 }, (_, n) => `p${n}`)
+    assert.equal(named(crowd, ', '), 'p0, p1, p2, p3, p4, p5, p6, p7 and 4088 more')
   })
 })
 
