@@ -13,9 +13,9 @@ const WORD = new RegExp(
   'gu'
 )
 
-/** The words into which the pattern cuts a text; joined they are the text. */
-export function splitWords(text: string): string[] {
-  return text.match(WORD) ?? []
+/** The words into which the pattern cuts a text; joined they are the text. One at a time: all those of a file of 256 MiB would be gigabytes. */
+export function* splitWords(text: string): Generator<string> {
+  for (const [word] of text.matchAll(WORD)) yield word
 }
 
 /** The printable character that stands for each byte in vocab.json and merges.txt: itself where it is printable, else 256 and up. */
@@ -221,7 +221,7 @@ function patternOf(added: AddedToken[]): RegExp | null {
   const contents = added.map(({ content }) => content).filter(content => content.length > 0)
   if (contents.length === 0) return null
   const longestFirst = contents.sort((a, b) => b.length - a.length)
-  return new RegExp(longestFirst.map(content => content.replace(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)).join('|'), 'gu')
+  return new RegExp(longestFirst.map(content => content.replace(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`)).join('|'), 'gu')
 }
 
 function byteSymbols(): string[] {

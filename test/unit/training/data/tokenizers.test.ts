@@ -113,7 +113,7 @@ describe('gpt2Tokenizer()', () => {
   })
 
   it('treats U+FEFF as a character and U+0085 as white space, as GPT-2 does', () => {
-    assert.deepEqual(splitWords('a\u0085\u0085b\ufeff c'), ['a', '\u0085', '\u0085', 'b', '\ufeff', ' c'])
+    assert.deepEqual([...splitWords('a\u0085\u0085b\ufeff c')], ['a', '\u0085', '\u0085', 'b', '\ufeff', ' c'])
     assert.equal(tokenizer.decode(tokenizer.encode('\ufeffa')), '\ufeffa')
   })
 
@@ -167,6 +167,13 @@ describe('tokenizerFromJson()', () => {
       const text = JSON.stringify({ ...file, model: { ...file.model, vocab } })
       assert.equal((await tokenizerFromJson(text)).files()['tokenizer.json'], text)
     }
+  })
+
+  it('finds added tokens of any characters', () => {
+    const contents = ['<|fim-prefix|>', String.raw`a\b`, '[x]{2}', '^.*+?()$|/']
+    const pieces = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))
+    const added = contents.map((content, i) => ({ id: 256 + i, content }))
+    assert.deepEqual([...createByteLevelBpe('json', { pieces, merges: [], added }).encode(contents.join(''))], [256, 257, 258, 259])
   })
 
   it('takes more added tokens than a call may have arguments', () => {
