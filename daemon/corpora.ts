@@ -1,5 +1,5 @@
 // Reads the text that a run trains on from this machine: the built-in State of the Union addresses, files, and folders of files.
-import { readFileSync } from 'node:fs'
+import { readFileSync, type Stats } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Era, openBuiltinCorpus, parseBuiltinName } from '../training/data/builtin-corpus.ts'
@@ -69,21 +69,8 @@ function builtinDocuments(names: readonly string[]): string[] {
 }
 
 async function textFiles(path: string): Promise<string[]> {
-  const info = await stat(path).catch((cause: unknown) => {
-    throw new DaemonError('data_unreadable', `Cannot read the corpus "${path}": it does not exist or may not be read`, { cause })
-  })
-  if (!info.isDirectory()) {
-    if (info.size > MAX_CORPUS_FILE_BYTES) {
-      throw new DaemonError(
-        'data_unreadable',
-        `Cannot read the corpus "${path}": it has ${info.size} bytes, at most ${MAX_CORPUS_FILE_BYTES} are read`,
-        {
-          hint: 'Cut it into several files and name a part of them'
-        }
-      )
-    }
-    return [resolve(path)]
-  }
+  const info = await statCorpus(path)
+  if (!info.isDirectory()) return [textFile(path, info.size)]
   const names = (await readdir(path, { recursive: true })).filter(isCorpusFile).sort()
   if (names.length > FILES_MAX) {
     throw new DaemonError(
@@ -91,6 +78,26 @@ async function textFiles(path: string): Promise<string[]> {
       `Cannot read the folder "${path}": it has ${names.length} text files, at most ${FILES_MAX} are read`
     )
   }
-  const files = await Promise.all(names.map(name => textFiles(join(path, name))))
-  return files.flat()
+  const found = await Promise.all(names.map(async name => ({ file: join(path, name), info: await statCorpus(join(path, name)) })))
+  // A folder may have such a name, too: what is in it is named already.
+  return found.filter(({ info }) => !info.isDirectory()).map(({ file, info }) => textFile(file, info.size))
+}
+
+async function statCorpus(path: string): Promise<Stats> {
+  return await stat(path).catch((cause: unknown) => {
+    throw new DaemonError('data_unreadable', `Cannot read the corpus "${path}": it does not exist or may not be read`, { cause })
+  })
+}
+
+function textFile(path: string, bytes: number): string {
+  if (bytes > MAX_CORPUS_FILE_BYTES) {
+    throw new DaemonError(
+      'data_unreadable',
+      `Cannot read the corpus "${path}": it has ${bytes} bytes, at most ${MAX_CORPUS_FILE_BYTES} are read`,
+      {
+        hint: 'Cut it into several files and name a part of them'
+      }
+    )
+  }
+  return resolve(path)
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readCorpora } from '../../../daemon/corpora.ts'
 import { temporaryHome } from '../storage/temporary-home.ts'
@@ -21,6 +21,13 @@ describe('readCorpora()', () => {
   it('reads a file of more lines than a call may have arguments', async () => {
     writeFileSync(join(home(), 'lines.jsonl'), '{"text": "a line"}\n'.repeat(200_000))
     assert.equal((await readCorpora([home()])).length, 200_000)
+  })
+
+  it('reads a file once where a folder above it has the name of a file of text', async () => {
+    const folder = join(home(), 'README.md', 'notes.txt')
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'a.txt'), 'one')
+    assert.deepEqual(await readCorpora([home()]), ['one'])
   })
 
   it('refuses sources without a file of text', async () => {
