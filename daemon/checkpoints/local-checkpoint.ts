@@ -124,7 +124,9 @@ export async function readLocal(directory: string): Promise<{ config: ModelConfi
       })
     }
     const tensors: NamedTensor[] = []
-    for (const { name } of checkpoint.tensors) {
+    for (const { name, dtype } of checkpoint.tensors) {
+      // Masks, which some versions of `transformers` save as bytes or truths: no parameter is.
+      if (!/^B?F/.test(dtype)) continue
       const stored = await checkpoint.read(name)
       tensors.push({ name, shape: [...stored.shape], values: floatsOf(stored) })
     }

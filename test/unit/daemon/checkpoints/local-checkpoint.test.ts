@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type GenerateOptions, generateFromCheckpoint } from '../../../../daemon/checkpoints/local-checkpoint.ts'
-import { storedTensor, writeCheckpoint } from '../../../../storage/index.ts'
+import { type StoredTensor, storedTensor, writeCheckpoint } from '../../../../storage/index.ts'
 import { bytesTokenizer } from '../../../../training/data/train-bpe.ts'
 import { toHuggingFace } from '../../../../training/models/huggingface/index.ts'
 import { initialParameters } from '../../../../training/models/initial-parameters.ts'
@@ -31,7 +31,9 @@ for (const config of MODELS)
       const parameters = initialParameters(model, 1).map(tensor => ({ ...tensor, values: tensor.values.map(value => 10 * value) }))
       const { config: settings, tensors } = toHuggingFace(model, parameters)
       const stored = tensors.map(({ name, shape: size, values }) => storedTensor(name, size, values))
-      await writeCheckpoint(folder, { config: settings, tensors: stored, files: tokenizer.files() })
+      // As some versions of `transformers` save it: no parameter, and no number either.
+      const mask: StoredTensor = { name: 'transformer.h.0.attn.bias', dtype: 'BOOL', shape: [1, 1, 2, 2], bytes: Uint8Array.of(1, 0, 1, 1) }
+      await writeCheckpoint(folder, { config: settings, tensors: [...stored, mask], files: tokenizer.files() })
     })
     after(() => rm(join(folder, '..'), { recursive: true }))
 
