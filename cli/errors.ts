@@ -8,6 +8,7 @@ export type CliErrorCode =
   | 'bad_argument'
   | 'bad_scenario'
   | 'file_unreadable'
+  | 'invalid_utf8'
   | 'daemon_not_running'
   | 'daemon_exited'
   | 'timeout'

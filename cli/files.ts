@@ -1,4 +1,5 @@
 // Reading what a person named on the command line, with errors that name it back.
+import { isUtf8 } from 'node:buffer'
 import { readFile } from 'node:fs/promises'
 import { CliError } from './errors.ts'
 
@@ -12,13 +13,17 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** The text of a file that must be there. @throws CliError `file_unreadable`. */
+/** The text of a file that must be there, without a byte-order mark. @throws CliError `file_unreadable`, `invalid_utf8`. */
 export async function readNamed(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8')
+    const bytes = await readFile(path)
+    if (isUtf8(bytes)) return new TextDecoder().decode(bytes)
   } catch (error) {
     throw unreadable(path, error)
   }
+  throw new CliError('invalid_utf8', `cannot read ${path}: it holds bytes that are not UTF-8`, {
+    hint: 'convert the file, e.g. iconv -f latin1 -t utf-8'
+  })
 }
 
 function unreadable(path: string, cause: unknown): CliError {

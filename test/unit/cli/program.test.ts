@@ -141,6 +141,13 @@ describe('the shoal command', function () {
       }
   })
 
+  it('refuses a text that is not UTF-8, as training does', () => {
+    const latin = join(home, 'latin.txt')
+    writeFileSync(latin, Buffer.from('Gr\u00fc\u00dfe', 'latin1'))
+    const { status, stderr } = shoal('eval', latin, '--from', home)
+    assert.match(`${status} ${stderr}`, /^2 invalid_utf8: cannot read .*latin\.txt: /)
+  })
+
   it('shows no prompt where there is no checkpoint to go on from', () => {
     const { stdout, stderr } = shoal('generate', '--from', join(home, 'nowhere'), '--prompt', 'Fellow')
     assert.equal(stdout, '')
