@@ -31,14 +31,13 @@ import { makeFolder, type Store, writeFileAtomic } from '../../storage/index.ts'
 import { ENGINE_NAMES } from '../../training/engines/engine.ts'
 import { parameterCount } from '../../training/models/sizes.ts'
 import { Arithmetic } from '../arithmetic/arithmetic.ts'
-import type { ExportRequest } from '../checkpoints/export-process.ts'
+import { exportFolder } from '../checkpoints/export.ts'
 import { requireCorpora } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import { scratchFolder } from '../home.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
-import { askProcess } from '../one-shot.ts'
 import { trainerFolder } from '../trainer/delta-files.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
@@ -530,8 +529,7 @@ class Runs implements RunHost {
     const parametersFile = join(scratch, `export-${process.pid}-${performance.now()}.safetensors`)
     try {
       await this.#arithmetic.anchorToSafetensors({ anchor: newest.anchor, file: parametersFile })
-      const { files } = await askProcess<ExportRequest, { files: string[] }>(
-        new URL('../checkpoints/export-process.js', import.meta.url),
+      const files = await exportFolder(
         {
           parametersFile,
           model: manifest.model,
