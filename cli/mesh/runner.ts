@@ -127,9 +127,11 @@ export class MeshRunner {
   #storms = 0
   /** The newest index that any node has. */
   #newestIndex: number
-  /** When the first step was done, as Date.now() has it. */
+  /** When the run was there, as Date.now() has it, as the two below. */
+  #createdMs: number | null = null
+  /** When the first step was done. */
   #firstFaultMs: number | null = null
-  /** When the last round was adopted and no step was left, as Date.now() has it. */
+  /** When the last round was adopted and no step was left. */
   #endMs: number | null = null
   /** Watchers and joins under way; a failure of one ends the run. */
   #failure: unknown
@@ -239,7 +241,8 @@ export class MeshRunner {
 
   /** The longest wait, from the first step on, of each node that was there from the beginning and that nothing was done to. */
   gaps(): Gap[] {
-    const times = { fromMs: this.#firstFaultMs ?? 0, endMs: this.#endMs ?? Date.now() }
+    if (this.#createdMs === null) return []
+    const times = { fromMs: this.#firstFaultMs ?? this.#createdMs, endMs: this.#endMs ?? Date.now() }
     return this.states.flatMap(({ index, isTouched, adoptions }) => {
       const gap = isTouched || index > this.#options.scenario.nodes ? null : longestGap(index, adoptions, times)
       return gap === null ? [] : [gap]
@@ -322,6 +325,7 @@ export class MeshRunner {
     this.#condition.changed()
   }
 
+    this.#createdMs = Date.now()
   #fail(error: unknown): void {
     if (this.#watchers.signal.aborted) return
     this.#failure ??= error
@@ -444,7 +448,8 @@ export class MeshRunner {
     if (event.code === 'round_slow' && event.round !== undefined) this.#heardSlow(event.round, event.message)
     if (event.type === 'round') {
       if (typeof event.round === 'number') {
-        state.adoptions.push({ round: event.round, atMs: Date.parse(event.ts) })
+        // A turn to another branch tells its rounds anew.
+        if (event.round > (state.adoptions.at(-1)?.round ?? 0)) state.adoptions.push({ round: event.round, atMs: Date.parse(event.ts) })
         this.#adopted(state, event.round)
       }
       await this.#readRounds(state, 5, signal).catch(() => undefined)

@@ -231,6 +231,30 @@ describe('MeshRunner', () => {
     assert.deepEqual(runner.contributions(), { offered: 3, lost: [] })
   })
 
+  it('takes no turn to another branch for a record, and one that never came for a wait', async () => {
+    const driving = newRunner({ nodes: 3, rounds: 2 }).drive({ signal })
+    await until(() => starter.started.length === 3 && runner.states.every(state => state.life === 'alive'))
+    const [first, second] = [starter.node(1), starter.node(2)]
+    first.adopt(1)
+    first.emit({ type: 'round', round: 1 })
+    first.emit({ type: 'run', code: 'fork_switched' })
+    for (const round of [1, 2]) second.adopt(round)
+    await driving
+    await until(() => runner.states[0]!.told.has('fork_switched') && runner.states[1]!.adoptions.length === 2)
+    assert.deepEqual(
+      runner.states.map(({ adoptions }) => adoptions.map(({ round }) => round)),
+      [[1], [1, 2], []]
+    )
+    assert.deepEqual(
+      runner.gaps().map(({ node, round }) => ({ node, round })),
+      [
+        { node: 1, round: 1 },
+        { node: 2, round: 2 },
+        { node: 3, round: 0 }
+      ]
+    )
+  })
+
   it('fails when a node ends by itself', async () => {
     const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
     await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))

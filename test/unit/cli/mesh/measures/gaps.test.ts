@@ -18,7 +18,7 @@ describe('longestGap()', () => {
     assert.deepEqual(longestGap(7, adoptions, { fromMs: 8500, endMs: 10_200 }), { node: 7, round: 0, seconds: 8 })
   })
 
-  it('is none where there was no record', () => {
-    assert.equal(longestGap(1, [], { fromMs: 0, endMs: 5000 }), null)
+  it('is all of the time where there was no record', () => {
+    assert.deepEqual(longestGap(1, [], { fromMs: 1000, endMs: 5000 }), { node: 1, round: 0, seconds: 4 })
   })
 })
