@@ -2,6 +2,7 @@
 // Everything it knows it asked a node for, through the control API, as any client would.
 import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { MAX_ROWS } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RoundRow, StatusDocument } from '../../protocols/control/messages.ts'
 import { CliError } from '../errors.ts'
 import { Condition } from './condition.ts'
@@ -230,7 +231,7 @@ export class MeshRunner {
     for (const state of this.states) {
       if (state.life !== 'alive') continue
       await this.#readStatus(state, signal).catch(() => undefined)
-      await this.#readRounds(state, this.#options.scenario.rounds + 10, signal).catch(() => undefined)
+      await this.#readChain(state, signal).catch(() => undefined)
     }
     this.#countBytes(this.round)
     const holder = this.states.find(state => state.life === 'alive')
@@ -272,7 +273,10 @@ export class MeshRunner {
     const rows = new Map<number, RoundRow>()
     const byTrust = [...this.states].sort((a, b) => Number(a.life === 'alive') - Number(b.life === 'alive') || a.round - b.round)
     for (const state of byTrust) for (const row of state.rounds.values()) rows.set(row.round, mergedRow(rows.get(row.round), row))
-    return [...rows.values()].sort((a, b) => a.round - b.round)
+    const living = this.states.filter(({ life, rounds }) => life === 'alive' && rounds.size > 0)
+    // What a dead one had beyond that was set aside.
+    const newest = living.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...living.map(({ rounds }) => Math.max(...rounds.keys())))
+    return [...rows.values()].filter(({ round }) => round <= newest).sort((a, b) => a.round - b.round)
   }
 
   reportRounds(): ReportRound[] {
@@ -321,11 +325,11 @@ export class MeshRunner {
     const { run } = await first.node!.control.createRun({ spec, ...(baseDir === undefined ? {} : { baseDir }) }, { signal })
     this.run = run
     this.#runAtMs = performance.now()
+    this.#createdMs = Date.now()
     this.#components.news({ kind: 'run', run, seconds: this.#components.seconds() })
     this.#condition.changed()
   }
 
-    this.#createdMs = Date.now()
   #fail(error: unknown): void {
     if (this.#watchers.signal.aborted) return
     this.#failure ??= error
@@ -529,6 +533,14 @@ export class MeshRunner {
     if (state.node === null || this.run === null) return
     const { rounds } = await state.node.control.rounds(this.run, { limit }, { signal })
     for (const row of rounds) state.rounds.set(row.round, row)
+  }
+
+  /** In the place of all that was read while it went on: what stood on a branch that was set aside goes, and of the others the times stay. */
+  async #readChain(state: NodeState, signal: AbortSignal): Promise<void> {
+    if (state.node === null || this.run === null) return
+    const limit = Math.min(MAX_ROWS, Math.max(1, this.round))
+    const { rounds } = await state.node.control.rounds(this.run, { limit }, { signal })
+    state.rounds = new Map(rounds.map(row => [row.round, mergedRow(state.rounds.get(row.round), row)]))
   }
 
   /** Once all nodes know one another, or the first round shows that they found enough. */

@@ -255,6 +255,27 @@ describe('MeshRunner', () => {
     )
   })
 
+  it('reports the rounds of the branch that stays, not those that were set aside', async () => {
+    const driving = newRunner({ nodes: 3, rounds: 3, steps: [{ at: { round: 2 }, do: 'kill', node: 3 }] }).drive({ signal })
+    await until(() => starter.started.length === 3 && runner.states.every(state => state.life === 'alive'))
+    const [first, second, third] = [starter.node(1), starter.node(2), starter.node(3)]
+    for (const round of [1, 2, 3]) third.adopt(round)
+    await until(() => runner.states[2]!.life === 'dead')
+    for (const round of [1, 2, 3]) second.adopt(round)
+    await driving
+    await until(() => runner.states.slice(1).every(({ rounds }) => rounds.has(3)))
+    // Both come to hold another branch, on which there are fewer rounds.
+    first.adopt(1)
+    first.adopt(2)
+    for (const row of first.rows) row.record = `bother${row.round}`
+    second.rows = first.rows
+    await runner.collect({ signal })
+    assert.deepEqual(
+      runner.reportRounds().map(({ record }) => record),
+      ['bother1', 'bother2']
+    )
+  })
+
   it('fails when a node ends by itself', async () => {
     const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
     await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
