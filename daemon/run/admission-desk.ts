@@ -279,12 +279,14 @@ export class AdmissionDesk {
   }
 
   async #read(run: string): Promise<DeskState> {
+    // Asked before the disk is: a run that is left meanwhile has no inviters, and what is read is kept for when it is joined again.
+    const { inviters } = this.#require(run)
     const { records } = this.#c.store
     const prefix = `${run}/`
     const rows = { invitations: [] as Invitation[], candidates: [] as Candidate[] }
     for await (const [, row] of records.table<Invitation>('invitations').entries({ prefix })) rows.invitations.push(row)
     for await (const [, row] of records.table<Candidate>('candidates').entries({ prefix })) rows.candidates.push(row)
-    return openDesk({ run, self: this.#c.self, inviters: this.#c.runOf(run)?.inviters ?? [] }, rows)
+    return openDesk({ run, self: this.#c.self, inviters }, rows)
   }
 
   /** Ids and wrong secrets cost nothing, and who takes turns with two of them is refused for another reason each time. */

@@ -20,6 +20,7 @@ describe('AdmissionDesk', () => {
   let store: Store
   let isFull: boolean
   let isUnreadable: boolean
+  let isLeft: boolean
   let events: EventLog
   /** What another inviter answers to the word that a peer was sent away. */
   let told: (inviter: string, peer: string) => Promise<AdmissionAnswer>
@@ -28,6 +29,7 @@ describe('AdmissionDesk', () => {
     store = await openStore(home())
     isFull = false
     isUnreadable = false
+    isLeft = false
     told = () => Promise.reject(new Error('nobody is there'))
     const privateKey = await generateKeyPair('Ed25519')
     const self = peerOf(privateKey)
@@ -47,7 +49,7 @@ describe('AdmissionDesk', () => {
     open = async () =>
       new AdmissionDesk({
         ...{ self, privateKey, store: { ...store, records } as Store, events },
-        runOf: () => ({ inviters: [self, 'away', 'here'], grantRounds: 256, round: 1 }),
+        runOf: () => (isLeft ? null : { inviters: [self, 'away', 'here'], grantRounds: 256, round: 1 }),
         isBanned: () => false,
         ask: (inviter, request) => told(inviter, request.say === 'revoked' ? request.peer : '')
       })
@@ -98,6 +100,15 @@ describe('AdmissionDesk', () => {
     assert.deepEqual(heard.sort(), ['member at away', 'member at here'])
     const codes = (await events.since(0, 9)).map(({ code }) => code)
     assert.deepEqual(codes, ['peer_admitted', 'admission_revoked'])
+  })
+
+  it('knows the other inviters where the run was left while it was read, and is joined again', async () => {
+    const desk = await open()
+    const loading = desk.load(RUN)
+    isLeft = true
+    await loading
+    isLeft = false
+    assert.deepEqual((await desk.decided(RUN, 'member', 'revoked')).untold, ['away', 'here'])
   })
 
   it('is loaded when it is asked where it could not be before, and says so', async () => {
