@@ -49,7 +49,7 @@ export interface Table<V> {
   get(key: string): Promise<V | undefined>
   put(key: string, value: V, options?: WriteOptions): Promise<void>
   delete(key: string, options?: WriteOptions): Promise<void>
-  /** A consistent view from when the iteration began. */
+  /** A consistent view from when the iteration began; where writes go on after a full disk meanwhile, what lies behind is seen as it is then. */
   entries(range?: KeyRange): AsyncIterable<[key: string, value: V]>
 }
 
@@ -135,18 +135,25 @@ export class LevelRecords implements Records {
   }
 
   async *#entries<V>(table: TableName, range: KeyRange): AsyncIterable<[string, V]> {
-    await this.#usable('read')
     const start = table.length + 1
-    try {
-      for await (const [key, text] of this.#level.iterator({
-        ...bounds(table, range),
-        reverse: range.reverse === true,
-        limit: range.limit ?? -1
-      })) {
-        yield [key.slice(start), decodeValue<V>(key, text)]
+    let rest = range
+    for (;;) {
+      await this.#usable('read')
+      try {
+        for await (const [key, text] of this.#level.iterator({
+          ...bounds(table, rest),
+          reverse: rest.reverse === true,
+          limit: rest.limit ?? -1
+        })) {
+          const name = key.slice(start)
+          rest = behind(name, rest)
+          yield [name, decodeValue<V>(key, text)]
+        }
+        return
+      } catch (error) {
+        // Reopening ends what is being listed: it goes on behind what was told.
+        if (this.#state === 'closed' || !isNotOpen(error)) throw recordFailure('list records', this.#folder, error)
       }
-    } catch (error) {
-      throw recordFailure('list records', this.#folder, error)
     }
   }
 
@@ -198,6 +205,12 @@ function bounds(table: TableName, range: KeyRange): { gte?: string; gt?: string;
   }
 }
 
+/** What is left of the range when the key was told. */
+function behind(key: string, range: KeyRange): KeyRange {
+  const limit = range.limit === undefined || range.limit < 0 ? {} : { limit: range.limit - 1 }
+  return { ...range, ...limit, [range.reverse === true ? 'lt' : 'gt']: key }
+}
+
 /** The lowest text that lies behind all that begin with the prefix: U+10FFFF is in no key of ours and sorts last in UTF-8. */
 function behindPrefix(prefix: string): string {
   return `${prefix}\u{10ffff}`
@@ -234,10 +247,15 @@ function recordFailure(action: string, folder: string, error: unknown): unknown 
   const code = systemCode(error)
   if (isDiskFull(error)) return diskFull(action, folder, error)
   if (code === 'LEVEL_CORRUPTION') return corrupt(folder, error)
-  if (code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN') {
+  if (isNotOpen(error)) {
     return new StorageError('store_closed', `could not ${action}: the records were closed meanwhile`, { cause: error })
   }
   return fileFailure(action, folder, error)
+}
+
+function isNotOpen(error: unknown): boolean {
+  const code = systemCode(error)
+  return code === 'LEVEL_DATABASE_NOT_OPEN' || code === 'LEVEL_ITERATOR_NOT_OPEN'
 }
 
 function openFailure(folder: string, error: unknown): unknown {

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { Level } from 'level'
 import { type KeyRange, openStore, orderedKey, type Store, type Table } from '../../../storage/index.ts'
+import { LevelRecords } from '../../../storage/records.ts'
 import { temporaryHome } from './temporary-home.ts'
 
 describe('Records', () => {
@@ -86,6 +89,43 @@ describe('Records', () => {
     await assert.rejects(rounds.put('a', undefined as never), { code: 'bad_record' })
     await assert.rejects(store.records.table<string>('runs').put('a', 'x'.repeat(1024 * 1024)), { code: 'record_too_large' })
     assert.throws(() => store.records.table('nothing' as never), { code: 'bad_key' })
+  })
+})
+
+describe('Records that are opened again after a failed write', () => {
+  const home = temporaryHome()
+
+  it('entries() goes on behind what it told, in its order and up to its limit', async () => {
+    const level = new Level<string, string>(join(home(), 'records'))
+    const records = new LevelRecords(home(), level)
+    const rounds = records.table<string>('rounds')
+    const keys = Array.from({ length: 30 }, (_, round) => orderedKey(round))
+    for (const key of keys) await rounds.put(key, 'x'.repeat(10_000)) // More than Level reads ahead.
+    const batch = level.batch.bind(level) as (operations: unknown) => Promise<void>
+    let failing = false
+    Object.assign(level, {
+      batch: (operations: unknown) => (failing ? Promise.reject(new Error('IO error: No space left on device')) : batch(operations))
+    })
+    const seenWhileReopened = async (range: KeyRange): Promise<string[]> => {
+      const seen: string[] = []
+      for await (const [key] of rounds.entries(range)) {
+        seen.push(key)
+        if (seen.length !== 2) continue
+        failing = true
+        await assert.rejects(rounds.put('a', ''), { code: 'disk_full' })
+        failing = false
+        await rounds.delete('a')
+      }
+      return seen
+    }
+    assert.deepEqual(await seenWhileReopened({}), keys)
+    assert.deepEqual(await seenWhileReopened({ lte: keys[28]!, reverse: true, limit: 20 }), keys.slice(9, 29).toReversed())
+    await assert.rejects(
+      async () => {
+        for await (const _ of rounds.entries()) await records.close()
+      },
+      { code: 'store_closed' }
+    )
   })
 })
 
