@@ -49,11 +49,15 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** What a command throws, in words of its own where --timeout ended it: each of its waits gives up in another way. */
 function namingTimeLimit({ signal, timeoutMs }: Session, error: unknown): unknown {
   if (!signal.aborted || (signal.reason as Error).name !== 'TimeoutError') return error
-  const { name, code } = error as { name?: unknown; code?: unknown }
+  const { name, code, details } = error as { name?: unknown; code?: unknown; details?: Record<string, unknown> }
   if (name !== 'AbortError' && name !== 'TimeoutError' && code !== 'timeout') return error
   // The client names the request that was not answered; a timer has nothing to say.
   const message = code === 'timeout' ? (error as Error).message : `not done within ${(timeoutMs ?? 0) / 1000} s`
-  return new CliError('timeout', message, { hint: 'give --timeout a longer time', cause: error })
+  return new CliError('timeout', message, {
+    hint: 'give --timeout a longer time',
+    ...(details === undefined ? {} : { details }),
+    cause: error
+  })
 }
 
 /** True for the error of a command that a person ended: for one that follows something, that is its usual end. */

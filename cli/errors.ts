@@ -108,19 +108,22 @@ export interface Failure {
   code: string
   message: string
   hint?: string
+  /** Facts for scripts. */
+  details?: object
 }
 
 /** Reads the structural error shape that all rooms share; anything else becomes `failed`. */
 export function failureOf(error: unknown): Failure {
   if (error instanceof Error) {
-    const { code, hint } = error as { code?: unknown; hint?: unknown }
+    const { code, hint, details } = error as { code?: unknown; hint?: unknown; details?: unknown }
     if (error.name === 'TimeoutError') return { code: 'timeout', message: 'the time limit passed', hint: 'give --timeout a longer time' }
     if (error.name === 'AbortError') return { code: 'interrupted', message: 'interrupted' }
     return {
       // Codes of ours are in snake_case; Node's own (ENOSPC, ERR_...) are words of the message.
       code: typeof code === 'string' && /^[a-z][a-z0-9_]*$/.test(code) ? code : 'failed',
       message: error.message,
-      ...(typeof hint === 'string' ? { hint } : {})
+      ...(typeof hint === 'string' ? { hint } : {}),
+      ...(typeof details === 'object' && details !== null ? { details } : {})
     }
   }
   return { code: 'failed', message: String(error) }

@@ -99,7 +99,8 @@ export class Output {
   failure(failure: Failure): void {
     this.liveDone()
     if (this.json) {
-      this.document({ schema: 1, error: { code: failure.code, message: failure.message, hint: failure.hint ?? null } })
+      const { code, message, hint = null, details = null } = failure
+      this.document({ schema: 1, error: { code, message, hint, details } })
       return
     }
     this.#remark(`${failure.code}: ${failure.message}`)

@@ -43,7 +43,12 @@ export function registerRun(program: Command): void {
       // Said before joining, which may fail: the run is there all the same.
       output.text(answer.run)
       output.note(`others join with: shoal run join ${answer.run}`)
-      if (flags.join === true) await client.joinRun(answer.run, ways, { signal })
+      if (flags.join === true) {
+        await client.joinRun(answer.run, ways, { signal }).catch((error: Error & { details?: object }) => {
+          // The one document is the error's then: a script learns from it which run there is.
+          throw Object.assign(error, { details: { ...error.details, run: answer.run } })
+        })
+      }
       output.document(answer)
     })
   )

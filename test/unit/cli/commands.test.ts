@@ -233,7 +233,8 @@ describe('commands', function () {
       const text = await shoal(['run', 'create', file, '--join', '--home', other.home])
       assert.deepEqual([text.status, text.stdout], [1, `${RUN}\n`])
       const json = await shoal(['run', 'create', file, '--join', '--json', '--home', other.home])
-      assert.equal(JSON.parse(json.stdout).error.code, 'unknown_run')
+      const { code, details } = JSON.parse(json.stdout).error
+      assert.deepEqual([code, details.run], ['unknown_run', RUN])
       assert.ok(json.stderr.includes(RUN))
     } finally {
       await other.close()
@@ -257,7 +258,10 @@ describe('commands', function () {
   it("the daemon's refusals keep their code and hint", async () => {
     const { status, stdout } = await shoal(['run', 'inspect', `b${'c'.repeat(58)}`, '--json'])
     assert.equal(status, 1)
-    assert.deepEqual(JSON.parse(stdout).error, { code: 'unknown_run', message: 'the message of unknown_run', hint: 'the way out' })
+    assert.deepEqual(JSON.parse(stdout).error, {
+      ...{ code: 'unknown_run', message: 'the message of unknown_run', hint: 'the way out' },
+      details: null
+    })
   })
 
   it('a wrong token ends with 5', async () => {
