@@ -28,7 +28,12 @@ export function statusLine(status: StatusDocument): string {
     run =>
       `${run.name} ${run.state} round ${run.round} step ${run.step} loss ${formatLoss(run.loss)}${run.waitingFor === null ? '' : ` (${run.waitingFor})`}`
   )
-  return `${node(status)} peers ${status.peers.length}${runs.length === 0 ? '' : ` | ${runs.join(' | ')}`}`
+  return `${node(status)} peers ${peersHere(status.peers).length}${runs.length === 0 ? '' : ` | ${runs.join(' | ')}`}`
+}
+
+/** Without those that are listed only because they are not trusted. */
+export function peersHere(peers: PeerRow[]): PeerRow[] {
+  return peers.filter(({ state }) => state !== 'away')
 }
 
 function node(status: StatusDocument): string {

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import type { ControlClient, StatusDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
+import { peersHere } from '../status-text.ts'
 
 /** Milliseconds between looks. */
 const LOOK_MS = 250
@@ -62,7 +63,7 @@ async function lookAt(
 /** Pure: whether a status fulfils a condition, and in words how far it is. */
 export function judge(status: StatusDocument, condition: Condition, run: string | undefined): { holds: boolean; text: string } {
   if (condition.kind === 'peers') {
-    const count = status.peers.filter(peer => peer.state !== 'gone').length
+    const count = peersHere(status.peers).length
     return { holds: count >= condition.count, text: `${count} peers` }
   }
   const runs = status.runs.filter(row => run === undefined || row.run === run || row.name === run)

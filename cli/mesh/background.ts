@@ -8,6 +8,7 @@ import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
 import { formatLoss, formatTable, shortId } from '../format.ts'
 import type { Session } from '../session.ts'
+import { peersHere } from '../status-text.ts'
 import { POLL_MS, RETRY_MS, STOP_LIMIT_MS } from './constants.ts'
 import { shardOf } from './demo.ts'
 import type { MeshNode } from './mesh-node.ts'
@@ -105,7 +106,12 @@ export async function meshList(session: Session): Promise<void> {
               .status({ signal: session.signal, timeoutMs: 5000 })
               .catch(() => undefined)
       const run = status?.runs[0]
-      const facts = { state: run?.state ?? null, round: run?.round ?? null, loss: run?.loss ?? null, peers: status?.peers.length ?? null }
+      const facts = {
+        state: run?.state ?? null,
+        round: run?.round ?? null,
+        loss: run?.loss ?? null,
+        peers: status === undefined ? null : peersHere(status.peers).length
+      }
       return { ...node, alive: status !== undefined, ...facts }
     })
   )

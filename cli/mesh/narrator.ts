@@ -1,6 +1,7 @@
 // Tells a mesh run to the person who started it: a line for each thing that happened, and on a terminal a table of the nodes below them.
 import { formatBytes, formatCount, formatLoss, formatSeconds, formatTable, shortId } from '../format.ts'
 import type { Output } from '../output.ts'
+import { peersHere } from '../status-text.ts'
 import type { ReportFault } from './report.ts'
 import type { MeshNews, NodeState } from './runner.ts'
 import type { Step } from './steps.ts'
@@ -141,7 +142,7 @@ export function liveTable(states: NodeState[]): string {
       run?.step ?? 0,
       formatLoss(run?.loss),
       formatCount(run?.tokensPerSecond),
-      state.status?.peers.length ?? 0,
+      peersHere(state.status?.peers ?? []).length,
       formatBytes(state.before.sent + state.traffic.sent)
     ]
   })

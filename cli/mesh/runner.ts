@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MAX_ROWS } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RoundRow, StatusDocument } from '../../protocols/control/messages.ts'
 import { CliError } from '../errors.ts'
+import { peersHere } from '../status-text.ts'
 import { Condition } from './condition.ts'
 import { RETRY_MS, SETTLE_QUIET_MS, STATUS_LIMIT_MS, STATUS_POLL_MS } from './constants.ts'
 import type { RoundTimes } from './expectations.ts'
@@ -515,7 +516,7 @@ export class MeshRunner {
     const askedMs = Date.now()
     const status = await node.control.status({ signal, timeoutMs: STATUS_LIMIT_MS })
     if (state.node !== node) return
-    const listed = [...status.peers.map(({ peer }) => peer), ...status.runs.flatMap(({ members }) => members)]
+    const listed = [...peersHere(status.peers).map(({ peer }) => peer), ...status.runs.flatMap(({ members }) => members)]
     this.#ghosts.saw({ index: state.index, lists: listed }, askedMs)
     state.status = status
     state.traffic = { sent: status.traffic.sent, received: status.traffic.received }
@@ -548,7 +549,8 @@ export class MeshRunner {
     if (this.#met) return
     const living = this.states.filter(state => state.life === 'alive')
     const complete =
-      living.length === this.#options.scenario.nodes && living.every(state => (state.status?.peers.length ?? 0) >= living.length - 1)
+      living.length === this.#options.scenario.nodes &&
+      living.every(state => peersHere(state.status?.peers ?? []).length >= living.length - 1)
     if (!complete && this.round === 0) return
     this.#met = true
     this.#components.news({ kind: 'met', states: this.states })

@@ -115,7 +115,8 @@ export interface PeerRow {
   lastSeenMs: number | null
   /** How this node learnt of the peer; `address` was given by hand. */
   foundBy: 'bootstrap' | 'mdns' | 'dht' | 'address' | 'remembered' | 'inbound' | null
-  state: string
+  /** It has spoken, is only connected, or is not here and listed for its standing. */
+  state: 'present' | 'connected' | 'away'
   /** What this node makes of it. */
   standing: Standing
   runs: { run: string; round: number; state: string }[]

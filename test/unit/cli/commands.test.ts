@@ -41,16 +41,20 @@ const PEER: PeerRow = {
   rttMs: 2,
   lastSeenMs: 1200,
   foundBy: 'dht' as const,
-  state: 'live',
+  state: 'present',
   standing: 'good',
   runs: [{ run: RUN, round: 4, state: 'training' }],
   agent: null
+}
+const BANNED: PeerRow = {
+  ...{ peer: '12D3KooWPeerThree3333', addresses: [], direction: null, rttMs: null, lastSeenMs: null, foundBy: null },
+  ...{ state: 'away', standing: 'banned', runs: [], agent: null }
 }
 const STATUS: StatusDocument = {
   schema: 1,
   node: { peer: '12D3KooWPeerOne1111', upSeconds: 200, version: '0.1.0', network: 'shoal', state: 'ready' },
   runs: [RUN_STATUS],
-  peers: [PEER],
+  peers: [PEER, BANNED],
   traffic: { sent: 1000, received: 2_500_000, wire: { sent: 1000, received: 2_500_000 }, maxUpload: null },
   health: [{ level: 'warn', code: 'clock_skew', message: 'the clock is a day off', fix: 'set the clock' }]
 }
@@ -179,7 +183,7 @@ describe('commands', function () {
     try {
       for (const [command, lines] of [
         [['peers'], 2],
-        [['status'], 13],
+        [['status'], 14],
         [['why', '3'], 1]
       ] as const) {
         const { stdout } = await shoal([...command, '--home', hostile.home])
@@ -363,6 +367,11 @@ describe('theRunWithCheckpoints()', function () {
 })
 
 describe('judge()', () => {
+  it('peers counts who is here, and nobody who is only listed as banned', () => {
+    assert.deepEqual(judge(STATUS, readCondition('peers=2'), undefined), { holds: false, text: '1 peers' })
+    assert.equal(judge(STATUS, readCondition('peers=1'), undefined).holds, true)
+  })
+
   it('synced wants this node not to be behind a peer', () => {
     const condition = readCondition('synced')
     assert.deepEqual(judge(STATUS, condition, undefined), { holds: false, text: 'waiting at round 3, peers at 4' })
