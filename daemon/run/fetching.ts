@@ -23,7 +23,9 @@ export interface FetchOptions {
   timeoutMs: number
   /** What a body may weigh, so that a lying index cannot fill the disk; chunks are held to the lengths by which it was weighed. */
   totalBytesMax?: number
-  /** Told which blocks of a body are not here, before they are asked for, and again when nothing more of them comes. */
+  /** Told which blocks of a body are looked for next. */
+  onNamed?: (cids: readonly string[]) => void
+  /** Told which of those are not here, before they are asked for, and again when nothing more of them comes. */
   onAbsent?: (cids: readonly string[]) => void
 }
 
@@ -119,6 +121,7 @@ export class Fetcher {
     const untilMs = startedMs + options.timeoutMs
     // Its index first, then what that names: together they have the time of one.
     const fetchBlocks = async (cids: string[], lengths?: ReadonlyMap<string, number>) => {
+      options.onNamed?.(cids)
       const absent = options.onAbsent === undefined ? [] : await this.#absent(cids)
       options.onAbsent?.(absent)
       const timeoutMs = Math.max(1, Math.ceil(untilMs - performance.now()))

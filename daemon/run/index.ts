@@ -585,7 +585,7 @@ class Runs implements RunHost {
     const sources = await this.#sources(manifest, membership, directory)
     const { store, node, privateKey, events, presence } = this.#c
     const ledger = new Ledger(store, run)
-    const retention = new Retention(this.#forgettingBlocks(), manifest.genesis.anchor, () => this.#keptBeside(run))
+    const retention = this.#retention(run, manifest.genesis.anchor)
     const gossip = new RoundsGossip({ node }, { network: node.network, run })
     within.throwIfAborted()
     await commit()
@@ -645,22 +645,24 @@ class Runs implements RunHost {
     await this.#desk.load(run)
   }
 
-  /** What is forgotten need not be mended: fetched again, it would stay. */
-  #forgettingBlocks(): ForgettingBlocks {
-    const { blocks } = this.#c.store
-    return {
-      get: cid => blocks.get(cid),
+  /** No forgetting of one run may take along what others keep. */
+  #retention(run: string, genesisAnchor: string): Retention {
+    const { store } = this.#c
+    const forgetting: ForgettingBlocks = {
+      get: cid => store.blocks.get(cid),
+      // What is forgotten need not be mended: fetched again, it would stay.
       delete: async cid => {
         this.#damaged.forget(cid)
-        await blocks.delete(cid)
+        await store.blocks.delete(cid)
       }
     }
-  }
-
-  /** What no forgetting of one run may take along. */
-  async #keptBeside(run: string): Promise<string[]> {
-    const others = [...this.#joined].filter(([other]) => other !== run).flatMap(([, { retention }]) => retention.roots)
-    return [...others, ...(await keptRoots(this.#c.store, this.#others.keys(), run))]
+    const others = () => [...this.#joined].filter(([other]) => other !== run).map(([, { retention }]) => retention)
+    return new Retention(
+      forgetting,
+      genesisAnchor,
+      async () => [...others().flatMap(({ roots }) => roots), ...(await keptRoots(store, this.#others.keys(), run))],
+      cid => others().some(other => other.isNamed(cid))
+    )
   }
 
   /** Tells the others of a run what this node saw of a peer. */
@@ -804,7 +806,7 @@ class Runs implements RunHost {
 
   /** @param wasHere the manifest was, before anybody asked for the run: then what is here of it stays */
   async #fetchNamed(run: string, bodies: readonly NamedBody[], wasHere: boolean, signal: AbortSignal): Promise<void> {
-    const brought = new Retention(this.#forgettingBlocks(), run, () => this.#keptBeside(run))
+    const brought = this.#retention(run, run)
     try {
       await fetchNamedBodies(bodies, this.#fetcher, brought, { from: this.#holders(run), signal, timeoutMs: BULK_TIMEOUT_MS })
     } catch (error) {

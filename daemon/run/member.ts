@@ -544,8 +544,8 @@ export class RunMember {
   }
 
   #fetchBody({ body, round }: Contribution, options: FetchOptions): Promise<void> {
-    const onAbsent = this.#c.retention.fetching(body, round)
-    return this.#c.fetcher.body(body, { ...options, totalBytesMax: this.#bodyBytesMax(), onAbsent })
+    const telling = this.#c.retention.fetching(body, round)
+    return this.#c.fetcher.body(body, { ...options, ...telling, totalBytesMax: this.#bodyBytesMax() })
   }
 
   async #refusalOf(contribution: Contribution): Promise<ReasonCode | null> {
@@ -707,9 +707,9 @@ export class RunMember {
     const options = this.#fetchOptions(holders)
     const signal = until === undefined ? options.signal : AbortSignal.any([options.signal, until])
     // It may never be adopted: then what came of it goes.
-    const onAbsent = this.#c.retention.fetching(anchor, round)
+    const telling = this.#c.retention.fetching(anchor, round)
     const timeoutMs = ANCHOR_PATIENCE * options.timeoutMs
-    return this.#c.fetcher.largeBody(anchor, { ...options, signal, timeoutMs, totalBytesMax: this.#bodyBytesMax(), onAbsent })
+    return this.#c.fetcher.largeBody(anchor, { ...options, ...telling, signal, timeoutMs, totalBytesMax: this.#bodyBytesMax() })
   }
 
   #fetchOptions(holders: string[] = []): FetchOptions {

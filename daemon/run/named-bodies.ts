@@ -50,7 +50,7 @@ export async function fetchNamedBodies(
 ): Promise<void> {
   for (const body of bodies) {
     try {
-      await fetcher.body(body.root, { ...options, totalBytesMax: body.bytesMax, onAbsent: brought.fetching(body.root, ABANDONED) })
+      await fetcher.body(body.root, { ...options, ...brought.fetching(body.root, ABANDONED), totalBytesMax: body.bytesMax })
     } catch (cause) {
       throw cause instanceof ProtocolError && cause.code === 'message_too_large' ? tooLarge(body, cause) : cause
     }

@@ -2,6 +2,7 @@
 import { listBodyBlocks } from '../../protocols/bodies/index.ts'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { BlockStore } from '../../storage/index.ts'
+import type { FetchOptions } from './fetching.ts'
 import type { KeptRound, Ledger, OwnContribution } from './ledger.ts'
 
 /** Rounds for which a body that entered no record is kept: this one and the next may still take it. */
@@ -18,8 +19,11 @@ export type ForgettingBlocks = Pick<BlockStore, 'get' | 'delete'>
 interface Here {
   /** The round it came with. */
   round: number
-  /** Blocks that were not here before it was fetched; null where all that it names is this run's: a record has it, or it was computed here. */
-  brought: Set<string> | null
+  /**
+   * What was looked for of it so far, true what was not here before it was fetched; null where all that it names is this run's: a record has it, or it was computed here.
+   * What nobody has checked is not read to know more: its indexes may be as many and as large as they like.
+   */
+  named: Map<string, boolean> | null
 }
 
 /**
@@ -30,6 +34,7 @@ export class Retention {
   readonly #blocks: ForgettingBlocks
   readonly #genesisAnchor: string
   readonly #keptBeside: () => Promise<readonly string[]>
+  readonly #isNamedBeside: (cid: string) => boolean
   readonly #here = new Map<string, Here>()
   /** Blocks of what was forgotten that others name or named: who names them last need not have brought them. */
   readonly #left = new Set<string>()
@@ -42,11 +47,20 @@ export class Retention {
   /** What waits for that to end. */
   #next: { kept: readonly KeptRound[]; own: readonly OwnContribution[]; wanted: readonly string[] } | null = null
 
-  /** @param keptBeside what this node keeps beside the rounds of this run: bodies and anchors of other runs, the files of manifests */
-  constructor(blocks: ForgettingBlocks, genesisAnchor: string, keptBeside: () => Promise<readonly string[]> = async () => []) {
+  /**
+   * @param keptBeside what this node keeps beside the rounds of this run: bodies and anchors of other runs, the files of manifests
+   * @param isNamedBeside whether the unchecked of another run name a block
+   */
+  constructor(
+    blocks: ForgettingBlocks,
+    genesisAnchor: string,
+    keptBeside: () => Promise<readonly string[]> = async () => [],
+    isNamedBeside: (cid: string) => boolean = () => false
+  ) {
     this.#blocks = blocks
     this.#genesisAnchor = genesisAnchor
     this.#keptBeside = keptBeside
+    this.#isNamedBeside = isNamedBeside
   }
 
   /** Resolves when what is being forgotten now is gone, or could not be. */
@@ -54,32 +68,38 @@ export class Retention {
     return this.#forgetting.catch(() => {})
   }
 
-  /** What is here for this run and not forgotten yet. */
+  /** What is here for this run, all of it, and not forgotten yet. */
   get roots(): string[] {
-    return [...this.#here.keys()]
+    return [...this.#here].filter(([, { named }]) => named === null).map(([root]) => root)
+  }
+
+  /** Whether a body that nobody has checked is known to name a block. */
+  isNamed(cid: string): boolean {
+    for (const { named } of this.#here.values()) if (named?.has(cid)) return true
+    return false
   }
 
   /** A body that is in a record, or an anchor, comes to be here in this round; again, if an older one named it before. */
   came(root: string, round: number): void {
-    this.#here.set(root, { round: Math.max(round, this.#here.get(root)?.round ?? 0), brought: null })
+    this.#here.set(root, { round: Math.max(round, this.#here.get(root)?.round ?? 0), named: null })
   }
 
-  /** A body that nobody has checked is about to be fetched: what of it was not here is told to the answer, before it comes and after. */
-  fetching(root: string, round: number): (absent: readonly string[]) => void {
-    const note = (absent: readonly string[]): void => {
+  /** A body that nobody has checked is about to be fetched, and its fetch tells the answer of it. */
+  fetching(root: string, round: number): Required<Pick<FetchOptions, 'onNamed' | 'onAbsent'>> {
+    const note = (cids: readonly string[], isBrought: boolean): void => {
       const before = this.#here.get(root)
-      const brought = before === undefined ? new Set<string>() : before.brought
-      for (const cid of absent) brought?.add(cid)
-      this.#here.set(root, { round: Math.max(round, before?.round ?? round), brought })
+      const named = before === undefined ? new Map<string, boolean>() : before.named
+      for (const cid of cids) named?.set(cid, isBrought || named.get(cid) === true)
+      this.#here.set(root, { round: Math.max(round, before?.round ?? round), named })
     }
-    note([])
-    return note
+    note([], false)
+    return { onNamed: cids => note(cids, false), onAbsent: cids => note(cids, true) }
   }
 
   /** What was fetched of a root goes with what is forgotten next, unless a record has it by now. */
   abandoned(root: string): void {
     const here = this.#here.get(root)
-    if (here !== undefined && here.brought !== null) here.round = ABANDONED
+    if (here !== undefined && here.named !== null) here.round = ABANDONED
   }
 
   /**
@@ -124,17 +144,19 @@ export class Retention {
     for (const { body } of own) if (body !== null) keep.add(body)
     const gone = [...this.#here].filter(([root, { round }]) => !keep.has(root) && round <= head - UNUSED_ROUNDS)
     if (gone.length === 0 && this.#left.size === 0) return
-    for (const root of await this.#keptBeside()) keep.add(root)
-    for (const [root, { brought }] of gone) for (const cid of brought ?? (await this.#blocksOf(root)) ?? []) this.#left.add(cid)
+    for (const [root, { named }] of gone) {
+      if (named === null) for (const cid of (await this.#blocksOf(root)) ?? []) this.#left.add(cid)
+      else for (const [cid, isBrought] of named) if (isBrought) this.#left.add(cid)
+    }
     for (const [root] of gone) this.#here.delete(root)
-    // What is young enough to enter the next record is as much in use as what is in one.
-    for (const root of this.#here.keys()) keep.add(root)
+    // What is young enough to enter the next record is as much in use as what is in one. Here before the roots: it may be in one when those are read.
+    const spared = new Set([...this.#left].filter(cid => this.isNamed(cid) || this.#isNamedBeside(cid)))
+    for (const root of [...this.roots, ...(await this.#keptBeside())]) keep.add(root)
     // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
-    const stillNamed = new Set<string>()
-    for (const root of keep) for (const cid of (await this.#blocksOf(root)) ?? [root]) if (this.#left.has(cid)) stillNamed.add(cid)
+    for (const root of keep) for (const cid of (await this.#blocksOf(root)) ?? [root]) if (this.#left.has(cid)) spared.add(cid)
     for (const root of this.#lists.keys()) if (!keep.has(root)) this.#lists.delete(root)
     for (const cid of this.#left) {
-      if (stillNamed.has(cid)) continue
+      if (spared.has(cid) || this.isNamed(cid) || this.#isNamedBeside(cid)) continue
       await this.#blocks.delete(cid)
       this.#left.delete(cid)
     }

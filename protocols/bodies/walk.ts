@@ -18,7 +18,7 @@ export interface WalkOptions {
  * Every block of a body, each once: the root, its stage indexes, their chunks. Blocks that are not here end the walk at that branch and are
  * named in `missing`; chunks are listed, not looked for.
  *
- * @throws ProtocolError bad_message: an index block is not what it must be
+ * @throws ProtocolError bad_message: an index block is not what it must be; message_too_large: nobody would fetch it
  */
 export async function listBodyBlocks(
   root: string,
@@ -29,14 +29,20 @@ export async function listBodyBlocks(
   if (rootBytes === undefined) return { blocks: [root], missing: [root] }
   const blocks = new Set([root])
   const missing: string[] = []
-  for (const stage of wanted(rootBytes, options)) {
-    blocks.add(stage.index)
-    const bytes = await get(stage.index)
+  const weight = new Weight(root, Number.POSITIVE_INFINITY)
+  // A root of 240 KB can name one index as each of its 4,096 stages; to read a large one takes a fifth of a second.
+  for (const index of new Set(wanted(rootBytes, options).map(stage => stage.index))) {
+    blocks.add(index)
+    const bytes = await get(index)
     if (bytes === undefined) {
-      missing.push(stage.index)
+      missing.push(index)
       continue
     }
-    for (const tensor of decodeStageIndex(bytes).tensors) for (const chunk of tensor.chunks) blocks.add(chunk)
+    weight.addIndex(bytes.length)
+    for (const tensor of decodeStageIndex(bytes).tensors) {
+      weight.addTensor(tensor.size)
+      for (const chunk of tensor.chunks) blocks.add(chunk)
+    }
   }
   return { blocks: [...blocks], missing }
 }
@@ -124,10 +130,7 @@ class Weight {
 
   #check(count: number, limit: number, what: string): void {
     if (count <= limit) return
-    throw new ProtocolError(
-      'message_too_large',
-      `cannot fetch body ${this.#root} of ${count} ${what} or more: at most ${limit} are allowed`
-    )
+    throw new ProtocolError('message_too_large', `cannot take body ${this.#root} of ${count} ${what} or more: at most ${limit} are allowed`)
   }
 }
 

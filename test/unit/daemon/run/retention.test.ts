@@ -144,9 +144,9 @@ describe('Retention', () => {
     const noBody = await putCbor(blocks, { hello: 2 })
     const before = await count()
     retention.fetching(corpus, 1)
-    retention.fetching(mixed, 1)([mixed])
+    retention.fetching(mixed, 1).onAbsent([mixed])
     await blocks.put(mixed, bytes)
-    retention.fetching(noBody, 1)([noBody])
+    retention.fetching(noBody, 1).onAbsent([noBody])
     const kept = [round(9, await body('anchor'), await body('delta'))]
     const both = 4 + 4
     await retention.forget(kept, [], [])
@@ -160,8 +160,10 @@ describe('Retention', () => {
     const [old, young] = [await body('old', 'shared'), await body('young', 'shared')]
     const { blocks: ofOld } = await listBodyBlocks(old, cid => blocks.get(cid))
     const { blocks: ofYoung } = await listBodyBlocks(young, cid => blocks.get(cid))
-    retention.fetching(old, 5)(ofOld)
-    retention.fetching(young, 6)(ofYoung.filter(cid => !ofOld.includes(cid)))
+    retention.fetching(old, 5).onAbsent(ofOld)
+    const telling = retention.fetching(young, 6)
+    telling.onNamed(ofYoung)
+    telling.onAbsent(ofYoung.filter(cid => !ofOld.includes(cid)))
     const kept = await body('anchor')
     await retention.forget([round(7, kept, kept)], [], [])
     await readable(young)
@@ -173,12 +175,12 @@ describe('Retention', () => {
     const retention = new Retention(blocks, await body('genesis'))
     const { root, blocks: made } = encodeBody([{ name: 'stage', tensors: [{ name: 't', shape: [4], bytes: Buffer.from('slow') }] }])
     const cids = made.map(({ cid }) => cid)
-    const note = retention.fetching(root, 1)
-    note(cids)
+    const { onAbsent } = retention.fetching(root, 1)
+    onAbsent(cids)
     const kept = await body('anchor')
     await retention.forget([round(9, kept, kept)], [], [])
     for (const { cid, bytes } of made) await blocks.put(cid, bytes)
-    note(cids)
+    onAbsent(cids)
     await retention.forget([round(10, kept, kept)], [], [])
     assert.equal(await count(), 4 + 4)
   })
@@ -186,7 +188,7 @@ describe('Retention', () => {
   it('forget() deletes what was fetched of an anchor that is not sought any more, before any round is adopted', async () => {
     const retention = new Retention(blocks, await body('genesis'))
     const anchors = await Promise.all(['overtaken', 'sought', 'taken'].map(name => body(name)))
-    for (const root of anchors) retention.fetching(root, 50)((await listBodyBlocks(root, cid => blocks.get(cid))).blocks)
+    for (const root of anchors) retention.fetching(root, 50).onAbsent((await listBodyBlocks(root, cid => blocks.get(cid))).blocks)
     const [overtaken, sought, taken] = anchors
     retention.came(taken!, 50)
     for (const root of [overtaken, taken]) retention.abandoned(root!)
@@ -238,6 +240,41 @@ describe('Retention', () => {
     assert.equal(new Set(reads).size, reads.length)
     for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round > 8)
     await readable(rounds[0]!.anchor)
+  })
+
+  it('forget() reads nothing of a body that nobody has checked, and spares what its fetch looked for, in other runs too', async () => {
+    const [young, elsewhere, old] = [await body('young', 'shared'), await body('elsewhere', 'shared too'), await body('old', 'shared')]
+    const older = await body('older', 'shared too')
+    const reads: string[] = []
+    const counting = {
+      get: (cid: string) => {
+        reads.push(cid)
+        return blocks.get(cid)
+      },
+      delete: (cid: string) => blocks.delete(cid)
+    }
+    const other = new Retention(counting, await body('genesis of another run'))
+    const retention = new Retention(
+      counting,
+      await body('genesis'),
+      async () => other.roots,
+      cid => other.isNamed(cid)
+    )
+    const ofUnchecked = new Set<string>()
+    for (const [root, run] of [[young, retention] as const, [elsewhere, other] as const]) {
+      const { blocks: named } = await listBodyBlocks(root, cid => blocks.get(cid))
+      run.fetching(root, 9).onNamed(named)
+      for (const cid of named) ofUnchecked.add(cid)
+    }
+    for (const root of [old, older]) retention.came(root, 1)
+    const kept = await body('anchor')
+    await retention.forget([round(9, kept, kept)], [], [])
+    assert.deepEqual(
+      reads.filter(cid => ofUnchecked.has(cid)),
+      []
+    )
+    for (const root of [old, older]) assert.equal(await blocks.has(root), false)
+    for (const root of [young, elsewhere]) await readable(root)
   })
 
   it('forget() looks again at a body whose indexes were not all there', async () => {

@@ -35,6 +35,27 @@ describe('walking a body', () => {
     assert.equal(missing.length, 2)
   })
 
+  it('reads an index once to list what it names, however many stages share it, and no more of a body than would be fetched', async () => {
+    const index = encodeStageIndex({
+      tensors: [{ name: 'ln_f', shape: [10], size: 10, chunks: body.blocks.slice(0, 1).map(({ cid }) => cid) }]
+    })
+    const shared = encodeBodyRoot({ stages: Array.from({ length: 4096 }, (_, n) => ({ name: `s${n}`, index: index.cid })) })
+    // Each of its own, of 4,096 tensors without bytes: the 33rd is one too many.
+    const empty = (n: number) => Array.from({ length: 4096 }, (_, t) => ({ name: `${n}-${t}`, shape: [0], size: 0, chunks: [] }))
+    const many = Array.from({ length: 40 }, (_, n) => encodeStageIndex({ tensors: empty(n) }))
+    const large = encodeBodyRoot({ stages: many.map(({ cid }, n) => ({ name: `s${n}`, index: cid })) })
+    const blocks = new Map([index, shared, ...many, large].map(block => [block.cid, block.bytes]))
+    let reads = 0
+    const get = async (cid: string) => {
+      reads += 1
+      return blocks.get(cid)
+    }
+    assert.equal((await listBodyBlocks(shared.cid, get)).blocks.length, 3)
+    assert.equal(reads, 2)
+    await assert.rejects(listBodyBlocks(large.cid, get), { code: 'message_too_large' })
+    assert.equal(reads, 2 + 1 + 33)
+  })
+
   it('fetches level by level, one call a level', async () => {
     const store = storeOf(new Map())
     assert.deepEqual(await fetchBody(body.root, store), { missing: [] })
