@@ -61,6 +61,8 @@ export class TrustBook {
   onSay: Say = () => {}
   /** Set by whoever keeps the runs: until then everybody is a stranger. */
   isAccepted: IsAccepted = () => false
+  /** The rounds of the heads of the runs that this node is in; set by whoever keeps them. */
+  heads: () => ReadonlyMap<string, number> = () => new Map()
 
   private constructor(components: TrustBookComponents, rows: Judged[], { onError }: TrustBookOptions) {
     this.#c = components
@@ -77,8 +79,9 @@ export class TrustBook {
   /** Judges from now on by every refusal that the event log is told of. */
   start(): void {
     this.#forget = this.#c.events.subscribe(event => this.#heard(event))
-    this.#ticker = setInterval(() => this.#judge({ type: 'tick' }), TICK_MS)
-    this.#judge({ type: 'tick' })
+    const tick = (): boolean => this.#judge({ type: 'tick', heads: this.heads() })
+    this.#ticker = setInterval(tick, TICK_MS)
+    tick()
   }
 
   async stop(): Promise<void> {

@@ -185,6 +185,7 @@ class Runs implements RunHost {
       const runs = run === undefined ? [...this.#joined.values()] : [this.#joined.get(run)]
       return runs.some(joined => joined?.member.isAccepted(peer) === true)
     }
+    this.#c.trust.heads = () => new Map([...this.#joined].map(([run, { member }]) => [run, member.head.round]))
     this.#c.trust.onSay = saying => void this.#say(saying).catch(() => {})
     this.#finder = setInterval(() => {
       void this.#findMembers()

@@ -20,6 +20,7 @@ import {
   MAX_STRANGERS,
   OPINION_NEWS_MS,
   OPINION_REPEAT_MS,
+  OPINION_ROUNDS,
   OPINION_VALID_MS,
   POINTS_AFTER_BAN,
   PROBATION_AT
@@ -108,8 +109,8 @@ export type TrustEvent =
   /** `untilMs`: Unix; null for ever. */
   | { type: 'ban'; peer: string; reason: string; until: number | null }
   | { type: 'unban'; peer: string }
-  /** Time passes; once a minute will do. */
-  | { type: 'tick' }
+  /** Time passes; once a minute will do. `heads`: the rounds of the heads of the runs that this node is in. */
+  | { type: 'tick'; heads: ReadonlyMap<string, number> }
 
 export type TrustCommand =
   | { type: 'keep'; row: Judged }
@@ -166,7 +167,7 @@ export function judge(
       takeWord(state, event, now, out)
       break
     case 'tick':
-      takeTick(state, now, out)
+      takeTick(state, event.heads, now, out)
       break
     default:
       event satisfies never
@@ -185,9 +186,11 @@ function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offe
   row.points = pointsNow(row, now) + worth
   row.at = now
   row.marks = [...row.marks, { at: now, code, points: worth, subject: subject ?? null }].slice(-MAX_MARKS)
-  if (accepted && run !== undefined && round !== undefined) row.seen = { run, round, code }
+  const isOfRound = accepted && run !== undefined && round !== undefined
+  if (isOfRound) row.seen = { run, round, code }
   settle(row, code, now, out)
-  sayIfDue(state, row, now, out)
+  // What it did long ago is no news where it did something else now.
+  if (isOfRound) sayIfDue(state, row, now, out)
   out.push({ type: 'keep', row })
 }
 
@@ -278,9 +281,15 @@ function takeWord(state: TrustState, event: Extract<TrustEvent, { type: 'ban' | 
   out.push({ type: 'keep', row })
 }
 
-function takeTick(state: TrustState, now: number, out: TrustCommand[]): void {
+/** More rounds than any run has. */
+const NEVER = Number.MAX_SAFE_INTEGER
+
+function takeTick(state: TrustState, heads: ReadonlyMap<string, number>, now: number, out: TrustCommand[]): void {
   forgetOld(state, now)
-  for (const row of [...state.judged.values()]) {
+  /** Rounds since a peer was last seen offending. */
+  const ageOf = ({ seen }: Judged): number => (seen === null ? NEVER : (heads.get(seen.run) ?? NEVER) - seen.round)
+  // The freshest first: they are what others have not heard, and all cannot be said.
+  for (const row of [...state.judged.values()].sort((a, b) => ageOf(a) - ageOf(b))) {
     const before = row.standing
     if (row.byOperator && row.until !== null && now >= row.until) {
       Object.assign(row, { byOperator: false, points: 0, audited: 0, at: now })
@@ -290,7 +299,8 @@ function takeTick(state: TrustState, now: number, out: TrustCommand[]): void {
     const opined = row.reason === 'opinions' && (state.accused.get(row.peer)?.size ?? 0) > 0 ? 'opinions' : null
     settle(row, row.reason ?? 'tick', now, out, opined)
     const saidAt = row.saidAt
-    sayIfDue(state, row, now, out)
+    // What is further back counts nowhere, nor does what is of no round yet.
+    if (ageOf(row) >= -1 && ageOf(row) <= OPINION_ROUNDS) sayIfDue(state, row, now, out)
     if (row.standing === 'good' && pointsNow(row, now) < 1) {
       state.judged.delete(row.peer)
       state.strangers.delete(row.peer)

@@ -10,6 +10,7 @@ import {
   MAX_SAID,
   MAX_STRANGERS,
   OPINION_REPEAT_MS,
+  OPINION_ROUNDS,
   OPINION_VALID_MS
 } from '../../../../protocols/trust/constants.ts'
 import { createTrust, judge, standingOf, type TrustCommand, type TrustEvent, type TrustState } from '../../../../protocols/trust/index.ts'
@@ -28,6 +29,7 @@ describe('judge()', () => {
   const tell = (event: TrustEvent): TrustCommand[] => judge(state, event, now).commands
   const offend = (peer: string, code: string, more: object = {}): TrustCommand[] =>
     tell({ type: 'offence', peer, code, subject: `s${subjects++}`, accepted: true, ...more })
+  const tick = (head = 7): TrustCommand[] => tell({ type: 'tick', heads: new Map([['run', head]]) })
   const standings = (commands: TrustCommand[]) => commands.flatMap(command => (command.type === 'standing' ? [command.standing] : []))
   const opinion = (author: string, about: string, more: object = {}): TrustCommand[] =>
     tell({
@@ -59,11 +61,11 @@ describe('judge()', () => {
     assert.deepEqual(standings(offend('X', 'bad_codec_bytes')), ['banned'])
     assert.equal(state.judged.get('X')?.until, now + BAN_FIRST_MS)
     now += BAN_FIRST_MS
-    assert.deepEqual(standings(tell({ type: 'tick' })), ['probation'])
+    assert.deepEqual(standings(tick()), ['probation'])
     now += 3 * HALF_LIFE_MS
-    assert.deepEqual(standings(tell({ type: 'tick' })), ['good'])
+    assert.deepEqual(standings(tick()), ['good'])
     now += 10 * HALF_LIFE_MS
-    tell({ type: 'tick' })
+    tick()
     assert.equal(state.judged.size, 0)
   })
 
@@ -88,7 +90,7 @@ describe('judge()', () => {
       for (let lie = 0; lie < 4 && standingOf(state, 'X') !== 'banned'; lie++) offend('X', 'norm_mismatch')
       lengths.push(state.judged.get('X')!.until! - now)
       now = state.judged.get('X')!.until!
-      tell({ type: 'tick' })
+      tick()
     }
     assert.deepEqual(lengths.slice(0, 3), [BAN_FIRST_MS, BAN_FACTOR * BAN_FIRST_MS, BAN_FACTOR ** 2 * BAN_FIRST_MS])
     assert.equal(lengths.at(-1), BAN_MAX_MS)
@@ -104,7 +106,7 @@ describe('judge()', () => {
     for (let n = 0; n < 100; n++) opinion('A', 'X', { round: n + 1 })
     assert.equal(standingOf(state, 'X'), 'probation')
     now += OPINION_VALID_MS
-    assert.deepEqual(standings(tell({ type: 'tick' })), ['good'])
+    assert.deepEqual(standings(tick()), ['good'])
   })
 
   it('wants a third of the recent authors behind an opinion in a large run', () => {
@@ -131,11 +133,11 @@ describe('judge()', () => {
     assert.deepEqual(says(offend('X', 'norm_mismatch', seen)), [{ type: 'say', about: 'X', run: 'run', round: 7, code: 'norm_mismatch' }])
     assert.deepEqual(says(offend('X', 'norm_mismatch', seen)), [])
     now += OPINION_REPEAT_MS
-    assert.equal(says(tell({ type: 'tick' })).length, 1)
+    assert.equal(says(tick()).length, 1)
     opinion('A', 'Y')
     opinion('B', 'Y')
     assert.equal(standingOf(state, 'Y'), 'probation')
-    assert.deepEqual(says(tell({ type: 'tick' })), [])
+    assert.deepEqual(says(tick()), [])
   })
 
   it('says nothing of strangers, and only so much in a while', () => {
@@ -145,9 +147,26 @@ describe('judge()', () => {
     for (let n = 0; n < 500; n++) said += says(offend(`stranger${n}`, 'norm_mismatch', { ...seen, accepted: false }))
     assert.equal(said, 0)
     for (let n = 0; n < 100; n++) said += says(offend(`member${n}`, 'norm_mismatch', seen))
-    assert.equal(said + says(tell({ type: 'tick' })), MAX_SAID)
+    assert.equal(said + says(tick()), MAX_SAID)
     now += OPINION_REPEAT_MS
-    assert.equal(says(tell({ type: 'tick' })), MAX_SAID)
+    assert.equal(says(tick()), MAX_SAID)
+  })
+
+  it('says what it saw last first, and nothing that is too old to count anywhere', () => {
+    const said = (commands: TrustCommand[]) => commands.flatMap(command => (command.type === 'say' ? [command.about] : []))
+    const old = Array.from({ length: MAX_SAID }, (_, n) => `old${n}`)
+    const seenAt = (round: number) => ({ run: 'run', round })
+    for (const peer of old) assert.deepEqual(said(offend(peer, 'norm_mismatch', seenAt(7))), [peer])
+    assert.deepEqual(said(offend('new', 'norm_mismatch', seenAt(40))), [])
+    now += OPINION_REPEAT_MS
+    assert.deepEqual(said(tick(40)), ['new', ...old.slice(0, -1)])
+    now += OPINION_REPEAT_MS
+    assert.deepEqual(said(tick(7 + OPINION_ROUNDS + 1)), ['new'])
+    for (const peer of old) assert.deepEqual(said(offend(peer, 'bad_message')), [])
+    assert.deepEqual(said(offend('newer', 'norm_mismatch', seenAt(200))), ['newer'])
+    now += OPINION_REPEAT_MS
+    assert.deepEqual(said(tick(198)), [], 'a round that is not yet')
+    assert.deepEqual(said(tell({ type: 'tick', heads: new Map() })), [], 'nobody listens of a run that it is not in')
   })
 
   it('hears of itself once an author and code in a while, of few codes, and says which opinions counted', () => {
@@ -189,14 +208,14 @@ describe('judge()', () => {
   it("keeps the operator's word above all else", () => {
     assert.deepEqual(standings(tell({ type: 'ban', peer: 'X', reason: 'spam', until: null })), ['banned'])
     now += 1000 * HOUR_MS
-    assert.deepEqual(standings(tell({ type: 'tick' })), [])
+    assert.deepEqual(standings(tick()), [])
     assert.deepEqual(standings(tell({ type: 'unban', peer: 'X' })), ['good'])
     for (let n = 0; n < 4; n++) offend('Y', 'norm_mismatch')
     tell({ type: 'unban', peer: 'Y' })
     assert.equal(standingOf(state, 'Y'), 'good')
     tell({ type: 'ban', peer: 'Z', reason: 'for a while', until: now + HOUR_MS })
     now += HOUR_MS
-    assert.deepEqual(standings(tell({ type: 'tick' })), ['good'])
+    assert.deepEqual(standings(tick()), ['good'])
     assert.deepEqual(tell({ type: 'ban', peer: 'self', reason: 'no', until: null }), [])
   })
 
