@@ -51,6 +51,8 @@ export interface ReportGhost {
   of: number
   on: number
   seconds: number
+  /** Still so at the last look. */
+  isListed: boolean
 }
 
 /** Megabytes an hour. */

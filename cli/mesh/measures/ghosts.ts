@@ -7,6 +7,8 @@ export interface Ghost {
   /** The one that lists it. */
   on: number
   seconds: number
+  /** It was listed still when the other was last looked at: for how much longer nobody knows. */
+  isListed: boolean
 }
 
 interface Sight {
@@ -22,22 +24,32 @@ export class Ghosts {
 
   died(index: number, peer: string, nowMs: number): void {
     this.#dead.set(peer, { index, sinceMs: nowMs })
+    this.#forget(({ on }) => on === index)
   }
 
   /** It is starting again: from now on whoever lists it may be right. */
   returned(peer: string): void {
+    const death = this.#dead.get(peer)
     this.#dead.delete(peer)
+    this.#forget(({ of }) => of === death?.index)
   }
 
   /** @param askedMs when the node was asked: what died after that it could not know. */
   saw({ index, lists }: Sight, askedMs: number): void {
+    this.#forget(({ on }) => on === index)
     for (const peer of lists) {
       const death = this.#dead.get(peer)
       if (death === undefined || askedMs <= death.sinceMs) continue
       const key = `${death.index} ${index}`
       const seconds = (askedMs - death.sinceMs) / 1000
-      if (seconds > (this.#seen.get(key)?.seconds ?? 0)) this.#seen.set(key, { of: death.index, on: index, seconds })
+      const longest = Math.max(seconds, this.#seen.get(key)?.seconds ?? 0)
+      this.#seen.set(key, { of: death.index, on: index, seconds: longest, isListed: true })
     }
+  }
+
+  /** That it is still listed: it is not, or it may be, or whoever listed it is gone. */
+  #forget(which: (ghost: Ghost) => boolean): void {
+    for (const ghost of this.#seen.values()) if (which(ghost)) ghost.isListed = false
   }
 
   /** The longest first. */

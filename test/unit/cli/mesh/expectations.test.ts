@@ -60,7 +60,7 @@ describe('judgeExpectations()', () => {
   })
 
   it('ghostsWithin, nothingLost and tells name what is wrong', () => {
-    const ghost = { of: 3, on: 1, seconds: 21 }
+    const ghost = { of: 3, on: 1, seconds: 21, isListed: false }
     const lost = { offered: 4, lost: [{ node: 2, round: 4, cid: 'b', told: 'lost' as const }] }
     const left = { ...outcome([]), ghosts: [ghost], contributions: lost, told: new Map([[5, new Set(['disk_full'])]]) }
     const expect: Expectation[] = [
@@ -80,6 +80,12 @@ describe('judgeExpectations()', () => {
       judgeExpectations(expect.slice(0, 2), outcome([])).map(({ ok }) => ok),
       [true, true]
     )
+  })
+
+  it('ghostsWithin does not hold where the end came before a dead one was seen to go', () => {
+    const ghostsWithin = (isListed: boolean): boolean =>
+      judgeExpectations([{ name: 'ghostsWithin', ms: 20_000 }], { ...outcome([]), ghosts: [{ of: 3, on: 1, seconds: 5, isListed }] })[0]!.ok
+    assert.deepEqual([ghostsWithin(false), ghostsWithin(true)], [true, false])
   })
 
   it('nothingLost does not hold where no contribution was heard of', () => {

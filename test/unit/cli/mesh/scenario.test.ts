@@ -270,7 +270,10 @@ steps:
       ['expect: [{ roundsWithin: { grace: 1 } }]', /did you mean graces\?/],
       ['expect: [{ memoryGrowthBelow: { megabytesAnHour: 1 } }]', /add memory: 10s/],
       ['memory: 10s\nexpect: [{ memoryGrowthBelow: {} }]', /want a number above 0/],
-      ['expect: [{ tells: { two: [disk_full] } }]', /want a whole number from 1 to 256/]
+      ['expect: [{ tells: { two: [disk_full] } }]', /want a whole number from 1 to 256/],
+      ['expect: [{ tells: {} }]', /want codes by node/],
+      ['expect: [{ tells: { 5: } }]', /names no code/],
+      ['expect: [{ tells: { 5: [] } }]', /names no code/]
     ] as [string, RegExp][]) {
       assert.match(refusal(text), wanted)
     }
