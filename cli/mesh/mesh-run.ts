@@ -173,7 +173,7 @@ class MeshStage {
     await runner.drive({ signal })
     const settled = await runner.settle({ signal })
     await runner.collect({ signal })
-    const heads = runner.states.filter(state => state.life === 'alive').map(({ index, head, anchor }) => ({ index, head, anchor }))
+    const { heads } = runner
     await this.#readMemory()
     this.fill(report)
     report.checkpoint = await this.#export(runner, join(this.#folder, 'checkpoint'), { signal })
@@ -181,7 +181,8 @@ class MeshStage {
     runner.close()
     await this.#closeProcesses()
 
-    if (settled) this.#narrator.line(`all ${heads.length} hold the same anchor`, this.#components.seconds())
+    const held = settled ? `all ${heads.length} hold the same anchor` : `not settled: ${heads.map(anchorLine).join(', ')}`
+    this.#narrator.line(held, this.#components.seconds())
     report.heldOut = await this.#heldOut(report.checkpoint, rounds, signal)
     report.expect = judgeExpectations(scenario.expect, {
       heads,
@@ -397,6 +398,10 @@ function holderOf(runner: MeshRunner): NodeState {
   const holder = runner.states.filter(state => state.life === 'alive').sort((a, b) => b.round - a.round)[0]
   if (holder?.node == null || runner.run === null) throw new CliError('step_failed', 'cannot export the checkpoint: no node is alive')
   return holder
+}
+
+function anchorLine({ index, anchor }: MeshRunner['heads'][number]): string {
+  return `node ${index} holds ${anchor ?? 'none'}`
 }
 
 function loneLine({ learningRate, shard, heldOut }: LoneResult): string {

@@ -118,6 +118,8 @@ export class MeshRunner {
   readonly #condition = new Condition()
   readonly #watchers = new AbortController()
   readonly #pending: Set<Step>
+  /** Steps whose nodes are starting. */
+  readonly #underWay = new Set<Step>()
   /** When each step was done, as performance.now() has it. */
   readonly #doneAtMs = new Map<Step, number>()
   readonly #ghosts = new Ghosts()
@@ -152,9 +154,17 @@ export class MeshRunner {
     this.#newestIndex = Math.max(options.scenario.nodes, ...options.scenario.steps.map(step => Number(nodeOf(step)) || 0))
   }
 
-  /** Steps that were never due. */
+  /** Steps that were never due, or that wait for a node to this day. */
   get stepsLeft(): Step[] {
-    return [...this.#pending]
+    return [...this.#pending, ...this.#underWay]
+  }
+
+  /** What each node that is to be there holds; one that never came up holds nothing. */
+  get heads(): { index: number; head: string | null; anchor: string | null }[] {
+    return this.states.flatMap(({ index, life, head, anchor }) => {
+      if (life === 'starting') return [{ index, head: null, anchor: null }]
+      return life === 'alive' ? [{ index, head, anchor }] : []
+    })
   }
 
   /** The newest round that any node has adopted. */
@@ -693,8 +703,7 @@ export class MeshRunner {
     // Read before it dies: afterwards nobody can tell.
     if (state?.life === 'alive') await this.#readStatus(state, signal).catch(() => undefined)
     if (step.do === 'restart' || step.do === 'join') {
-      // Not waited for: the steps of other nodes go on meanwhile.
-      void this.#startAgain(index, step.do, signal).catch(error => this.#fail(error))
+      this.#startLater(step, [this.#startAgain(index, step.do, signal)])
       return
     }
     const fault = this.#fault(step.do, index, step.node === 'closer' ? 'the closer' : null)
@@ -743,7 +752,7 @@ export class MeshRunner {
     }
   }
 
-  async #doToMesh(step: MeshDeed, signal: AbortSignal): Promise<void> {
+  async #doToMesh(step: Step & MeshDeed, signal: AbortSignal): Promise<void> {
     const { faults } = this.#components
     switch (step.do) {
       case 'partition': {
@@ -774,8 +783,12 @@ export class MeshRunner {
         return
       }
       case 'restartAll':
-        for (const { index } of this.states.filter(({ life, isReplaced }) => life === 'dead' && !isReplaced))
-          void this.#startAgain(index, 'restart', signal).catch(error => this.#fail(error))
+        this.#startLater(
+          step,
+          this.states
+            .filter(({ life, isReplaced }) => life === 'dead' && !isReplaced)
+            .map(({ index }) => this.#startAgain(index, 'restart', signal))
+        )
         return
       case 'storm':
         this.#storms++
@@ -797,6 +810,14 @@ export class MeshRunner {
     state.node!.signal('SIGKILL')
     await state.node!.ended
     this.#ghosts.died(state.index, state.peer!, Date.now())
+  }
+
+  /** Not waited for: the steps of other nodes go on meanwhile. */
+  #startLater(step: Step, starts: Promise<void>[]): void {
+    this.#underWay.add(step)
+    void Promise.all(starts)
+      .then(() => this.#underWay.delete(step))
+      .catch(error => this.#fail(error))
   }
 
   async #startAgain(index: number, does: 'restart' | 'join', signal: AbortSignal): Promise<void> {

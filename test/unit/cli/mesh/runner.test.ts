@@ -276,6 +276,30 @@ describe('MeshRunner', () => {
     )
   })
 
+  it('holds a node that does not come up against the mesh: it has no head, and its step is not done', async () => {
+    const steps = [
+      { at: { round: 1 }, do: 'kill', node: 2 },
+      { at: { round: 1 }, do: 'restart', node: 2 }
+    ]
+    const driving = newRunner({ nodes: 2, rounds: 2, settle: '5ms', steps }).drive({ signal })
+    await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
+    starter.start = () => new Promise(() => {})
+    adoptEverywhere(1)
+    await until(() => runner.states[1]!.life === 'starting')
+    starter.node(1).adopt(2)
+    await driving
+    assert.equal(await runner.settle({ signal }), false)
+    await runner.collect({ signal })
+    assert.deepEqual(runner.heads, [
+      { index: 1, head: 'brecord2', anchor: 'banchor2' },
+      { index: 2, head: null, anchor: null }
+    ])
+    assert.deepEqual(
+      runner.stepsLeft.map(step => step.do),
+      ['restart']
+    )
+  })
+
   it('fails when a node ends by itself', async () => {
     const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
     await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
@@ -409,8 +433,8 @@ describe('MeshRunner', () => {
     await runner.collect({ signal })
     assert.deepEqual(runner.reportRounds().at(-1)!.absent, [{ node: 2, was: 'dead' }])
     assert.deepEqual(
-      runner.ghosts.map(({ of, on }) => ({ of, on })),
-      [{ of: 2, on: 1 }]
+      runner.ghosts.map(({ of, on, isListed }) => ({ of, on, isListed })),
+      [{ of: 2, on: 1, isListed: true }]
     )
   })
 })
