@@ -77,7 +77,8 @@ class BlockFiles implements BlockStore {
   readonly #folder: string
   readonly #gate = new Gate(BLOCK_FILES_OPEN_MAX)
   readonly #listeners: ((cid: string) => void)[] = []
-  readonly #shards = new Set<string>()
+  /** Folders of blocks that survive a power cut. */
+  readonly #durable = new Set<string>()
 
   constructor(folder: string) {
     this.#folder = folder
@@ -182,11 +183,11 @@ class BlockFiles implements BlockStore {
   }
 
   async #makeShard(shard: string, durable: boolean): Promise<void> {
-    const known = `${shard}${durable ? ' durable' : ''}`
-    if (this.#shards.has(known)) return
-    await mkdir(shard, { recursive: true })
-    if (durable) await syncDirectory(this.#folder)
-    this.#shards.add(known)
+    // Made anew where somebody removed it while we ran.
+    if ((await mkdir(shard, { recursive: true })) !== undefined) this.#durable.delete(shard)
+    if (!durable || this.#durable.has(shard)) return
+    await syncDirectory(this.#folder)
+    this.#durable.add(shard)
   }
 
   /** Takes the file away before it is judged: the block may have been put in the place of the damaged one that was read. Then it goes back, and is the answer. */

@@ -1,7 +1,7 @@
 // What every BlockStore must do, run by the store that holds the home's lock and by a second opener of the same files.
 import assert from 'node:assert/strict'
 import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { cidOf, RAW } from '../../protocols/cids.ts'
 import { BLOCK_BYTES_MAX, type BlockStore, openBlockFiles, openStore } from '../../storage/index.ts'
 import { countBlocks, putCbor, putRaw } from '../unit/storage/stored-blocks.ts'
@@ -55,6 +55,15 @@ for (const [name, open] of Object.entries(openers)) {
         const cid = await putRaw(blocks, content, { durable })
         assert.equal(await blocks.has(cid), true)
         assert.deepEqual(await blocks.get(cid), content)
+      }
+    })
+
+    it('takes blocks where their folder was removed meanwhile', async () => {
+      for (const durable of [true, false]) {
+        const cid = await putRaw(blocks, bytes(10), { durable })
+        rmSync(dirname(fileOf(home(), cid)), { recursive: true })
+        await putRaw(blocks, bytes(10), { durable })
+        assert.deepEqual(await blocks.get(cid), bytes(10))
       }
     })
 
