@@ -11,6 +11,7 @@ import {
   SAFETENSORS_HEADER_BYTES_MAX
 } from './constants.ts'
 import { fileFailure, quoted, StorageError, systemCode } from './errors.ts'
+import { makeFolder } from './folders.ts'
 import { requireRoom } from './free-bytes.ts'
 import { removeLeftovers, temporaryPath } from './leftovers.ts'
 import { type OpenSafetensors, openSafetensors, safetensorsBytes, type TensorSource, writeTensors } from './safetensors.ts'
@@ -55,7 +56,7 @@ export async function writeCheckpoint(directory: string, checkpoint: NewCheckpoi
   const action = 'write a checkpoint'
   const temporary = temporaryPath(place)
   try {
-    await mkdir(dirname(place), { recursive: true })
+    await makeFolder(dirname(place), { mode: 0o777 })
     await removeOldAttempts(place)
     await requireRoom(action, place, Buffer.byteLength(config) + safetensorsBytes(checkpoint.tensors, METADATA), RESERVED_BYTES)
     await mkdir(temporary)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { openCheckpoint, type StorageError, storedTensor, writeCheckpoint, writeSafetensorsFile } from '../../../storage/index.ts'
 import { readCheckpoint } from './read-checkpoint.ts'
@@ -23,6 +23,16 @@ describe('writeCheckpoint()', () => {
     assert.deepEqual(readdirSync(folder()).sort(), ['config.json', 'merges.txt', 'model.safetensors', 'tokenizer.json'])
     assert.deepEqual(readdirSync(dirname(folder())), ['checkpoint'])
     assert.match(readFileSync(join(folder(), 'model.safetensors'), 'latin1'), /"__metadata__":\{"format":"pt"\}/)
+  })
+
+  it('makes folders above it that others may read as they may its files', async () => {
+    await writeCheckpoint(folder(), checkpoint)
+    assert.equal(statSync(dirname(folder())).mode, statSync(folder()).mode)
+  })
+
+  it('ends with an error where nothing can be made', async function () {
+    if (process.platform !== 'linux') this.skip()
+    await assert.rejects(writeCheckpoint('/proc/nope/deeper/checkpoint', checkpoint), { code: 'file_missing' })
   })
 
   it('takes an empty folder, and refuses one with something in it', async () => {
