@@ -38,6 +38,7 @@ import type { EventLog } from '../events.ts'
 import { scratchFolder } from '../home.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
 import type { ShoalNode } from '../node.ts'
+import { originOf } from '../origins.ts'
 import { trainerFolder } from '../trainer/delta-files.ts'
 import type { TrainerStart } from '../trainer/messages.ts'
 import type { Say, TrustBook } from '../trust-book.ts'
@@ -155,6 +156,7 @@ class Runs implements RunHost {
           chain: async (run, fromRound, limit) => (await this.#joined.get(run)?.ledger.chain(fromRound, limit)) ?? null,
           isAccepted: (peer, run) => this.#joined.get(run)?.member.isAccepted(peer) === true
         },
+        originOf,
         pace: components.cap ?? undefined
       },
       { network: components.node.network }

@@ -24,6 +24,8 @@ export const REQUESTS: Allowance = { perSecond: 10, burst: 64 }
  */
 export const STRANGERS_BYTES_PER_SECOND = 128 * 1024
 export const STRANGERS_BURST_SECONDS = 16
+/** The part of it that one origin may draw, or one page where that is more: a newcomer learns the longest chain at once, and one machine with many ids leaves the rest to others. */
+export const ORIGIN_SHARE = 1 / 3
 /** The part of an upload cap that this may be at most: the rest is for blocks. Of the lowest cap, 16 kB/s, a whole answer still fits into the seconds above. */
 export const STRANGERS_SHARE = 1 / 4
 /** Milliseconds a peer may take for one answer, dialling included. */

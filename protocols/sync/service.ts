@@ -8,6 +8,7 @@ import {
   MAX_ASKED,
   MAX_CHAIN,
   MAX_REQUEST_BYTES,
+  ORIGIN_SHARE,
   RECORD_CID_BYTES,
   REQUESTS,
   STRANGERS_BURST_SECONDS,
@@ -46,6 +47,8 @@ export interface SyncPace {
 export interface SyncComponents {
   node: FrameNode
   source: ChainSource
+  /** Which addresses are one machine's for all that we know. @default each by itself */
+  originOf?: (address: string) => string | null
   /** @default chains leave as fast as they can */
   pace?: SyncPace | undefined
 }
@@ -68,20 +71,26 @@ export class SyncService {
   readonly #requests = new Purses(REQUESTS)
   /** Bytes of chains: one purse for all whom a run has not accepted. */
   readonly #strangers: Purses
+  /** What each origin of theirs may draw from it. */
+  readonly #origins: Purses
+  readonly #originOf: (address: string) => string | null
 
-  constructor({ node, source, pace }: SyncComponents, { network, timeoutMs }: SyncOptions) {
+  constructor({ node, source, originOf, pace }: SyncComponents, { network, timeoutMs }: SyncOptions) {
     this.#node = node
     this.#source = source
     this.#pace = pace
     const perSecond = Math.min(STRANGERS_BYTES_PER_SECOND, STRANGERS_SHARE * (pace?.bytesPerSecond ?? Number.POSITIVE_INFINITY))
-    this.#strangers = new Purses({ perSecond, burst: STRANGERS_BURST_SECONDS * perSecond })
+    const burst = STRANGERS_BURST_SECONDS * perSecond
+    this.#strangers = new Purses({ perSecond, burst })
+    this.#origins = new Purses({ perSecond: ORIGIN_SHARE * perSecond, burst: Math.max(ORIGIN_SHARE * burst, MAX_CHAIN * RECORD_CID_BYTES) })
+    this.#originOf = originOf ?? (address => address)
     this.#protocol = syncProtocol(network)
     this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
   }
 
   async start(): Promise<void> {
     const options = { frameBytesMax: MAX_REQUEST_BYTES, streamsPerPeer: STREAMS_PER_PEER }
-    await this.#node.handle(this.#protocol, (stream, peer) => this.#answer(stream, peer), options)
+    await this.#node.handle(this.#protocol, (stream, peer, address) => this.#answer(stream, peer, address), options)
   }
 
   async stop(): Promise<void> {
@@ -126,7 +135,7 @@ export class SyncService {
     return answer?.records ?? null
   }
 
-  async #answer(stream: FrameStream, peer: string): Promise<void> {
+  async #answer(stream: FrameStream, peer: string, address: string): Promise<void> {
     for (;;) {
       const frame = await stream.read({ signal: AbortSignal.timeout(this.#timeoutMs) })
       if (frame === null) break
@@ -134,28 +143,44 @@ export class SyncService {
       if (!this.#requests.has(peer, 1, nowMs))
         throw new ProtocolError('rate_limited', `cannot answer more than ${REQUESTS.perSecond} requests a second of one peer`)
       this.#requests.pay(peer, 1, nowMs)
-      const answer = await this.#answerTo(peer, decodeSyncRequest(frame))
+      const answer = await this.#answerTo(peer, address, decodeSyncRequest(frame))
       await stream.write([answer], { signal: AbortSignal.timeout(this.#timeoutMs) })
     }
     await stream.close({ signal: AbortSignal.timeout(this.#timeoutMs) })
   }
 
-  async #answerTo(peer: string, request: SyncRequest): Promise<Uint8Array> {
+  async #answerTo(peer: string, address: string, request: SyncRequest): Promise<Uint8Array> {
     const { run } = request
     if (request.ask === 'head') return encodeHeadAnswer(await this.#source.head(run))
     const isStranger = !this.#source.isAccepted(peer, run)
     // All that it may be, before the disk is read: many ask at once.
     const most = request.limit * RECORD_CID_BYTES
-    if (isStranger && !this.#strangers.has(STRANGERS, most, performance.now()))
-      throw new ProtocolError('rate_limited', 'cannot tell strangers of more chains for now')
-    if (isStranger) this.#strangers.pay(STRANGERS, most, performance.now())
+    if (isStranger) this.#draw(address, most)
     const records = await this.#source.chain(run, request.fromRound, request.limit)
     const answer = encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
-    if (isStranger) this.#strangers.pay(STRANGERS, answer.length - most, performance.now())
+    if (isStranger) this.#pay(address, answer.length - most)
     await this.#pace?.take(answer.length, { peer, signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
       throw new ProtocolError('rate_limited', 'cannot answer in time: this node may send only so much', { cause })
     })
     return answer
+  }
+
+  /** @throws ProtocolError rate_limited */
+  #draw(address: string, bytes: number): void {
+    const nowMs = performance.now()
+    if (!this.#strangers.has(STRANGERS, bytes, nowMs) || !this.#origins.has(this.#purseOf(address), bytes, nowMs))
+      throw new ProtocolError('rate_limited', 'cannot tell strangers of more chains for now')
+    this.#pay(address, bytes)
+  }
+
+  #pay(address: string, bytes: number): void {
+    const nowMs = performance.now()
+    this.#strangers.pay(STRANGERS, bytes, nowMs)
+    this.#origins.pay(this.#purseOf(address), bytes, nowMs)
+  }
+
+  #purseOf(address: string): string {
+    return this.#originOf(address) ?? address
   }
 
   async #ask<T>(peer: string, request: SyncRequest, decode: (bytes: Uint8Array) => T, options: { signal?: AbortSignal }): Promise<T> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import * as dagCbor from '@ipld/dag-cbor'
 import { cidOf, DAG_CBOR, parseCid } from '../../../../protocols/cids.ts'
-import { type ChainSource, MAX_CHAIN, type SyncPace, SyncService } from '../../../../protocols/sync/index.ts'
+import { type ChainSource, MAX_CHAIN, type SyncComponents, type SyncPace, SyncService } from '../../../../protocols/sync/index.ts'
 import {
   decodeChainAnswer,
   decodeHeadAnswer,
@@ -21,14 +21,14 @@ const source: ChainSource = {
 }
 
 describe('sync', () => {
-  async function pair(theirs: ChainSource = source, pace?: SyncPace) {
+  async function pair(theirs: ChainSource = source, { pace, originOf }: Pick<SyncComponents, 'pace' | 'originOf'> = {}) {
     const network = new MemoryNetwork()
     const [a, b] = [network.node('a'), network.node('b')]
     const ours = new SyncService(
       { node: a, source: { ...source, head: async () => null, chain: async () => null } },
       { network: 'n', timeoutMs: 300 }
     )
-    const other = new SyncService({ node: b, source: theirs, pace }, { network: 'n', timeoutMs: 300 })
+    const other = new SyncService({ node: b, source: theirs, pace, ...(originOf && { originOf }) }, { network: 'n', timeoutMs: 300 })
     await ours.start()
     await other.start()
     return { network, ours, b }
@@ -85,7 +85,7 @@ describe('sync', () => {
         if (!isTaken) await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
       }
     }
-    const { network, ours } = await pair({ ...source, chain: async () => page, isAccepted: peer => peer === 'a' }, pace)
+    const { network, ours } = await pair({ ...source, chain: async () => page, isAccepted: peer => peer === 'a' }, { pace })
     const ask = (peer: string) => new SyncService({ node: network.node(peer), source }, { network: 'n' }).chain('b', RUN, 1, MAX_CHAIN)
     // Sixteen seconds of a quarter of its rate are a page and a half.
     const asked = await Promise.allSettled(['first', 'second', 'third'].map(ask))
@@ -99,6 +99,18 @@ describe('sync', () => {
     isTaken = false
     assert.deepEqual(await ours.head('b', RUN), { head: records[4], round: 5 })
     await assert.rejects(ours.chain('b', RUN, 1, MAX_CHAIN))
+  })
+
+  it('leaves a newcomer the longest chain, with however many ids one machine asks for chains', async () => {
+    const page = Array.from({ length: MAX_CHAIN }, (_, n) => cid(n % 200))
+    const stranger = { ...source, chain: async () => page, isAccepted: () => false }
+    const { network } = await pair(stranger, { originOf: address => (address.startsWith('/memory/crowd') ? 'crowd' : address) })
+    const askAs = (peer: string) => new SyncService({ node: network.node(peer), source }, { network: 'n' })
+    const crowd = await Promise.allSettled(Array.from({ length: 100 }, (_, n) => askAs(`crowd${n}`).chain('b', RUN, 1, MAX_CHAIN)))
+    const answered = crowd.filter(({ status }) => status === 'fulfilled')
+    assert.ok(answered.length >= 16, 'one machine may have several newcomers')
+    const newcomer = askAs('newcomer')
+    for (let n = 0; n < 16; n++) assert.equal((await newcomer.chain('b', RUN, 1, MAX_CHAIN))!.length, MAX_CHAIN)
   })
 
   it('keeps its bytes', () => {
