@@ -207,8 +207,7 @@ class MeshStage {
     const runner = this.#runner
     report.firstRoundSeconds = runner.firstRoundSeconds === null ? null : tenths(runner.firstRoundSeconds)
     report.rounds = runner.reportRounds()
-    // After the end the processes are gone; what counts is how they stood when the run was over.
-    if (report.nodes.length === 0 || report.checkpoint === null) report.nodes = runner.reportNodes()
+    report.nodes = runner.reportNodes()
     report.faults = runner.faults
     report.gaps = runner
       .gaps()

@@ -373,6 +373,8 @@ export class MeshRunner {
     state.life = 'alive'
     this.#components.news({ kind: 'ready', state, seconds: this.#components.seconds(), again })
     void node.ended.then(end => {
+      // What counts is how they stood when the watching ended, not that they were taken down then.
+      if (this.#watchers.signal.aborted) return
       if (state.node === node && (state.life === 'alive' || state.life === 'stopped')) {
         state.life = 'dead'
         this.#fail(exitedBySelf(index, end))

@@ -228,7 +228,16 @@ describe('MeshRunner', () => {
     tell('contribution_restored', 'bown1', 1)
     assert.equal(await settling, true)
     await runner.collect({ signal })
-    assert.deepEqual(runner.contributions(), { offered: 3, lost: [] })
+    const found = { contributions: runner.contributions(), heads: runner.heads, rounds: runner.rounds() }
+    assert.deepEqual(found.contributions, { offered: 3, lost: [] })
+    runner.close()
+    for (const node of starter.started) node.exit(0)
+    await Promise.all(starter.started.map(({ ended }) => ended))
+    assert.deepEqual(
+      { contributions: runner.contributions(), heads: runner.heads, rounds: runner.rounds() },
+      found,
+      'the same when it is judged'
+    )
   })
 
   it('takes no turn to another branch for a record, and one that never came for a wait', async () => {
