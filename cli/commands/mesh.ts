@@ -118,6 +118,8 @@ async function runScenario(session: Session, flags: RunFlags, file: string | und
     ...(engines === undefined ? {} : { engines }),
     ...(session.timeoutMs === undefined ? {} : { timeoutMs: session.timeoutMs })
   }
+  // Minutes later it would be too late to say that there is no such folder.
+  if (flags.report !== undefined) await writeReport(resolve(flags.report), emptyReport())
   try {
     const scenario =
       file === undefined

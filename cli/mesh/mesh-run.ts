@@ -49,7 +49,10 @@ export interface MeshRunOptions {
   signal: AbortSignal
 }
 
-/** Runs it. @returns the report and the exit code: 0 all held, 6 an expectation failed, 4 timeout, 1 anything else. */
+/**
+ * Runs it, and takes down whatever it started.
+ * @returns the report and the exit code: 0 all held, 6 an expectation failed, 4 timeout, 1 anything else.
+ */
 export async function runMesh(components: MeshRunComponents, options: MeshRunOptions): Promise<{ report: Report; code: number }> {
   const { output, seconds } = components
   const { scenario } = options
@@ -84,10 +87,25 @@ export async function runMesh(components: MeshRunComponents, options: MeshRunOpt
   } finally {
     output.liveDone()
     stage?.fill(report)
-    await stage?.close()
+    // What goes wrong from here on must not cost what the mesh has shown.
+    const lastly = async (task: () => Promise<unknown> | undefined): Promise<void> => {
+      try {
+        await task()
+      } catch (error) {
+        const failure = failureOf(error)
+        output.note(`${failure.code}: ${failure.message}`)
+        if (code !== EXIT.ok) return
+        code = exitCodeOf(failure)
+        report.ok = false
+        report.reason = `${failure.code}: ${failure.message}`
+      }
+    }
+    await lastly(() => stage?.close())
     report.seconds = tenths(seconds())
-    if (options.report !== undefined) await writeReport(options.report, report)
-    if (folder !== null) await tidy(folder, { keepAll: options.keep === true, ok: code === EXIT.ok, report, narrator })
+    await lastly(() => (options.report === undefined ? undefined : writeReport(options.report, report)))
+    await lastly(() =>
+      folder === null ? undefined : tidy(folder, { keepAll: options.keep === true, ok: code === EXIT.ok, report, narrator })
+    )
   }
   return { report, code }
 }

@@ -170,6 +170,15 @@ describe('the shoal command', function () {
     assert.match(typed.stderr, new RegExp(`^file_unreadable: cannot read ${join(process.cwd(), 'mine.yaml')}:`))
   })
 
+  it('refuses a report that cannot be written before it starts a mesh', () => {
+    const scenario = join(home, 'one.yaml')
+    writeFileSync(scenario, '{ nodes: 1, rounds: 1 }')
+    const report = join(home, 'none', 'report.json')
+    const { status, stdout, stderr } = shoal('mesh', 'run', scenario, '--report', report)
+    assert.deepEqual([status, stdout], [2, ''])
+    assert.match(stderr, new RegExp(`^file_unreadable: cannot write the report ${report}:`))
+  })
+
   it('measures no engine once its time is over', () => {
     const { status, stderr } = shoal('engines', '--measure', '--timeout', '1ms')
     assert.match(`${status} ${stderr}`, /^4 timeout: /)
