@@ -29,8 +29,8 @@ export async function runEnclosed({ network }: Pick<Scenario, 'network'>, { sign
   const mapping = process.getuid?.() === 0 ? [] : ['--map-root-user']
   const net = network === 'namespaces' ? ['--net'] : []
   const unshare: [string, ...string[]] = ['unshare', '--mount', '--propagation', 'private', ...net, ...mapping, '--']
-  // Before anything is shown: whether it works at all.
-  await runTool([...unshare, 'setpriv', '--pdeathsig', 'KILL', 'true'])
+  // Before anything is shown: whether it works at all. A Ctrl-C may have come before this, or have ended the tool.
+  await runTool([...unshare, 'setpriv', '--pdeathsig', 'KILL', 'true']).finally(() => signal.throwIfAborted())
   const [command, ...args] = [...unshare, 'setpriv', '--pdeathsig', 'KILL', process.execPath, ...process.execArgv, ...process.argv.slice(1)]
   // Detached: a Ctrl-C of the terminal reaches this process alone, and the one inside hears it once, from here.
   const child = spawn(command!, args, { stdio: 'inherit', detached: true, env: { ...process.env, [INSIDE]: '1' } })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { needsEnclosure } from '../../../../../cli/mesh/faults/enclosure.ts'
+import { CliError } from '../../../../../cli/errors.ts'
+import { needsEnclosure, runEnclosed } from '../../../../../cli/mesh/faults/enclosure.ts'
 import { runTool } from '../../../../../cli/mesh/faults/tools.ts'
 import { scenarioOf } from '../../../../../cli/mesh/scenario.ts'
 
@@ -12,6 +13,12 @@ describe('an enclosure', () => {
       ),
       [false, false, true, true]
     )
+  })
+
+  it('starts nothing for whom has stopped it already', async function () {
+    if (process.platform !== 'linux') this.skip()
+    const stopped = AbortSignal.abort(new CliError('interrupted', 'stopped by SIGINT'))
+    await assert.rejects(runEnclosed({ network: 'loopback' }, { signal: stopped }), { code: 'interrupted' })
   })
 
   it('names the tool that is missing or fails, and where it comes from', async () => {
