@@ -161,7 +161,7 @@ export class Processes implements NodeStarter {
     const output = openSync(this.outputFile(index), 'a')
     const env = { ...process.env }
     // What the person who started the mesh has set for a daemon of their own must not reach these.
-    for (const name of Object.keys(env)) if (/^SHOAL_(HOME|API|HOLD_PHASE|MEMORY_PROBE)$/.test(name)) delete env[name]
+    for (const name of Object.keys(env)) if (name.startsWith('SHOAL_') && name !== 'SHOAL_LOG_LEVEL') delete env[name]
     if (options.holdPhase !== undefined) env.SHOAL_HOLD_PHASE = options.holdPhase
     // Many daemons are on this machine: glibc would give each thread of each of them a pool of its own (5 MB a daemon).
     env.MALLOC_ARENA_MAX ??= '2'
