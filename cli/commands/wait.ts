@@ -18,11 +18,13 @@ export function registerWait(program: Command): void {
   program
     .command('wait')
     .description('wait for a condition; exit code 4 when --timeout passes first')
-    .requiredOption('--for <condition>', 'ready, peers=N, round=N or synced', readCondition)
+    .requiredOption('--for <condition>', 'ready, peers=N, round=N or synced', onlyCondition)
     .option('--run <run>', "for round and synced: a run's id or name; any run otherwise")
     .action(
       action<{ for: Condition; run?: string }>(async (session, options) => {
         const { signal, output } = session
+        if (options.run !== undefined && (options.for.kind === 'ready' || options.for.kind === 'peers'))
+          throw new CliError('bad_argument', `${conditionText(options.for)} is of the node, not of a run`, { hint: 'leave --run out' })
         let last = 'the daemon does not answer'
         while (!signal.aborted) {
           const look = await lookAt(session.control, options.for, options.run, signal)
@@ -75,6 +77,12 @@ export function judge(status: StatusDocument, condition: Condition, run: string 
   const ahead = Math.max(0, ...status.peers.flatMap(peer => peer.runs.filter(row => row.run === newest.run).map(row => row.round)))
   const settled = newest.head !== null && !['joining', 'syncing', 'failed'].includes(newest.state)
   return { holds: settled && newest.round >= ahead, text: `${newest.state} at round ${newest.round}, peers at ${ahead}` }
+}
+
+/** Of two, commander would take the later one: a script would go on before the first holds. */
+function onlyCondition(text: string, before: Condition | undefined): Condition {
+  if (before !== undefined) throw new CliError('bad_argument', '--for is given twice', { hint: 'wait for one after the other' })
+  return readCondition(text)
 }
 
 /** @throws CliError `bad_argument`. */

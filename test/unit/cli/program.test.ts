@@ -197,6 +197,8 @@ describe('the shoal command', function () {
       [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
       [['rounds', '--limit', '-3'], /limit|whole number/],
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
+      [['wait', '--for', 'ready', '--for', 'peers=2', '--timeout', '1s'], /--for is given twice/],
+      [['wait', '--for', 'peers=2', '--run', 'demo', '--timeout', '1s'], /peers=2 is of the node, not of a run/],
       [['bench', 'round', '--codec', ','], /"," names nothing/],
       [['bench', 'round', '--peers', ''], /"" names nothing/],
       [['bench', 'attacks', '--aggregations', ' , '], /names nothing/],
