@@ -101,10 +101,13 @@ export function registerRun(program: Command): void {
       .option('--invitation <text>', 'an invitation, as `shoal run invite` printed it')
   ).action(
     action<JoinFlags & { invitation?: string }>(async ({ output, control, signal }, flags, word) => {
+      const { invitation } = flags
+      const isInvitation = word!.startsWith(INVITATION_PREFIX)
+      if (isInvitation && invitation !== undefined)
+        throw new CliError('bad_argument', 'two invitations are given', { hint: 'leave --invitation out, or name the run' })
       const client = await control()
       const request = joinRequest(flags)
-      const { invitation } = flags
-      const answer = word!.startsWith(INVITATION_PREFIX)
+      const answer = isInvitation
         ? await client.joinByInvitation({ ...request, invitation: word! }, { signal })
         : await client.joinRun(
             await theRunWithCheckpoints(client, word, signal),
