@@ -76,6 +76,7 @@ const EXIT_OF: Record<string, number> = {
   directory_not_empty: EXIT.usage,
   unknown_engine: EXIT.usage,
   unknown_era: EXIT.usage,
+  bad_attack: EXIT.usage,
   bad_codec: EXIT.usage,
   bad_workload: EXIT.usage,
   bad_generation: EXIT.usage,

@@ -199,6 +199,8 @@ describe('the shoal command', function () {
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
       [['wait', '--for', 'ready', '--for', 'peers=2', '--timeout', '1s'], /--for is given twice/],
       [['wait', '--for', 'peers=2', '--run', 'demo', '--timeout', '1s'], /peers=2 is of the node, not of a run/],
+      [['run', 'join', 'shoal-invite-1:a', '--invitation', 'shoal-invite-1:b'], /two invitations/],
+      [['bench', 'attacks', '--attacks', 'kindness'], /one of signFlip/],
       [['bench', 'round', '--codec', ','], /"," names nothing/],
       [['bench', 'round', '--peers', ''], /"" names nothing/],
       [['bench', 'attacks', '--aggregations', ' , '], /names nothing/],
