@@ -87,6 +87,8 @@ export interface TrustState {
   accusedOurselves: Map<string, { author: string; at: number }>
   /** Unix ms of what this node said, oldest first. */
   said: number[]
+  /** Unix ms of the first event; null before. */
+  startedAt: number | null
 }
 
 export type TrustEvent =
@@ -123,7 +125,15 @@ export type TrustCommand =
 
 export function createTrust(self: string, rows: Judged[]): TrustState {
   const strangers = new Set(rows.filter(row => !row.accepted).map(({ peer }) => peer))
-  return { self, judged: new Map(rows.map(row => [row.peer, row])), strangers, accused: new Map(), accusedOurselves: new Map(), said: [] }
+  return {
+    self,
+    judged: new Map(rows.map(row => [row.peer, row])),
+    strangers,
+    accused: new Map(),
+    accusedOurselves: new Map(),
+    said: [],
+    startedAt: null
+  }
 }
 
 export function standingOf(state: TrustState, peer: string): Standing {
@@ -155,6 +165,7 @@ export function judge(
 ): { state: TrustState; commands: TrustCommand[]; counted: boolean } {
   const out: TrustCommand[] = []
   let counted = true
+  state.startedAt ??= now
   switch (event.type) {
     case 'offence':
       takeOffence(state, event, now, out)
@@ -188,14 +199,14 @@ function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offe
   row.marks = [...row.marks, { at: now, code, points: worth, subject: subject ?? null }].slice(-MAX_MARKS)
   const isOfRound = accepted && run !== undefined && round !== undefined
   if (isOfRound) row.seen = { run, round, code }
-  settle(row, code, now, out)
+  settle(row, code, now, out, row.reason === 'opinions')
   // What it did long ago is no news where it did something else now.
   if (isOfRound) sayIfDue(state, row, now, out)
   out.push({ type: 'keep', row })
 }
 
 /** Probation while points or enough opinions say so; a ban by points alone. The operator's word stands above both. */
-function settle(row: Judged, code: string, now: number, out: TrustCommand[], opined: string | null = null): void {
+function settle(row: Judged, code: string, now: number, out: TrustCommand[], isOpined: boolean): void {
   if (row.byOperator) return
   if (row.standing === 'banned') {
     if (row.until === null || now < row.until) return
@@ -212,10 +223,13 @@ function settle(row: Judged, code: string, now: number, out: TrustCommand[], opi
     become(row, 'banned', code, now + Math.min(BAN_MAX_MS, BAN_FIRST_MS * BAN_FACTOR ** (row.bans - 1)), out)
     return
   }
-  const byPoints = points >= (row.standing === 'probation' ? GOOD_BELOW : PROBATION_AT)
-  if (byPoints || opined !== null) {
-    if (row.standing !== 'probation') become(row, 'probation', byPoints ? code : opined!, null, out)
-  } else if (row.standing === 'probation') become(row, 'good', 'points_faded', null, out)
+  const isByOpinions = row.reason === 'opinions'
+  const byPoints = points >= (row.standing === 'probation' && !isByOpinions ? GOOD_BELOW : PROBATION_AT)
+  if (byPoints || isOpined) {
+    if (row.standing !== 'probation') become(row, 'probation', byPoints ? code : 'opinions', null, out)
+    // Now this node has seen enough itself: it says so, and holds to it when others do not any more.
+    else if (byPoints && isByOpinions) row.reason = code
+  } else if (row.standing === 'probation') become(row, 'good', isByOpinions ? 'opinions_faded' : 'points_faded', null, out)
 }
 
 /** @returns whether it counted: what is too much, and what is no news, does not */
@@ -245,7 +259,7 @@ function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opin
   const ofRun = [...accusers.values()].filter(accusation => accusation.run === run).length
   if (!isEnough(ofRun, electorate)) return true
   const row = rowOf(state, { peer: about, accepted: aboutAccepted }, now, out)
-  settle(row, code, now, out, 'opinions')
+  settle(row, code, now, out, true)
   out.push({ type: 'keep', row })
   return true
 }
@@ -263,6 +277,11 @@ function isNewOfUs({ accusedOurselves }: TrustState, author: string, code: strin
 
 function isEnough(accusers: number, electorate: number): boolean {
   return accusers >= Math.max(ACCUSERS_LEAST, Math.ceil(electorate * ACCUSERS_SHARE))
+}
+
+function isStillSaid({ accused }: TrustState, peer: string): boolean {
+  const runs = [...(accused.get(peer)?.values() ?? [])].map(({ run }) => run)
+  return runs.some(run => runs.filter(other => other === run).length >= ACCUSERS_LEAST)
 }
 
 function takeWord(state: TrustState, event: Extract<TrustEvent, { type: 'ban' | 'unban' }>, now: number, out: TrustCommand[]): void {
@@ -295,9 +314,9 @@ function takeTick(state: TrustState, heads: ReadonlyMap<string, number>, now: nu
       Object.assign(row, { byOperator: false, points: 0, audited: 0, at: now })
       become(row, 'good', 'ban_ended', null, out)
     }
-    // Opinions keep whom they put on probation there as long as anybody still holds one.
-    const opined = row.reason === 'opinions' && (state.accused.get(row.peer)?.size ?? 0) > 0 ? 'opinions' : null
-    settle(row, row.reason ?? 'tick', now, out, opined)
+    // Opinions keep whom they put on probation there as long as it is no quarrel. Those of before a restart are not known, and come again if they still hold.
+    const isHeld = now - state.startedAt! < OPINION_VALID_MS || isStillSaid(state, row.peer)
+    settle(row, row.reason ?? 'tick', now, out, row.reason === 'opinions' && isHeld)
     const saidAt = row.saidAt
     // What is further back counts nowhere, nor does what is of no round yet.
     if (ageOf(row) >= -1 && ageOf(row) <= OPINION_ROUNDS) sayIfDue(state, row, now, out)

@@ -109,6 +109,48 @@ describe('judge()', () => {
     assert.deepEqual(standings(tick()), ['good'])
   })
 
+  it('keeps nobody on probation for the word of one alone, whoever else said so before', () => {
+    for (const author of ['A', 'B']) opinion(author, 'X')
+    now += OPINION_REPEAT_MS
+    for (const author of ['A', 'B']) opinion(author, 'X')
+    for (let waited = 0; waited < OPINION_VALID_MS; waited += OPINION_REPEAT_MS) {
+      assert.deepEqual(standings(tick()), [])
+      now += OPINION_REPEAT_MS
+      opinion('A', 'X')
+      opinion('B', 'X', { run: 'another', electorate: null })
+    }
+    assert.deepEqual(standings(tick()), ['good'])
+  })
+
+  it('waits after a restart whether others still say so of whom they put on probation', () => {
+    const probation = () => {
+      for (const author of ['A', 'B']) opinion(author, 'X')
+      state = createTrust('self', [...state.judged.values()])
+      assert.deepEqual(standings(tick()), [])
+    }
+    probation()
+    now += OPINION_REPEAT_MS
+    for (const author of ['A', 'B']) opinion(author, 'X')
+    now += OPINION_VALID_MS - OPINION_REPEAT_MS
+    assert.deepEqual(standings(tick()), [], 'they do')
+    probation()
+    now += OPINION_VALID_MS
+    const ended = tick().flatMap(command => (command.type === 'standing' ? [[command.standing, command.reason]] : []))
+    assert.deepEqual(ended, [['good', 'opinions_faded']])
+  })
+
+  it('says what it saw of whom others had put on probation, and holds to it when their words have faded', () => {
+    for (const author of ['A', 'B']) opinion(author, 'X')
+    const said = (commands: TrustCommand[]) => commands.filter(({ type }) => type === 'say').length
+    assert.equal(said(offend('X', 'non_finite', { run: 'run', round: 7 })), 0, 'a fault is no reason')
+    assert.equal(standingOf(state, 'X'), 'probation', 'nor does it make their words untrue')
+    assert.equal(said(offend('X', 'norm_mismatch', { run: 'run', round: 7 })), 1)
+    assert.equal(state.judged.get('X')?.reason, 'norm_mismatch')
+    now += OPINION_VALID_MS
+    assert.deepEqual(standings(tick()), [])
+    assert.equal(standingOf(state, 'X'), 'probation')
+  })
+
   it('wants a third of the recent authors behind an opinion in a large run', () => {
     for (const author of ['A', 'B', 'C']) opinion(author, 'X', { electorate: 12 })
     assert.equal(standingOf(state, 'X'), 'good')
