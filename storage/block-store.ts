@@ -34,8 +34,8 @@ export interface BlockStore {
   get(cid: string): Promise<Uint8Array | undefined>
   /** @throws StorageError `wrong_bytes`, `block_too_large`, `disk_full`; on failure nothing half-written is left */
   put(cid: string, bytes: Uint8Array, options?: PutOptions): Promise<void>
-  /** Makes what is here of these survive a power cut, as a durable put does: for what others were told that this node keeps. */
-  sync(cids: Iterable<string>): Promise<void>
+  /** Makes what is here of these survive a power cut, as a durable put does: for what others were told that this node keeps. Gives those that are not here. */
+  sync(cids: Iterable<string>): Promise<string[]>
   /** Deleting what is not there is no error. */
   delete(cid: string): Promise<void>
   /** Every block held, in no order; blocks that come or go meanwhile may or may not be seen. */
@@ -109,12 +109,13 @@ class BlockFiles implements BlockStore {
     await this.#run('write a block', path, () => this.#write(path, bytes, options.durable === true))
   }
 
-  async sync(cids: Iterable<string>): Promise<void> {
-    const paths = [...new Set(cids)].map(cid => this.#path(cid))
+  async sync(cids: Iterable<string>): Promise<string[]> {
+    const files = [...new Set(cids)].map(cid => ({ cid, path: this.#path(cid) }))
     // At once, as far as the gate lets them: a journal commits together what waits for it together.
-    await Promise.all(paths.map(path => this.#run('write a block', path, () => syncFile(path).catch(absent))))
-    const folders = new Set(paths.map(path => dirname(path)))
+    const synced = await Promise.all(files.map(({ path }) => this.#run('write a block', path, () => syncFile(path).catch(absent))))
+    const folders = new Set(files.map(({ path }) => dirname(path)))
     for (const folder of [...folders, this.#folder]) await this.#run('write blocks', folder, () => syncDirectory(folder).catch(absent))
+    return files.filter((_, index) => synced[index] === false).map(({ cid }) => cid)
   }
 
   async delete(cid: string): Promise<void> {

@@ -23,8 +23,8 @@ export interface FetchOptions {
   timeoutMs: number
   /** What a body may weigh, so that a lying index cannot fill the disk; chunks are held to the lengths by which it was weighed. */
   totalBytesMax?: number
-  /** Told which blocks of a body are looked for next. */
-  onNamed?: (cids: readonly string[]) => void
+  /** Told which blocks of a body are looked for next, and resolves when none of them is about to be deleted. */
+  onNamed?: (cids: readonly string[]) => Promise<void>
   /** Told which of those are not here, before they are asked for, and again when nothing more of them comes. */
   onAbsent?: (cids: readonly string[]) => void
 }
@@ -121,7 +121,7 @@ export class Fetcher {
     const untilMs = startedMs + options.timeoutMs
     // Its index first, then what that names: together they have the time of one.
     const fetchBlocks = async (cids: string[], lengths?: ReadonlyMap<string, number>) => {
-      options.onNamed?.(cids)
+      await options.onNamed?.(cids)
       const absent = options.onAbsent === undefined ? [] : await this.#absent(cids)
       options.onAbsent?.(absent)
       const timeoutMs = Math.max(1, Math.ceil(untilMs - performance.now()))
@@ -174,10 +174,11 @@ export class Fetcher {
     }
   }
 
-  /** Makes a body that is here survive a power cut, and the blocks that tell of it. */
+  /** Makes a body that is here survive a power cut, and the blocks that tell of it. @throws DaemonError `block_unavailable` where one is not here after all */
   async keep(root: string, beside: string[] = []): Promise<void> {
     const { blocks } = await listBodyBlocks(root, cid => this.#blocks.get(cid))
-    await this.#blocks.sync([...blocks, ...beside])
+    const absent = await this.#blocks.sync([...blocks, ...beside])
+    if (absent.length > 0) throw new DaemonError('block_unavailable', `${absent.length} blocks of body ${root} are not here any more`)
   }
 
   /** Whether every block of a body is here. */

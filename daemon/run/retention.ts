@@ -44,6 +44,9 @@ export class Retention {
    */
   readonly #lists = new Map<string, string | null>()
   #forgetting: Promise<void> = Promise.resolve()
+  /** While something is being forgotten: what of it is to stay after all. */
+  #spared: Set<string> | null = null
+  #deleting: Promise<void> = Promise.resolve()
   /** What waits for that to end. */
   #next: { kept: readonly KeptRound[]; own: readonly OwnContribution[]; wanted: readonly string[] } | null = null
 
@@ -84,7 +87,7 @@ export class Retention {
     this.#here.set(root, { round: Math.max(round, this.#here.get(root)?.round ?? 0), named: null })
   }
 
-  /** A body that nobody has checked is about to be fetched, and its fetch tells the answer of it. */
+  /** A body that nobody has checked is about to be fetched, and its fetch tells the answer of it: what is forgotten meanwhile leaves alone what that looks for. */
   fetching(root: string, round: number): Required<Pick<FetchOptions, 'onNamed' | 'onAbsent'>> {
     const note = (cids: readonly string[], isBrought: boolean): void => {
       const before = this.#here.get(root)
@@ -93,7 +96,12 @@ export class Retention {
       this.#here.set(root, { round: Math.max(round, before?.round ?? round), named })
     }
     note([], false)
-    return { onNamed: cids => note(cids, false), onAbsent: cids => note(cids, true) }
+    const onNamed = async (cids: readonly string[]): Promise<void> => {
+      note(cids, false)
+      for (const cid of cids) this.#spared?.add(cid)
+      await this.#deleting.catch(() => {})
+    }
+    return { onNamed, onAbsent: cids => note(cids, true) }
   }
 
   /** What was fetched of a root goes with what is forgotten next, unless a record has it by now. */
@@ -128,7 +136,12 @@ export class Retention {
     this.#next = { kept, own, wanted }
     if (isWaiting) return this.#forgetting
     // One that failed is made good by the next.
-    this.#forgetting = this.#forgetting.catch(() => {}).then(() => this.#forget())
+    this.#forgetting = this.#forgetting
+      .catch(() => {})
+      .then(() => this.#forget())
+      .finally(() => {
+        this.#spared = null
+      })
     return this.#forgetting
   }
 
@@ -144,20 +157,26 @@ export class Retention {
     for (const { body } of own) if (body !== null) keep.add(body)
     const gone = [...this.#here].filter(([root, { round }]) => !keep.has(root) && round <= head - UNUSED_ROUNDS)
     if (gone.length === 0 && this.#left.size === 0) return
-    for (const [root, { named }] of gone) {
-      if (named === null) for (const cid of (await this.#blocksOf(root)) ?? []) this.#left.add(cid)
-      else for (const [cid, isBrought] of named) if (isBrought) this.#left.add(cid)
+    const spared = new Set<string>()
+    this.#spared = spared
+    for (const [root, here] of gone) {
+      const brought =
+        here.named === null ? await this.#blocksOf(root) : [...here.named].filter(([, isBrought]) => isBrought).map(([cid]) => cid)
+      // It may have come again while others were read.
+      if (this.#here.get(root) !== here) continue
+      for (const cid of brought ?? []) this.#left.add(cid)
+      this.#here.delete(root)
     }
-    for (const [root] of gone) this.#here.delete(root)
     // What is young enough to enter the next record is as much in use as what is in one. Here before the roots: it may be in one when those are read.
-    const spared = new Set([...this.#left].filter(cid => this.isNamed(cid) || this.#isNamedBeside(cid)))
+    for (const cid of this.#left) if (this.isNamed(cid) || this.#isNamedBeside(cid)) spared.add(cid)
     for (const root of [...this.roots, ...(await this.#keptBeside())]) keep.add(root)
     // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
     for (const root of keep) for (const cid of (await this.#blocksOf(root)) ?? [root]) if (this.#left.has(cid)) spared.add(cid)
     for (const root of this.#lists.keys()) if (!keep.has(root)) this.#lists.delete(root)
     for (const cid of this.#left) {
-      if (spared.has(cid) || this.isNamed(cid) || this.#isNamedBeside(cid)) continue
-      await this.#blocks.delete(cid)
+      if (spared.has(cid) || this.#isNamedBeside(cid)) continue
+      this.#deleting = this.#blocks.delete(cid)
+      await this.#deleting
       this.#left.delete(cid)
     }
   }

@@ -154,6 +154,30 @@ describe('Fetcher', () => {
     await assert.rejects(asking.fetcher.signedBlocks(cids, options('holder')), { code: 'message_too_large' })
   })
 
+  it('keeps no body of which a block is gone', async () => {
+    await holder('honest')
+    const { store, fetcher } = await asker()
+    await fetcher.body(root, options('honest'))
+    await fetcher.keep(root)
+    await store.blocks.delete(chunk.cid)
+    await assert.rejects(fetcher.keep(root), { code: 'block_unavailable' })
+  })
+
+  it('looks for no block before it has told which it looks for', async () => {
+    await holder('honest')
+    const { store, fetcher } = await asker()
+    await fetcher.body(root, options('honest'))
+    const named: string[] = []
+    const onNamed = async (cids: readonly string[]) => {
+      named.push(...cids)
+      // Whoever forgets was about to.
+      if (cids.includes(chunk.cid)) await store.blocks.delete(chunk.cid)
+    }
+    await fetcher.body(root, { ...options('honest'), onNamed })
+    assert.deepEqual(new Set(named), new Set(blocks.map(({ cid }) => cid)))
+    assert.equal(await fetcher.isWhole(root), true)
+  })
+
   it('fetches again what was damaged on disk, and only that', async () => {
     await holder('honest')
     const { store, fetcher } = await asker()

@@ -162,7 +162,7 @@ describe('Retention', () => {
     const { blocks: ofYoung } = await listBodyBlocks(young, cid => blocks.get(cid))
     retention.fetching(old, 5).onAbsent(ofOld)
     const telling = retention.fetching(young, 6)
-    telling.onNamed(ofYoung)
+    await telling.onNamed(ofYoung)
     telling.onAbsent(ofYoung.filter(cid => !ofOld.includes(cid)))
     const kept = await body('anchor')
     await retention.forget([round(7, kept, kept)], [], [])
@@ -197,6 +197,71 @@ describe('Retention', () => {
     await readable(sought!)
     await readable(taken!)
     assert.equal(await count(), 4 + 4 + 4)
+  })
+
+  it('forget() deletes nothing of an anchor that is sought again from when it is looked for, and of what went before that is known', async () => {
+    const first = Promise.withResolvers<void>()
+    const mayDelete = Promise.withResolvers<void>()
+    const deleted: string[] = []
+    const slow = {
+      get: (cid: string) => blocks.get(cid),
+      delete: async (cid: string) => {
+        deleted.push(cid)
+        first.resolve()
+        await mayDelete.promise
+        await blocks.delete(cid)
+      }
+    }
+    const retention = new Retention(slow, await body('genesis'))
+    const anchor = await body('wavering')
+    const { blocks: named } = await listBodyBlocks(anchor, cid => blocks.get(cid))
+    const bytes = new Map(await Promise.all(named.map(async cid => [cid, (await blocks.get(cid))!] as const)))
+    retention.fetching(anchor, 50).onAbsent(named)
+    retention.abandoned(anchor)
+    const forgetting = retention.forget([], [], [])
+    await first.promise
+    const again = retention.fetching(anchor, 51)
+    const looked = again.onNamed(named).then(async () => (await missing(named)).missing)
+    mayDelete.resolve()
+    const absent = await looked
+    assert.deepEqual(absent, deleted)
+    assert.equal(deleted.length, 1)
+    again.onAbsent(absent)
+    for (const cid of absent) await blocks.put(cid, bytes.get(cid)!)
+    await forgetting
+    await retention.forget([], [], [])
+    await readable(anchor)
+    retention.abandoned(anchor)
+    await retention.forget([], [], [])
+    assert.equal(await count(), 4, 'the genesis')
+  })
+
+  it('forget() lets nothing go that is sought again while it reads what is to go', async () => {
+    const reading = Promise.withResolvers<void>()
+    const mayRead = Promise.withResolvers<void>()
+    const slow = {
+      get: async (cid: string) => {
+        reading.resolve()
+        await mayRead.promise
+        return blocks.get(cid)
+      },
+      delete: (cid: string) => blocks.delete(cid)
+    }
+    const retention = new Retention(slow, await body('genesis'))
+    const [old, anchor] = [await body('old'), await body('wavering')]
+    const { blocks: named } = await listBodyBlocks(anchor, cid => blocks.get(cid))
+    retention.came(old, 1)
+    retention.fetching(anchor, 50).onAbsent(named)
+    retention.abandoned(anchor)
+    const kept = await body('anchor')
+    const forgetting = retention.forget([round(50, kept, kept)], [], [])
+    await reading.promise
+    await retention.fetching(anchor, 50).onNamed(named)
+    mayRead.resolve()
+    await forgetting
+    await retention.forget([round(51, kept, kept)], [], [])
+    assert.equal(await blocks.has(old), false)
+    await readable(anchor)
   })
 
   it('forget() deletes a body as a whole once a record has it', async () => {
@@ -263,7 +328,7 @@ describe('Retention', () => {
     const ofUnchecked = new Set<string>()
     for (const [root, run] of [[young, retention] as const, [elsewhere, other] as const]) {
       const { blocks: named } = await listBodyBlocks(root, cid => blocks.get(cid))
-      run.fetching(root, 9).onNamed(named)
+      await run.fetching(root, 9).onNamed(named)
       for (const cid of named) ofUnchecked.add(cid)
     }
     for (const root of [old, older]) retention.came(root, 1)
