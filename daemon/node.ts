@@ -465,6 +465,12 @@ class Node implements ShoalNode {
     const address = parseAddress(text)
     const signal = this.#signal(options.signal)
     const named = peerInAddress(address)
+    if (named !== undefined && this.#closedTo.has(named)) {
+      throw new DaemonError('peer_unreachable', `cannot connect to ${text}: this node has banned that peer`, {
+        hint: `shoal unban ${named}`,
+        details: { address: text, peer: named }
+      })
+    }
     if (named !== undefined) this.#discovered.note(named, 'address')
     let connection: Connection
     try {

@@ -109,7 +109,8 @@ describe('a node', () => {
     await theirs.connect(here)
     ours.refuse([theirs.peer])
     await until(() => !ours.isConnected(theirs.peer) && !theirs.isConnected(ours.peer))
-    await assert.rejects(ours.connect(there), { code: 'peer_unreachable' })
+    const banned = { code: 'peer_unreachable', message: /this node has banned that peer/, hint: `shoal unban ${theirs.peer}` }
+    await assert.rejects(ours.connect(there), banned)
     // The far side may see its connection for a moment before it is dropped.
     await theirs.connect(here).catch(() => {})
     await assert.rejects(theirs.ping(ours.peer))
