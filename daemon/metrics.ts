@@ -8,7 +8,7 @@ export interface MetricsComponents {
   status: () => StatusDocument
 }
 
-/** Runs that get labels of their own; a node in more of them shows the rest as one sum. Remote peers never become labels. */
+/** Runs that get labels, the first ones; of the rest nothing is shown. Remote peers never become labels. */
 const MAX_RUN_LABELS = 32
 const PREFIX = 'shoal_'
 
