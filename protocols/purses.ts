@@ -32,6 +32,11 @@ export class Purses {
     this.#purses.set(peer, purse)
   }
 
+  /** Milliseconds until what was taken out beyond what there was has grown again. */
+  debtMs(peer: string, nowMs: number): number {
+    return (Math.max(0, -this.#at(peer, nowMs).amount) * 1000) / this.#allowance.perSecond
+  }
+
   #at(peer: string, nowMs: number): { amount: number; atMs: number } {
     const { perSecond, burst } = this.#allowance
     const purse = this.#purses.get(peer) ?? { amount: burst, atMs: nowMs }

@@ -1,4 +1,5 @@
 // Names, limits and waits of the block exchange.
+import type { Allowance } from '../purses.ts'
 
 /** Protocol id; meshes of different names do not exchange blocks. */
 export const blocksProtocol = (network: string): string => `/shoal/${network}/blocks/1`
@@ -20,6 +21,11 @@ export const MAX_WANTS_PER_FRAME = 256
 export const MAX_REQUEST_BYTES = 16 * 1024
 /** Blocks one stream may have asked for and not got; whoever asks for more is cut off. */
 export const MAX_QUEUED_WANTS = 1024
+/**
+ * Blocks that one peer may ask for: to look for one costs some 0.04 ms, also where it is not here, so that nobody takes more than a tenth of a core with questions.
+ * At once all that MAX_STREAMS_PER_PEER streams may owe; whoever asks faster waits.
+ */
+export const WANTS: Allowance = { perSecond: 2_000, burst: 8_192 }
 /** Blocks a holder is asked for at first, while the size of what it sends is not known. */
 export const FIRST_WANTS = 16
 /** Blocks a holder may owe us at once, however small they are. */

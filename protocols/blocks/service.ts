@@ -1,7 +1,8 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS } from './constants.ts'
+import { Purses } from '../purses.ts'
+import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS, WANTS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
 import { type Pace, serveBlocks } from './serving.ts'
@@ -59,6 +60,7 @@ export class BlockExchange {
   /** Fetches that wait for a stream to a peer, in the order in which they came. */
   readonly #waiting = new Map<string, Set<Fetch>>()
   readonly #standings = new Standings()
+  readonly #wants = new Purses(WANTS)
   readonly #stopping = new AbortController()
   #sent = 0
   #received = 0
@@ -78,6 +80,7 @@ export class BlockExchange {
           stream,
           peer,
           store,
+          wants: this.#wants,
           pace: this.#options.pace,
           onSent: bytes => {
             this.#sent += bytes

@@ -1,7 +1,9 @@
 // The answering side of the block exchange: one stream's wants in, its answers out, never more than the asker has given credit for.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ProtocolError } from '../errors.ts'
 import type { FrameStream } from '../frame-stream.ts'
-import { FLUSH_MS, FRAME_BYTES, MAX_QUEUED_WANTS, SERVE_IDLE_MS } from './constants.ts'
+import { Purses } from '../purses.ts'
+import { FLUSH_MS, FRAME_BYTES, MAX_QUEUED_WANTS, SERVE_IDLE_MS, WANTS } from './constants.ts'
 import { AnswerEncoder, decodeRequest } from './messages.ts'
 import { Patience } from './patience.ts'
 
@@ -22,13 +24,16 @@ export interface ServingComponents {
   onSent: (bytes: number) => void
   /** @default blocks leave as fast as they can */
   pace?: Pace | undefined
+  /** What peers may ask for, each on all its streams together. @default as if this were its only one */
+  wants?: Purses
   /** @default SERVE_IDLE_MS */
   idleMs?: number
 }
 
 /** Answers until the asker ends the stream. Rejects when it breaks the rules, is silent for `idleMs` while we wait for its word, or takes a frame no sooner. */
-export async function serveBlocks({ stream, peer, store, onSent, pace, idleMs = SERVE_IDLE_MS }: ServingComponents): Promise<void> {
-  const serving = new Serving(peer, pace, idleMs)
+export async function serveBlocks(components: ServingComponents): Promise<void> {
+  const { stream, store, onSent, idleMs = SERVE_IDLE_MS } = components
+  const serving = new Serving(components, idleMs)
   try {
     await Promise.all([readRequests(stream, serving), writeAnswers(stream, store, serving, onSent)])
   } finally {
@@ -47,7 +52,7 @@ async function readRequests(stream: FrameStream, serving: Serving): Promise<void
       if (frame === null) return
       const request = decodeRequest(frame)
       if (request.kind === 'credit') serving.grant(request.bytes)
-      else serving.enqueue(request.cids)
+      else await serving.enqueue(request.cids)
     }
   } finally {
     serving.end()
@@ -118,6 +123,7 @@ class Serving {
   readonly #givenUp = new AbortController()
   readonly pace: Pace | undefined
   readonly #peer: string
+  readonly #wantsOfPeers: Purses
   /** With an asker that takes nothing off our hands: counts while a frame is being written. */
   readonly taking: Patience
   /**
@@ -127,8 +133,9 @@ class Serving {
   readonly speaking: Patience
   ended = false
 
-  constructor(peer: string, pace: Pace | undefined, idleMs: number) {
+  constructor({ peer, pace, wants }: ServingComponents, idleMs: number) {
     this.#peer = peer
+    this.#wantsOfPeers = wants ?? new Purses(WANTS)
     this.pace = pace
     this.taking = new Patience(idleMs)
     this.speaking = new Patience(idleMs)
@@ -143,10 +150,15 @@ class Serving {
     return this.#wants.length
   }
 
-  enqueue(cids: string[]): void {
+  /** Resolves when the peer may go on: what it says meanwhile lies unread. */
+  async enqueue(cids: string[]): Promise<void> {
     if (this.#wants.length + cids.length > MAX_QUEUED_WANTS) {
       throw new ProtocolError('bad_message', `cannot queue more than ${MAX_QUEUED_WANTS} wants of one stream`)
     }
+    const nowMs = performance.now()
+    this.#wantsOfPeers.pay(this.#peer, cids.length, nowMs)
+    const waitMs = this.#wantsOfPeers.debtMs(this.#peer, nowMs)
+    if (waitMs > 0) await sleep(waitMs, undefined, { ref: false })
     this.#wants.push(...cids)
     this.#wake()
   }

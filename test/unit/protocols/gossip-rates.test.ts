@@ -15,6 +15,12 @@ describe('Purses', () => {
     )
   })
 
+  it('say how long a debt lasts', () => {
+    const purses = new Purses({ perSecond: 10, burst: 5 })
+    purses.pay('a', 8, 0)
+    assert.deepEqual([purses.debtMs('a', 0), purses.debtMs('a', 100), purses.debtMs('a', 300), purses.debtMs('b', 0)], [300, 200, 0, 0])
+  })
+
   it('lose nothing to a clock that goes back', () => {
     const purses = new Purses({ perSecond: 1, burst: 2 })
     purses.pay('a', 1, 1_000)

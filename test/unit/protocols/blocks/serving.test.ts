@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AnswerDecoder, encodeRequest } from '../../../../protocols/blocks/messages.ts'
 import { type Pace, serveBlocks } from '../../../../protocols/blocks/serving.ts'
 import type { FrameStream } from '../../../../protocols/frame-stream.ts'
+import { Purses } from '../../../../protocols/purses.ts'
 import { madeBlocks } from '../../../contracts/block-exchange.ts'
 import { framePair } from '../../../contracts/memory-network.ts'
 
@@ -46,6 +47,22 @@ describe('serveBlocks()', () => {
     assert.deepEqual([...(await asker.read())!], [1]) // "I do not have it"
     await asker.close()
     await served
+  })
+
+  it('has a peer wait that asks for more than it may, on all its streams together, and nobody else', async () => {
+    const wants = new Purses({ perSecond: 2, burst: 2 })
+    const lookedFor: string[] = []
+    const asking = ['greedy', 'greedy', 'other'].map((peer, stream) => {
+      const [asker, answering] = framePair()
+      const store = { get: async () => void lookedFor.push(`${peer} ${stream}`) }
+      return { asker, served: serveBlocks({ stream: answering, peer, store, wants, onSent: () => {} }) }
+    })
+    for (const { asker } of asking) await asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid, cid] })])
+    for (const { asker, served } of asking) {
+      await asker.close()
+      await served
+    }
+    assert.deepEqual(lookedFor, ['greedy 0', 'greedy 0', 'other 2', 'other 2', 'greedy 1', 'greedy 1'])
   })
 
   it('ends a stream whose asker wants nothing, and one whose asker gives no credit for what it wants', async () => {
