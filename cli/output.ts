@@ -25,6 +25,11 @@ export class Output {
     this.color = options.color
   }
 
+  /** For a command whose work is worth more than its words: it goes on where nobody reads them any more, and they are dropped. Any other ends with its reader. */
+  outliveReader(): void {
+    process.stdout.removeAllListeners('error').on('error', () => {})
+  }
+
   /** Whether a person looks at stdout: live tables are drawn only then. */
   get isTerminal(): boolean {
     return process.stdout.isTTY === true && !this.json

@@ -51,6 +51,7 @@ export function registerMesh(program: Command): void {
     .option('--threads <count>', "threads of each node's trainer", wholeNumber(1, 1024), 1)
     .action(
       action<{ nodes: number; run?: string; threads: number }>(async (session, flags) => {
+        session.output.outliveReader()
         const { meshUp } = await import('../mesh/background.ts')
         await meshUp(session, flags)
       })
@@ -92,6 +93,7 @@ function rates(text: string): unknown[] {
 }
 
 async function runScenario(session: Session, flags: RunFlags, file: string | undefined): Promise<void> {
+  session.output.outliveReader()
   const [
     { parseScenario, scenarioOf },
     { DEMO_SIZE, demoScenario },

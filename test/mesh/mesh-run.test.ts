@@ -1,11 +1,14 @@
 // `shoal mesh run` with real daemons: few and small, because each costs seconds. Every process must be gone afterwards, whatever happened.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Report } from '../../cli/mesh/report.ts'
 import { MAIN, SMALL_RUN } from './small-run.ts'
+
+/** What is done to the command while it runs, with what it has said so far. */
+type During = (output: string, child: ChildProcess) => void
 
 describe('shoal mesh run', function () {
   this.timeout(240_000)
@@ -21,7 +24,7 @@ describe('shoal mesh run', function () {
     assert.deepEqual(left, [])
   })
 
-  const mesh = (scenario: string, flags: string[], during?: (stdout: string, interrupt: () => void) => void) =>
+  const mesh = (scenario: string, flags: string[], during?: During) =>
     new Promise<{ status: number | null; report: Report; output: string }>(resolve => {
       writeFileSync(join(folder, 'scenario.yaml'), scenario)
       const report = join(folder, 'report.json')
@@ -31,7 +34,7 @@ describe('shoal mesh run', function () {
       for (const stream of [child.stdout, child.stderr]) {
         stream.on('data', data => {
           output += data
-          during?.(output, () => child.kill('SIGINT'))
+          during?.(output, child)
         })
       }
       child.on('close', status => resolve({ status, output, report: JSON.parse(readFileSync(report, 'utf8')) as Report }))
@@ -80,18 +83,20 @@ expect: [equalAnchors, { heldOutBelow: 6 }]
     assert.ok(report.rounds.length >= 3 && report.rounds.every(({ contributors }) => contributors.length === 2))
   })
 
-  it('ends with 4 and a report when its time is over', async () => {
-    const { status, report } = await mesh('{ nodes: 2, run: run.yaml, rounds: 100000 }', ['--timeout', '8s'])
+  it('ends with 4 and a report when its time is over, also where nobody reads on what it says', async () => {
+    const leave: During = (_, child) => child.stdout!.destroy()
+    const { status, report } = await mesh('{ nodes: 2, run: run.yaml, rounds: 100000 }', ['--timeout', '8s'], leave)
     assert.equal(status, 4)
+    assert.equal(report.nodes.length, 2)
     assert.match(report.reason!, /^timeout/)
   })
 
   it('ends every process at Ctrl-C and still reports', async () => {
     let interrupted = false
-    const { status, report } = await mesh('{ nodes: 3, run: run.yaml, rounds: 100 }', [], (stdout, interrupt) => {
+    const { status, report } = await mesh('{ nodes: 3, run: run.yaml, rounds: 100 }', [], (stdout, child) => {
       if (interrupted || !/node 2 .* is up/.test(stdout)) return
       interrupted = true
-      interrupt()
+      child.kill('SIGINT')
     })
     assert.equal(status, 1)
     assert.match(report.reason!, /^interrupted/)
