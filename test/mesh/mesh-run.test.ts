@@ -14,7 +14,7 @@ describe('shoal mesh run', function () {
   this.timeout(240_000)
   let folder: string
   beforeEach(() => {
-    // Every home lies under it, so that a process left behind can be told by its command line.
+    // The temporary folder of all that is started, so that a process left behind can be told by its environment.
     folder = mkdtempSync(join(tmpdir(), 'shoal-mesh-test-'))
     writeFileSync(join(folder, 'run.yaml'), SMALL_RUN)
   })
@@ -113,17 +113,17 @@ expect: [equalAnchors, { heldOutBelow: 6 }]
   })
 })
 
-/** Command lines that name the folder; this test's own children among them only if somebody forgot them. */
+/** Command lines of whatever was started with the folder for its temporary one: a trainer's own names no folder. */
 function processesUnder(folder: string): string[] {
-  if (!existsSync('/proc/self/cmdline')) return []
+  if (!existsSync('/proc/self/environ')) return []
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .flatMap(pid => {
       try {
+        if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`TMPDIR=${folder}`)) return []
         return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')]
       } catch {
         return []
       }
     })
-    .filter(line => line.includes(folder))
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { growthOf, readSamples } from '../../../../../cli/mesh/measures/memory.ts'
 import { temporaryHome } from '../../../storage/temporary-home.ts'
 
@@ -42,20 +44,28 @@ describe('memory', () => {
   })
 
   it('is sampled in daemons and not in what they start', async () => {
-    const write = async (name: string, argument: string): Promise<string> => {
-      const file = join(home(), name)
+    const main = join(home(), 'main.cjs')
+    writeFileSync(main, 'console.log(); setInterval(() => {}, 1000)')
+    const children: ChildProcess[] = []
+    const start = async (argument: string): Promise<() => string> => {
+      const file = join(home(), argument)
       const env = { ...process.env, SHOAL_MEMORY_PROBE: `20:${file}` }
-      const script = `const look = setInterval(() => { if (require('fs').existsSync(${JSON.stringify(file)})) process.exit() }, 5); setTimeout(() => process.exit(), ${argument === 'daemon' ? 20_000 : 200})`
-      writeFileSync(join(home(), 'main.cjs'), script)
-      const child = spawn(process.execPath, ['--expose-gc', '--import', PROBE, join(home(), 'main.cjs'), argument], { env })
-      await new Promise(resolve => child.once('exit', resolve))
-      try {
-        return readFileSync(file, 'utf8')
-      } catch {
-        return ''
-      }
+      const child = spawn(process.execPath, ['--expose-gc', '--import', PROBE, main, argument], {
+        env,
+        stdio: ['ignore', 'pipe', 'inherit']
+      })
+      children.push(child)
+      await once(child.stdout, 'data')
+      return () => (existsSync(file) ? readFileSync(file, 'utf8') : '')
     }
-    assert.match(await write('daemon', 'daemon'), /^\{"at":\d+,"rss":\d+,"heapUsed":\d+,"external":\d+\}\n/)
-    assert.equal(await write('other', 'trainer'), '')
+    try {
+      const trainer = await start('trainer')
+      const daemon = await start('daemon')
+      while (!daemon().includes('\n')) await delay(5)
+      assert.match(daemon(), /^\{"at":\d+,"rss":\d+,"heapUsed":\d+,"external":\d+\}\n/)
+      assert.equal(trainer(), '', 'though it had more time')
+    } finally {
+      for (const child of children) child.kill('SIGKILL')
+    }
   })
 })
