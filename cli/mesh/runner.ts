@@ -743,6 +743,8 @@ export class MeshRunner {
         await faults.freeDisk(index)
         return
       case 'corruptBlock':
+        if (step.block === 'anchor' && state.anchor === null)
+          throw new CliError('step_failed', `corruptBlock node ${index}: it has no anchor yet`)
         fault.detail = await faults.corruptBlock(index, step.block === 'anchor' ? state.anchor : null)
         return
       case 'slow':

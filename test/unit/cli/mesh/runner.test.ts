@@ -309,6 +309,22 @@ describe('MeshRunner', () => {
     )
   })
 
+  it('corrupts no other block where a node has no anchor yet', async () => {
+    newRunner({ nodes: 1, rounds: 1, steps: [{ at: { round: 1 }, do: 'corruptBlock', node: 1, block: 'anchor' }] })
+    const start = starter.start.bind(starter)
+    starter.start = async (...given) => {
+      const node = await start(...given)
+      const { status } = node.control
+      node.control.status = async (...asked) => ({ ...(await status(...asked)), runs: [] })
+      return node
+    }
+    const driving = runner.drive({ signal })
+    await until(() => runner.run !== null)
+    adoptEverywhere(1)
+    await assert.rejects(driving, { code: 'step_failed', message: 'corruptBlock node 1: it has no anchor yet' })
+    assert.deepEqual(starter.done, [])
+  })
+
   it('fails when a node ends by itself', async () => {
     const driving = newRunner({ nodes: 2, rounds: 9 }).drive({ signal })
     await until(() => starter.started.length === 2 && runner.states.every(state => state.life === 'alive'))
