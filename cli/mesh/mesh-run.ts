@@ -149,6 +149,8 @@ class MeshStage {
   /** Nodes whose homes are small disks. */
   readonly #onSmallDisks: Set<unknown>
   #memory: NodeMemory[] = []
+  /** From where on growth is measured: what the scenario expects, else the second half of the mesh's life. */
+  #memoryAfterMs = 0
   /** The last resort, for a second Ctrl-C and for crashes of this process. */
   readonly #onExit = (): void => {
     for (const processes of this.#processes) processes.killAll()
@@ -234,21 +236,18 @@ class MeshStage {
     report.ghosts = runner.ghosts.slice(0, GHOSTS_MAX).map(ghost => ({ ...ghost, seconds: tenths(ghost.seconds) }))
     report.memory = this.#memory.map(({ index, samples }) => ({
       node: index,
-      growth: growthOf(samples, this.#memoryAfterMs()),
+      growth: growthOf(samples, this.#memoryAfterMs),
       samples: samples.map(({ seconds, resident, heap, external }) => [tenths(seconds), tenths(resident), tenths(heap), tenths(external)])
     }))
-  }
-
-  /** From where on growth is measured: what the scenario expects, else the second half of the run. */
-  #memoryAfterMs(): number {
-    const expected = this.#options.scenario.expect.find(entry => entry.name === 'memoryGrowthBelow')
-    return expected?.name === 'memoryGrowthBelow' ? expected.afterMs : (this.#components.seconds() * 1000) / 2
   }
 
   /** Of the daemons that lived from beginning to end: one that began later has other things to remember. */
   async #readMemory(): Promise<void> {
     if (this.#options.scenario.memoryEveryMs === null) return
-    const startMs = Date.now() - this.#components.seconds() * 1000
+    const livedMs = this.#components.seconds() * 1000
+    const startMs = Date.now() - livedMs
+    const expected = this.#options.scenario.expect.find(entry => entry.name === 'memoryGrowthBelow')
+    this.#memoryAfterMs = expected?.name === 'memoryGrowthBelow' ? expected.afterMs : livedMs / 2
     const whole = this.#runner.states.filter(state => state.life === 'alive' && !state.isTouched)
     this.#memory = await Promise.all(
       whole.map(async ({ index }) => ({ index, samples: await readSamples(this.#processes[0]!.memoryFile(index), startMs) }))
