@@ -1,6 +1,6 @@
 // A mesh that stays: `mesh up` starts it under the home, `mesh ls`, `mesh kill` and `mesh down` find it there again.
 import { existsSync, renameSync, writeFileSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
@@ -34,6 +34,10 @@ export async function meshUp(session: Session, flags: { nodes: number; run?: str
     throw new CliError('already_exists', `there is a mesh in ${folder}`, { hint: 'take it down first: shoal mesh down' })
   }
   await mkdir(folder, { recursive: true, mode: 0o700 })
+  // Those that `down --keep` left: they belong to another mesh, and a failure below would take them along.
+  if ((await readdir(folder)).length > 0) {
+    throw new CliError('already_exists', `there are homes of an earlier mesh in ${folder}`, { hint: 'move them away, or remove them' })
+  }
   const network = `up-${process.pid.toString(36)}-${Date.now().toString(36)}`
   const processes = new Processes({ folder, network, flags: ['--threads', String(flags.threads)], outlive: true })
   const file: MeshFile = { schema: 1, network, nodes: [], run: null }
@@ -112,7 +116,7 @@ export async function meshList(session: Session): Promise<void> {
         loss: run?.loss ?? null,
         peers: status === undefined ? null : peersHere(status.peers).length
       }
-      return { ...node, alive: status !== undefined, ...facts }
+      return { ...node, alive: daemon?.pid === node.pid, answers: status !== undefined, ...facts }
     })
   )
   session.output.answer({ ...file, nodes }, () =>
@@ -122,7 +126,7 @@ export async function meshList(session: Session): Promise<void> {
         node.index,
         node.peer === null ? null : shortId(node.peer),
         node.alive ? node.pid : null,
-        node.alive ? (node.state ?? 'up') : 'dead',
+        node.answers ? (node.state ?? 'up') : node.alive ? 'no answer' : 'dead',
         node.round,
         formatLoss(node.loss),
         node.peers,
