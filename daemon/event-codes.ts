@@ -39,7 +39,7 @@ const EVENT_CODES: { [code: string]: string } = {
   audit_harmful: 'A contribution, tried on text of this node, made the loss worse by more than an audit forgives.',
   // the mesh
   mesh_split: 'Members of a run do not see one another, or some are on another branch: the event names who is here and who is missing.',
-  mesh_healed: 'Members who were missed are here again, or have not been here for an hour.',
+  mesh_healed: 'Members who were missed are here again, left the run, or are not heard of any more.',
   round_slow: 'A round took longer than its deadline; the event names who was silent and what could not be had.',
   // our own contributions
   contribution_offered: 'A contribution of this node is on disk and told to all.',

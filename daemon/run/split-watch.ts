@@ -71,7 +71,7 @@ export class SplitWatch {
     return this.#finding === null ? null : findingSentence(this.#finding)
   }
 
-  /** A member said goodbye: nobody cut it off. */
+  /** A member said goodbye, or that it is not in the run: nobody cut it off. */
   left(peer: string): void {
     this.#left.add(peer)
   }
@@ -122,9 +122,9 @@ export class SplitWatch {
     if (command.type === 'healed') {
       this.#finding = null
       this.#told = null
-      const back =
-        command.given === 'back' ? `${command.back.join(', ')} are here again` : 'those who were missed have not been here for an hour'
-      events.emit({ type: 'run', run, code: 'mesh_healed', message: `all members see one another: ${back}`, data: { back: command.back } })
+      const { back, given } = command
+      const why = given === 'back' ? `${back.join(', ')} are here again` : GIVEN[given]
+      events.emit({ type: 'run', run, code: 'mesh_healed', message: `all members see one another: ${why}`, data: { back } })
       return
     }
     this.#finding = command.finding
@@ -178,6 +178,11 @@ export class SplitWatch {
     return AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(ms)])
   }
 }
+
+const GIVEN = {
+  left: 'those who were missed left, or are here and not in the run',
+  forgotten: 'those who were missed are not heard of any more'
+} as const
 
 /** @param rounds newest first */
 function authorsOf(rounds: readonly KeptRound[]): { peer: string; round: number }[] {

@@ -22,7 +22,7 @@ export interface SplitView {
   self: string
   /** Other members that are here now, with the branch and round of their heads, and whether our history ever took work of theirs. */
   live: readonly { peer: string; branch: Branch; round: number; isAccepted: boolean }[]
-  /** Members that said goodbye since the last look. */
+  /** Members that since the last look said goodbye, or that they are not in the run: one that was killed says so until it has opened it again. */
   left: readonly string[]
   /** Authors of the newest records, with the newest round that took their work. */
   authors: readonly { peer: string; round: number }[]
@@ -50,7 +50,7 @@ export interface Finding {
   elsewhere: { peer: string; sinceRound: number }[]
 }
 
-export type SplitCommand = { type: 'split'; finding: Finding } | { type: 'healed'; back: string[]; given: 'back' | 'forgotten' }
+export type SplitCommand = { type: 'split'; finding: Finding } | { type: 'healed'; back: string[]; given: 'back' | 'left' | 'forgotten' }
 
 interface Followed {
   /** The newest round that took its work, null where none did. */
@@ -95,8 +95,9 @@ export function advanceSplit(state: SplitState, view: SplitView, nowMs: number):
   if (state.alarm === null || [...state.alarm].some(peer => state.otherBranch.has(peer))) return []
   const live = new Set(view.live.map(({ peer }) => peer))
   const back = [...state.alarm].filter(peer => live.has(peer)).sort()
+  const hasLeft = view.left.some(peer => state.alarm?.has(peer))
   state.alarm = null
-  return [{ type: 'healed', back, given: back.length > 0 ? 'back' : 'forgotten' }]
+  return [{ type: 'healed', back, given: back.length > 0 ? 'back' : hasLeft ? 'left' : 'forgotten' }]
 }
 
 /** This node itself was stopped or asleep: nobody was missing for that time. */

@@ -85,4 +85,13 @@ describe('SplitWatch', () => {
     await until(() => looks > before + 100)
     assert.deepEqual([told, called, watch.sentence], [[], [], null])
   })
+
+  it('says of those who were killed and are here again without the run that they are, not that nobody heard of them', async () => {
+    here = []
+    start()
+    await until(() => watch.sentence !== null)
+    for (const peer of ['b', 'c', 'd']) watch.left(peer)
+    await until(() => watch.sentence === null)
+    assert.equal(told.at(-1), 'mesh_healed: all members see one another: those who were missed left, or are here and not in the run')
+  })
 })

@@ -153,6 +153,18 @@ describe('the rule of a split mesh', () => {
     assert.deepEqual([...mesh.state.gone], ['b'], 'goodbyes cost nothing')
   })
 
+  it('does not call forgotten who is heard of a minute later, and not in the run yet, nor who says goodbye on another branch', () => {
+    const mesh = new Mesh('a', 'b', 'c')
+    mesh.look()
+    assert.equal(mesh.lose('b', 'c').after(60)?.type, 'split')
+    assert.deepEqual(mesh.look(['b', 'c']), [{ type: 'healed', back: [], given: 'left' }])
+    mesh.gain('b', 'c')
+    assert.equal(mesh.after(60), undefined)
+    mesh.heads.set('c', { branch: 'other', round: 9 })
+    assert.equal(mesh.after(90)?.type, 'split')
+    assert.deepEqual(mesh.lose('c').look(['c']), [{ type: 'healed', back: [], given: 'left' }])
+  })
+
   it('misses nobody for the time that this node stood still itself', () => {
     const mesh = new Mesh('a', 'b', 'c', 'd')
     mesh.after(20)
