@@ -1,4 +1,5 @@
 // Readers for option values, so that a wrong one is a usage error that names what is wanted.
+import { resolve } from 'node:path'
 import { MAX_SPAN_MS } from '../protocols/control/constants.ts'
 import { LONGEST_WAIT_MS, parseDuration } from './duration.ts'
 import { CliError } from './errors.ts'
@@ -29,6 +30,12 @@ export const duration = (text: string): number => parseDuration(text, MAX_SPAN_M
 
 /** Milliseconds that something waits. */
 export const wait = (text: string): number => parseDuration(text, LONGEST_WAIT_MS)
+
+/** A file or folder, absolute. An empty text would mean the folder that the shell is in: an unset variable in a script is no choice of one. */
+export function namedPath(text: string): string {
+  if (text === '') throw new CliError('bad_argument', '"" names no file or folder')
+  return resolve(text)
+}
 
 /** For options that may be given several times. */
 export function collected(text: string, before: string[] | undefined): string[] {

@@ -1,8 +1,9 @@
 // The checkpoint that `eval` and `generate` work on: a folder that was named, or a run's newest anchor, exported for the while.
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { CliError } from '../errors.ts'
+import { namedPath } from '../option-values.ts'
 import { theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 
@@ -21,9 +22,10 @@ export async function withCheckpoint<Value>(
   if (from !== undefined) {
     const other = word !== undefined ? '--run' : round !== undefined ? '--round' : null
     if (other !== null) throw new CliError('bad_argument', `--from names a folder, ${other} a checkpoint of the daemon: give one of them`)
-    const info = await stat(from).catch(() => null)
+    const folder = namedPath(from)
+    const info = await stat(folder).catch(() => null)
     if (info?.isDirectory() === false) throw new CliError('file_unreadable', `cannot read a checkpoint from ${from}: it is not a folder`)
-    return await work(resolve(from))
+    return await work(folder)
   }
   const client = await session.control()
   const run = await theRunWithCheckpoints(client, word, session.signal)

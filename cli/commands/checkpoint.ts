@@ -1,10 +1,9 @@
 // `shoal checkpoint`: the anchors that this node holds, and a run's model as a Hugging Face folder.
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { formatBytes, formatTable } from '../format.ts'
-import { wholeNumber } from '../option-values.ts'
+import { namedPath, wholeNumber } from '../option-values.ts'
 import { theRunWithCheckpoints } from '../run-argument.ts'
 
 interface RoundFlag {
@@ -72,10 +71,11 @@ export function registerCheckpoint(program: Command): void {
   ofRound(checkpoint.command('export').argument('<directory>', 'made if missing'))
     .description('write config.json, model.safetensors and the tokenizer into a folder')
     .action(
-      action<RoundFlag>(async ({ output, control, signal }, { round }, directory, word) => {
+      action<RoundFlag>(async ({ output, control, signal }, { round }, place, word) => {
+        const directory = namedPath(place!)
         const client = await control()
         const run = await theRunWithCheckpoints(client, word, signal)
-        const request = { run, directory: resolve(directory!), ...(round === undefined ? {} : { round }) }
+        const request = { run, directory, ...(round === undefined ? {} : { round }) }
         const answer = await client.exportCheckpoint(request, { signal })
         output.answer(answer, () => `round ${answer.round} is in ${answer.directory}: ${answer.files.join(', ')}`)
       })

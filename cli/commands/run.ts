@@ -6,7 +6,7 @@ import type { RunActionDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { readNamed } from '../files.ts'
-import { collected, decimalNumber, wholeNumber } from '../option-values.ts'
+import { collected, decimalNumber, namedPath, wholeNumber } from '../option-values.ts'
 import { theRun, theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
 import { runsTable } from '../status-text.ts'
@@ -105,8 +105,8 @@ export function registerRun(program: Command): void {
       const isInvitation = word!.startsWith(INVITATION_PREFIX)
       if (isInvitation && invitation !== undefined)
         throw new CliError('bad_argument', 'two invitations are given', { hint: 'leave --invitation out, or name the run' })
-      const client = await control()
       const request = joinRequest(flags)
+      const client = await control()
       const answer = isInvitation
         ? await client.joinByInvitation({ ...request, invitation: word! }, { signal })
         : await client.joinRun(
@@ -152,7 +152,7 @@ function withJoinOptions(command: Command): Command {
 function joinRequest(flags: JoinFlags) {
   return {
     // The daemon's working folder is not this one.
-    ...(flags.data === undefined ? {} : { data: flags.data.map(path => (/^sotu(:|$)/.test(path) ? path : resolve(path))) }),
+    ...(flags.data === undefined ? {} : { data: flags.data.map(path => (/^sotu(:|$)/.test(path) ? path : namedPath(path))) }),
     ...(flags.train ? {} : { train: false }),
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),

@@ -124,10 +124,18 @@ describe('the shoal command', function () {
     assert.equal(spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout, '3\n')
   })
 
-  it('takes no empty text for a home', () => {
+  it('takes no empty text for a home, nor for any other place', () => {
     const { status, stderr } = shoal('status', '--home', '')
     assert.equal(status, 2)
     assert.match(stderr, /^bad_argument: .*names no folder/)
+    for (const args of [
+      ['run', 'join', 'demo', '--data', ''],
+      ['checkpoint', 'export', ''],
+      ['generate', '--from', '']
+    ]) {
+      const { status, stderr } = shoal(...args)
+      assert.match(`${status} ${stderr}`, /^2 bad_argument: "" names no file or folder/, args.join(' '))
+    }
   })
 
   it('takes a checkpoint from a folder or of a run, not both', () => {
