@@ -20,7 +20,7 @@ export function action<Options>(handler: Handler<Options>): (...parameters: unkn
     try {
       await handler(session, options, ...args)
     } catch (error) {
-      throw namingTimeLimit(session, error)
+      throw namingEnd(session, error)
     } finally {
       for (const name of SIGNALS) process.off(name, stop)
     }
@@ -46,18 +46,17 @@ export function stopperOf(
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** What a command throws, in words of its own where --timeout ended it: each of its waits gives up in another way. */
-function namingTimeLimit({ signal, timeoutMs }: Session, error: unknown): unknown {
-  if (!signal.aborted || (signal.reason as Error).name !== 'TimeoutError') return error
+/** What a command throws, in words of its own where --timeout or a signal ended it: each of its waits gives up in another way. */
+function namingEnd({ signal, timeoutMs }: Session, error: unknown): unknown {
+  if (!signal.aborted) return error
   const { name, code, details } = error as { name?: unknown; code?: unknown; details?: Record<string, unknown> }
-  if (name !== 'AbortError' && name !== 'TimeoutError' && code !== 'timeout') return error
+  if (name !== 'AbortError' && name !== 'TimeoutError' && code !== 'timeout' && code !== 'aborted') return error
+  const known = { ...(details === undefined ? {} : { details }), cause: error }
+  const reason = signal.reason as Error
+  if (reason.name !== 'TimeoutError') return new CliError('interrupted', reason.message, known)
   // The client names the request that was not answered; a timer has nothing to say.
   const message = code === 'timeout' ? (error as Error).message : `not done within ${(timeoutMs ?? 0) / 1000} s`
-  return new CliError('timeout', message, {
-    hint: 'give --timeout a longer time',
-    ...(details === undefined ? {} : { details }),
-    cause: error
-  })
+  return new CliError('timeout', message, { hint: 'give --timeout a longer time', ...known })
 }
 
 /** True for the error of a command that a person ended: for one that follows something, that is its usual end. */

@@ -332,6 +332,18 @@ describe('commands', function () {
     }
   })
 
+  it('Ctrl-C is named as such, whatever a command waits for', async () => {
+    const silent = await startFakeDaemon({ 'GET /v1/id': () => child.kill('SIGINT') })
+    const child = spawn(process.execPath, [MAIN, 'id', '--home', silent.home])
+    let stderr = ''
+    child.stderr.on('data', data => {
+      stderr += data
+    })
+    const status = await new Promise(resolve => child.on('close', resolve))
+    await silent.close()
+    assert.deepEqual([status, stderr], [1, 'interrupted: stopped by SIGINT\n'])
+  })
+
   it('logs are lines, and with --json records, one a line', async () => {
     assert.equal((await shoal(['logs'])).stdout, 'the line\n')
     const { status, stdout } = await shoal(['logs', '--json'])
