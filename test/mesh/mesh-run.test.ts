@@ -49,7 +49,7 @@ timeout: 3m
 steps:
   - { at: { round: 2 }, do: kill, node: 3 }
   - { at: { round: 3 }, do: restart, node: 3 }
-expect: [equalAnchors, { heldOutBelow: 6 }]
+expect: [equalAnchors, nothingLost, { heldOutBelow: 6 }]
 `
     // The rule with the most to agree on: it keeps state of its own and reads every contribution four times.
     const { status, report, output } = await mesh(scenario, ['--set', 'strategy.aggregation={"name":"centeredClip"}'])
