@@ -227,6 +227,8 @@ export class Fetch {
       const answers = await this.#nextAnswers(stream, patience)
       patience.rest()
       for (const answer of answers) await this.#take(peer, answer)
+      // Once for all of them: in a large mesh nearly everybody lacks what is new, and each waking looks at everybody.
+      if (answers.some(({ bytes }) => bytes === undefined)) this.wake()
       if (this.#ending.signal.aborted) return
       patience.renew()
       await stream.credit(patience.options)
@@ -267,7 +269,6 @@ export class Fetch {
   async #take(peer: string, { cid, bytes }: Answer): Promise<void> {
     if (bytes === undefined) {
       this.#wants.absent(peer, cid)
-      this.wake()
       return
     }
     if (!this.#wants.open.has(cid)) return

@@ -7,7 +7,7 @@ export class Wants {
   readonly #free: Set<string>
   /** Asked for, by holder; a block asked of two holders stands in both. */
   readonly #owed = new Map<string, Set<string>>()
-  /** Blocks a holder said it does not have. */
+  /** Open blocks that a holder said it does not have. */
   readonly #absent = new Map<string, Set<string>>()
   readonly #open: Set<string>
   #receivedBlocks = 0
@@ -64,6 +64,7 @@ export class Wants {
   /** A block came whole and right. False when it was here already. */
   received(cid: string, bytes: number): boolean {
     for (const owed of this.#owed.values()) owed.delete(cid)
+    for (const absent of this.#absent.values()) absent.delete(cid)
     this.#free.delete(cid)
     this.#receivedBlocks += 1
     this.#receivedBytes += bytes
@@ -71,6 +72,7 @@ export class Wants {
   }
 
   absent(holder: string, cid: string): void {
+    if (!this.#open.has(cid)) return
     const absent = this.#absent.get(holder) ?? new Set()
     this.#absent.set(holder, absent.add(cid))
     this.#giveBack(holder, [cid])
@@ -84,10 +86,7 @@ export class Wants {
 
   /** True while the holder could still give a block that is not here. */
   mayHelp(holder: string): boolean {
-    const absent = this.#absent.get(holder)
-    if (absent === undefined) return this.#open.size > 0
-    for (const cid of this.#open) if (!absent.has(cid)) return true
-    return false
+    return this.#open.size > (this.#absent.get(holder)?.size ?? 0)
   }
 
   #owe(holder: string, cids: Iterable<string>): void {

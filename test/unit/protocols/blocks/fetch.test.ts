@@ -108,6 +108,19 @@ describe('a fetch from a crowd', () => {
     assert.ok(looks < 20 * cids.length, `${looks} looks for ${cids.length} fetches`)
   })
 
+  it('looks at whom to ask once for all that a frame says is absent', async () => {
+    const peers = await Promise.all(Array.from({ length: 20 }, () => member()))
+    const asker = await member()
+    let looks = 0
+    const from = () => {
+      looks += 1
+      return peers.map(({ peer }) => peer)
+    }
+    const cids = [...madeBlocks(Array.from({ length: 80 }, () => 10)).keys()]
+    assert.equal((await asker.exchange.fetch(cids, from)).missing.length, 80)
+    assert.ok(looks < (cids.length * peers.length) / 2, `${looks} looks`)
+  })
+
   it('gets on where all of more holders than there are places are slow', async () => {
     const blocks = madeBlocks(Array.from({ length: 12 }, () => 60_000))
     const slow = await Promise.all(Array.from({ length: 10 }, () => trickling({ frameBytes: 15_000, everyMs: 400, blocks })))
