@@ -299,13 +299,7 @@ class Parts {
     this.#trust = await TrustBook.open(components, {
       onError: error => logger.warn({ err: error }, 'what is known of a peer could not be written')
     })
-    const refuseBanned = () =>
-      this.#node.refuse(
-        this.#trust
-          .distrusted()
-          .filter(({ standing }) => standing === 'banned')
-          .map(({ peer }) => peer)
-      )
+    const refuseBanned = () => this.#node.refuse(this.#trust.banned())
     refuseBanned()
     this.#trust.onChange((_peer, standing) => {
       if (standing !== 'probation') refuseBanned()

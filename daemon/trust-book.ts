@@ -103,6 +103,10 @@ export class TrustBook {
     return [...this.#state.judged.values()].filter(({ standing }) => standing !== 'good').map(({ peer, standing }) => ({ peer, standing }))
   }
 
+  banned(): string[] {
+    return [...this.#state.judged.values()].filter(({ standing }) => standing === 'banned').map(({ peer }) => peer)
+  }
+
   /** Calls `listener` with each change from now on; the answer stops that. */
   onChange(listener: (peer: string, standing: Standing) => void): () => void {
     this.#listeners.add(listener)

@@ -637,6 +637,7 @@ class Runs implements RunHost {
       ...{ run, self: node.peer, ledger, events },
       live: () => presence.membersOf(run),
       branchOf: facts => member.branchOf(facts),
+      banned: () => this.#c.trust.banned(),
       isAccepted: peer => member.isAccepted(peer),
       findProviders: options => node.findProviders(run, options),
       ping: (peer, options) => node.ping(peer, options)

@@ -28,6 +28,8 @@ export interface SplitWatchComponents {
   /** Other members that are here now, with what they tell of the run. */
   live(): { peer: string; run: { head: string | null; round: number } }[]
   branchOf(facts: { head: string; round: number }): Branch
+  /** Whom this node bans: nothing of theirs reaches it, and it calls none of them. */
+  banned(): readonly string[]
   /** Whether the run's history has accepted any work of a peer. */
   isAccepted(peer: string): boolean
   findProviders(options: { signal: AbortSignal }): AsyncIterable<string>
@@ -88,12 +90,17 @@ export class SplitWatch {
       const rounds = await this.#c.ledger.rounds(RECENT_RECORDS)
       if (this.#stopping.signal.aborted) return
       const nowMs = this.#now()
-      const left = [...this.#left]
+      // At each look: records and the DHT go on naming them, and presence may take a while to drop them.
+      const banned = new Set(this.#c.banned())
+      const left = [...this.#left, ...banned]
       this.#left.clear()
-      const live = this.#c.live().map(({ peer, run: { head, round } }) => {
-        const branch = head === null ? 'ours' : this.#c.branchOf({ head, round })
-        return { peer, branch, round, isAccepted: this.#c.isAccepted(peer) }
-      })
+      const live = this.#c
+        .live()
+        .filter(({ peer }) => !banned.has(peer))
+        .map(({ peer, run: { head, round } }) => {
+          const branch = head === null ? 'ours' : this.#c.branchOf({ head, round })
+          return { peer, branch, round, isAccepted: this.#c.isAccepted(peer) }
+        })
       for (const { peer } of live) this.#unreachable.delete(peer)
       const commands = advanceSplit(
         this.#state,
@@ -180,7 +187,7 @@ export class SplitWatch {
 }
 
 const GIVEN = {
-  left: 'those who were missed left, or are here and not in the run',
+  left: 'those who were missed left, are banned here, or are here and not in the run',
   forgotten: 'those who were missed are not heard of any more'
 } as const
 

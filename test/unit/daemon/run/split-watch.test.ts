@@ -9,6 +9,8 @@ describe('SplitWatch', () => {
   const called: string[] = []
   let here: string[] = []
   let answering: string[] = []
+  let banned: string[] = []
+  let announced: string[] = []
   let looks = 0
   let watch: SplitWatch
 
@@ -18,6 +20,7 @@ describe('SplitWatch', () => {
   /** Looks that follow at once, each as if an interval had passed. */
   const start = (): void => {
     told.length = called.length = looks = 0
+    banned = []
     watch = new SplitWatch(
       {
         ...{ run: 'run', self: 'a', ledger: { rounds: async () => [newest] } },
@@ -27,7 +30,10 @@ describe('SplitWatch', () => {
         live: () => here.map(peer => ({ peer, run: { head: 'r9', round: 9 } })),
         branchOf: ({ head }) => (head === 'r9' ? 'ours' : 'other'),
         isAccepted: () => true,
-        findProviders: async function* () {},
+        banned: () => banned,
+        findProviders: async function* () {
+          yield* announced
+        },
         ping: async peer => {
           called.push(peer)
           if (!answering.includes(peer)) throw new Error('no answer')
@@ -86,12 +92,32 @@ describe('SplitWatch', () => {
     assert.deepEqual([told, called, watch.sentence], [[], [], null])
   })
 
+  it('misses nobody whom this node bans, though presence drops them late and records and the DHT go on naming them', async () => {
+    here = ['b', 'c', 'd']
+    answering = []
+    announced = ['c', 'd']
+    start()
+    await until(() => looks > 3)
+    banned = ['c', 'd']
+    await until(() => looks > 10)
+    here = ['b']
+    await until(() => looks > 1_000)
+    assert.deepEqual([told, called, watch.sentence], [[], [], null])
+    banned = []
+    await until(() => looks > 1_100)
+    assert.deepEqual(told, [], 'nor is it missed when its ban is over, before it comes')
+    announced = []
+  })
+
   it('says of those who were killed and are here again without the run that they are, not that nobody heard of them', async () => {
     here = []
     start()
     await until(() => watch.sentence !== null)
     for (const peer of ['b', 'c', 'd']) watch.left(peer)
     await until(() => watch.sentence === null)
-    assert.equal(told.at(-1), 'mesh_healed: all members see one another: those who were missed left, or are here and not in the run')
+    assert.equal(
+      told.at(-1),
+      'mesh_healed: all members see one another: those who were missed left, are banned here, or are here and not in the run'
+    )
   })
 })
