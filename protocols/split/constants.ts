@@ -26,7 +26,10 @@ export const AT_ONCE_MS = 15_000
 export const AUTHOR_MS = 60_000
 /** Milliseconds for which a live peer may stand on a record that is not in our chain: longer than any choice between two records takes. */
 export const OTHER_BRANCH_MS = 60_000
-/** Milliseconds after which those who were never heard of again are taken for gone, and the alarm ends; so does one of strangers alone, whoever they are. */
+/**
+ * Milliseconds after which those who were never heard of again are taken for gone, and the alarm ends; so does one of strangers alone, whoever they are. Whom
+ * the DHT goes on naming is missed for as long as it answers calls, else for STALE_NAME_MS more.
+ */
 export const FORGET_MS = 60 * 60_000
 /** Peers followed for one run; ids cost nothing. */
 export const MAX_FOLLOWED = 1_024

@@ -185,7 +185,10 @@ function missingAtOnce(state: SplitState, view: SplitView, nowMs: number): Missi
   const live = new Set(view.live.map(({ peer }) => peer))
   const absent = [...state.followed].filter(([peer, { hereAtMs }]) => !live.has(peer) && nowMs - hereAtMs >= MISSING_MS)
   // Who was missed before stays missed, though newer records know nothing of it; who went long ago, one by one, is none of a cut's.
-  const members = absent.filter(([peer, seen]) => seen.isMember && (isAuthor(seen, nowMs) || state.alarm?.has(peer)))
+  // Nor is who answers no call for longer than the DHT names the dead: any of its nodes may go on naming anybody.
+  const isDead = (peer: string, { hereAtMs }: Followed) => nowMs - hereAtMs > FORGET_MS + STALE_NAME_MS && view.unreachable.has(peer)
+  const isMissed = (peer: string, seen: Followed) => isAuthor(seen, nowMs) || state.alarm?.has(peer) === true
+  const members = absent.filter(([peer, seen]) => seen.isMember && isMissed(peer, seen) && !isDead(peer, seen))
   const membersHere = 1 + [...state.followed].filter(([peer, { isMember }]) => isMember && live.has(peer)).length
   const isHalf = members.length >= membersHere
   const together = largestAtOnce(members)

@@ -314,6 +314,21 @@ describe('the rule of a split mesh', () => {
     assert.ok(said?.type === 'split' && findingSentence(said.finding).length < 2_000)
   })
 
+  it('misses members that the DHT goes on naming only as long as they answer, beyond what their names outlive them', () => {
+    const mesh = new Mesh('a', 'b', 'c', 'd')
+    mesh.look()
+    mesh.lose('c', 'd').announced = new Set(['c', 'd'])
+    assert.equal(mesh.after(10_000)?.type, 'split', 'they live')
+    mesh.unreachable = new Set(['c', 'd'])
+    assert.deepEqual(mesh.look(), [{ type: 'healed', back: [], given: 'forgotten' }])
+    assert.equal(mesh.after(10_000), undefined)
+    mesh.here = new Set(mesh.members)
+    mesh.look()
+    mesh.lose('c', 'd')
+    assert.equal(mesh.after(3_600 + STALE_NAME_MS / 1_000 - 60)?.type, 'split', 'nobody knows yet')
+    assert.deepEqual(mesh.after(120), { type: 'healed', back: [], given: 'forgotten' })
+  })
+
   it('goes on looking, and follows who comes, when names that are only announced fill all places', () => {
     const mesh = new Mesh('a', 'b')
     mesh.announced = new Set(Array.from({ length: 5_000 }, (_, n) => `peer ${n}`))
