@@ -36,6 +36,8 @@ export class Retention {
   readonly #keptBeside: () => Promise<readonly string[]>
   readonly #isNamedBeside: (cid: string) => boolean
   readonly #here = new Map<string, Here>()
+  /** How many that nobody has checked name each block: asked for every block that is forgotten, which are tens of thousands a round where there are a thousand members. */
+  readonly #names = new Map<string, number>()
   /** Blocks of what was forgotten that others name or named: who names them last need not have brought them. */
   readonly #left = new Set<string>()
   /**
@@ -78,13 +80,14 @@ export class Retention {
 
   /** Whether a body that nobody has checked is known to name a block. */
   isNamed(cid: string): boolean {
-    for (const { named } of this.#here.values()) if (named?.has(cid)) return true
-    return false
+    return this.#names.has(cid)
   }
 
   /** A body that is in a record, or an anchor, comes to be here in this round; again, if an older one named it before. */
   came(root: string, round: number): void {
-    this.#here.set(root, { round: Math.max(round, this.#here.get(root)?.round ?? 0), named: null })
+    const before = this.#here.get(root)
+    this.#unname(before)
+    this.#here.set(root, { round: Math.max(round, before?.round ?? 0), named: null })
   }
 
   /** A body that nobody has checked is about to be fetched, and its fetch tells the answer of it: what is forgotten meanwhile leaves alone what that looks for. */
@@ -92,7 +95,10 @@ export class Retention {
     const note = (cids: readonly string[], isBrought: boolean): void => {
       const before = this.#here.get(root)
       const named = before === undefined ? new Map<string, boolean>() : before.named
-      for (const cid of cids) named?.set(cid, isBrought || named.get(cid) === true)
+      for (const cid of cids) {
+        if (named?.has(cid) === false) this.#names.set(cid, (this.#names.get(cid) ?? 0) + 1)
+        named?.set(cid, isBrought || named.get(cid) === true)
+      }
       this.#here.set(root, { round: Math.max(round, before?.round ?? round), named })
     }
     note([], false)
@@ -102,6 +108,14 @@ export class Retention {
       await this.#deleting.catch(() => {})
     }
     return { onNamed, onAbsent: cids => note(cids, true) }
+  }
+
+  #unname(here: Here | undefined): void {
+    for (const cid of here?.named?.keys() ?? []) {
+      const names = this.#names.get(cid)! - 1
+      if (names === 0) this.#names.delete(cid)
+      else this.#names.set(cid, names)
+    }
   }
 
   /** What was fetched of a root goes with what is forgotten next, unless a record has it by now. */
@@ -166,6 +180,7 @@ export class Retention {
       if (this.#here.get(root) !== here) continue
       for (const cid of brought ?? []) this.#left.add(cid)
       this.#here.delete(root)
+      this.#unname(here)
     }
     // What is young enough to enter the next record is as much in use as what is in one. Here before the roots: it may be in one when those are read.
     for (const cid of this.#left) if (this.isNamed(cid) || this.#isNamedBeside(cid)) spared.add(cid)

@@ -342,6 +342,26 @@ describe('Retention', () => {
     for (const root of [young, elsewhere]) await readable(root)
   })
 
+  it('knows what bodies name that nobody has checked, as long as one of them does', async () => {
+    const retention = new Retention(blocks, await body('genesis'))
+    const [first, second, third] = [await body('first'), await body('second'), await body('third')]
+    await retention.fetching(first, 1).onNamed(['shared', 'own'])
+    const again = retention.fetching(first, 1)
+    await again.onNamed(['shared'])
+    again.onAbsent(['shared'])
+    await retention.fetching(second, 9).onNamed(['shared'])
+    await retention.fetching(third, 9).onNamed(['shared'])
+    const named = (): boolean[] => ['shared', 'own'].map(cid => retention.isNamed(cid))
+    assert.deepEqual(named(), [true, true])
+    const kept = await body('anchor')
+    await retention.forget([round(9, kept, kept)], [], [])
+    assert.deepEqual(named(), [true, false], 'the first is forgotten')
+    retention.came(second, 9)
+    assert.deepEqual(named(), [true, false], 'the third is left')
+    retention.came(third, 9)
+    assert.deepEqual(named(), [false, false])
+  })
+
   it('forget() looks again at a body whose indexes were not all there', async () => {
     const [kept, old] = [await body('kept', 'shared'), await body('old', 'shared')]
     const index = decodeBodyRoot((await blocks.get(kept))!).stages[0]!.index
