@@ -28,6 +28,9 @@ export async function readNamed(path: string): Promise<string> {
 
 function unreadable(path: string, cause: unknown): CliError {
   const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
-  const why = { ENOENT: 'there is no such file', EACCES: 'this user may not', EISDIR: 'it is a folder' }[code] ?? code
+  const why =
+    { ENOENT: 'there is no such file', EACCES: 'this user may not', EISDIR: 'it is a folder', ENOTDIR: 'its path leads through a file' }[
+      code
+    ] ?? code
   return new CliError('file_unreadable', `cannot read ${path}: ${why}`, { cause })
 }
