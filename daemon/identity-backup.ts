@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path'
 import { makeFolder, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { openHome } from './home.ts'
-import { createSecret, IDENTITY_FILE, identityText, keyOf, parseIdentity, peerOf, readIfThere } from './identity.ts'
+import { createSecret, IDENTITY_FILE, identityText, keyOf, parseIdentity, peerOf, readIdentity, readIfThere } from './identity.ts'
 
 const FIRST_LINE = 'shoal identity 1'
 const REMARK = `# Whoever has this file can act as this node: keep it where only you can read it, and never run two nodes with it.
@@ -35,7 +35,7 @@ export interface RestoredIdentity {
 export async function backUpIdentity(home: string, file: string): Promise<{ peer: string; file: string }> {
   // Not by loadIdentity(), which would make one, and a backup of nothing helps nobody; nor could it on a disk that takes no more writes.
   const path = join(home, IDENTITY_FILE)
-  const stored = await readIfThere(path)
+  const stored = await readIdentity(path)
   if (stored === undefined) {
     throw new DaemonError('identity_missing', `there is no identity in ${home} to back up`, { hint: 'name the home with --home DIR' })
   }
@@ -70,7 +70,7 @@ export async function restoreIdentity(home: string, file: string, { force }: { f
   const store = await openHome(home)
   try {
     const path = join(home, IDENTITY_FILE)
-    const before = await readIfThere(path)
+    const before = await readIdentity(path)
     const known = before === undefined ? undefined : await keyOf(before)
     if (known !== undefined && peerOf(known) === peer) return { peer, home, restored: false, movedTo: null }
     const movedTo = before === undefined ? null : `${path}.${new Date().toISOString().replace(/[:.]/g, '-')}`

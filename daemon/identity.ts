@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
 import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
-import { syncDirectory, temporaryPath, writeFileWhole } from '../storage/index.ts'
+import { fileFailure, syncDirectory, temporaryPath, writeFileWhole } from '../storage/index.ts'
 import { DaemonError } from './errors.ts'
 
 export const IDENTITY_FILE = 'identity.key'
@@ -21,7 +21,7 @@ const SEED_BYTES = 32
  */
 export async function loadIdentity(home: string): Promise<PrivateKey> {
   const path = join(home, IDENTITY_FILE)
-  const text = await readIfThere(path)
+  const text = await readIdentity(path)
   if (text !== undefined) {
     await chmod(path, 0o600)
     return parseIdentity(path, text)
@@ -63,6 +63,15 @@ export function isPeer(text: string): boolean {
     return id.type === 'Ed25519' && id.toString() === text
   } catch {
     return false
+  }
+}
+
+/** What stands in HOME/identity.key, if there is one. @throws {StorageError} `not_permitted`, `io_error` */
+export async function readIdentity(path: string): Promise<string | undefined> {
+  try {
+    return await readIfThere(path)
+  } catch (error) {
+    throw fileFailure('read the identity', path, error)
   }
 }
 

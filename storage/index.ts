@@ -8,7 +8,7 @@
 export { type BlockStore, checkHash, openBlockFiles, type PutOptions } from './block-store.ts'
 export { type NewCheckpoint, type OpenCheckpoint, openCheckpoint, writeCheckpoint } from './checkpoints.ts'
 export { BLOCK_BYTES_MAX, RESERVED_BYTES } from './constants.ts'
-export { StorageError, type StorageErrorCode } from './errors.ts'
+export { fileFailure, StorageError, type StorageErrorCode } from './errors.ts'
 export { makeFolder } from './folders.ts'
 export { freeBytes } from './free-bytes.ts'
 export { removeLeftovers, temporaryPath } from './leftovers.ts'

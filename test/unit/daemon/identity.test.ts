@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDirectly, createSecret, IDENTITY_FILE, loadIdentity, peerOf } from '../../../daemon/identity.ts'
@@ -22,6 +22,11 @@ describe('loadIdentity()', () => {
   it('gives one key to two that start at once', async () => {
     const keys = await Promise.all([loadIdentity(home), loadIdentity(home)])
     assert.equal(peerOf(keys[0]), peerOf(keys[1]))
+  })
+
+  it('says with a code that the file cannot be read', async () => {
+    await mkdir(join(home, IDENTITY_FILE))
+    await assert.rejects(loadIdentity(home), { code: 'io_error', message: /could not read the identity: / })
   })
 
   it('refuses a damaged file and leaves it as it is', async () => {
