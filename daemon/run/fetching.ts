@@ -12,13 +12,20 @@ export interface Exchange {
   fetch(
     cids: string[],
     from: () => string[],
-    options: { signal: AbortSignal; timeoutMs?: number; put?: (cid: string, bytes: Uint8Array) => Promise<void> }
+    options: {
+      signal: AbortSignal
+      timeoutMs?: number
+      holders?: readonly string[]
+      put?: (cid: string, bytes: Uint8Array) => Promise<void>
+    }
   ): Promise<{ missing: string[] }>
 }
 
 export interface FetchOptions {
   /** Peers that may have it, asked for anew whenever one fails. */
   from: () => string[]
+  /** Those of them that said that they have it. */
+  holders?: readonly string[]
   signal: AbortSignal
   timeoutMs: number
   /** What a body may weigh, so that a lying index cannot fill the disk; chunks are held to the lengths by which it was weighed. */
@@ -105,11 +112,11 @@ export class Fetcher {
 
   async #inTurns(
     cids: string[],
-    { from, signal, timeoutMs }: FetchOptions,
+    { from, holders, signal, timeoutMs }: FetchOptions,
     put?: (cid: string, bytes: Uint8Array) => Promise<void>
   ): Promise<void> {
     for (let wanted = cids, turn = 0; turn < MAX_TURNS && wanted.length > 0; turn++) {
-      const { missing } = await this.#exchange.fetch(wanted, from, { signal, timeoutMs, ...(put === undefined ? {} : { put }) })
+      const { missing } = await this.#exchange.fetch(wanted, from, { holders, signal, timeoutMs, ...(put === undefined ? {} : { put }) })
       if (missing.length === 0 || missing.length === wanted.length) return
       wanted = missing
     }
@@ -127,6 +134,7 @@ export class Fetcher {
       const timeoutMs = Math.max(1, Math.ceil(untilMs - performance.now()))
       try {
         return await this.#exchange.fetch(cids, options.from, {
+          holders: options.holders,
           signal: options.signal,
           timeoutMs,
           ...(lengths === undefined ? {} : { put: (cid, bytes) => this.#putOfLength(cid, bytes, lengths.get(cid)!) })

@@ -714,7 +714,7 @@ export class RunMember {
 
   #fetchOptions(holders: string[] = []): FetchOptions {
     const from = () => [...new Set([...holders, ...this.#c.livePeers()])]
-    return { from, signal: this.#stopping.signal, timeoutMs: this.#c.manifest.strategy.fetchTimeoutMs }
+    return { from, holders, signal: this.#stopping.signal, timeoutMs: this.#c.manifest.strategy.fetchTimeoutMs }
   }
 
   // ---- closing and computing

@@ -38,6 +38,8 @@ export interface FetchComponents {
 }
 
 export interface FetchSettings {
+  /** Said that they have what is fetched. */
+  holders: readonly string[]
   stallMs: number
   /** Fires when the fetch is to end: with what it has, or with the caller's reason. */
   signal: AbortSignal
@@ -113,7 +115,10 @@ export class Fetch {
     const trusted = able.filter(peer => this.#stateOf(peer) !== 'stalled' && this.#components.standings.of(peer) !== 'liar')
     const willing = trusted.length > 0 || this.#workers.size > 0 ? trusted : able
     const free = willing.filter(peer => !this.#components.busy(peer))
-    const fresh = this.#components.standings.sorted(free.filter(peer => this.#stateOf(peer) === 'idle'))
+    const fresh = this.#components.standings.sorted(
+      free.filter(peer => this.#stateOf(peer) === 'idle'),
+      this.#settings.holders
+    )
     const replaced = free.filter(peer => this.#stateOf(peer) !== 'idle')
     for (const peer of [...fresh, ...replaced].slice(0, Math.max(0, MAX_HOLDERS - this.#workers.size))) this.#start(peer)
     this.#replaceSlowest(fresh.find(peer => this.#stateOf(peer) === 'idle' && this.#components.standings.of(peer) !== 'slow'))

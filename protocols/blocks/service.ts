@@ -34,6 +34,8 @@ export interface FetchOptions {
   timeoutMs?: number
   /** Milliseconds a holder may say nothing while it owes us a block. @default the exchange's, and at most half of the fetch's time */
   stallMs?: number
+  /** Those of `from()` that said that they have the blocks: they are asked first, beside others as far as there are places. @default none */
+  holders?: readonly string[]
   onProgress?: (progress: { blocks: number; blocksWanted: number; bytes: number }) => void
   /** Takes each block in the store's stead. Bytes that do not hash to the CID must fail with `wrong_bytes`; any other failure ends the fetch. */
   put?: (cid: string, bytes: Uint8Array) => Promise<void>
@@ -135,6 +137,7 @@ export class BlockExchange {
         }
       },
       {
+        holders: options.holders ?? [],
         stallMs: options.stallMs ?? Math.min(this.#options.stallMs ?? STALL_MS, patienceWithin(timeoutMs)),
         signal: AbortSignal.any([this.#stopping.signal, ...(signal === undefined ? [] : [signal]), ...timeout])
       },

@@ -28,9 +28,17 @@ export class Standings {
     return standing === undefined || standing.untilMs <= performance.now() ? 'unknown' : standing.rank
   }
 
-  /** Best first, and in an order of chance among equals: whoever announces first, or most often, gains nothing. */
-  sorted(peers: Iterable<string>): string[] {
-    const drawn = [...peers].map(peer => ({ peer, rank: RANKS.indexOf(this.of(peer)), lot: Math.random() }))
+  /**
+   * Best first, and in an order of chance among equals: whoever announces first, or most often, gains nothing.
+   * @param holders said that they have it: before the others, but after those where they held a place up or lied
+   */
+  sorted(peers: Iterable<string>, holders: readonly string[] = []): string[] {
+    const named = new Set(holders)
+    const drawn = [...peers].map(peer => {
+      const known = RANKS.indexOf(this.of(peer))
+      const rank = named.has(peer) && known <= RANKS.indexOf('unknown') ? -1 : known
+      return { peer, rank, lot: Math.random() }
+    })
     return drawn.sort((a, b) => a.rank - b.rank || a.lot - b.lot).map(({ peer }) => peer)
   }
 }

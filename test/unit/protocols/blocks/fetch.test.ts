@@ -1,6 +1,7 @@
 // Fetches with more holders than there are places, over an in-memory network.
 import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
+import { MAX_HOLDERS } from '../../../../protocols/blocks/constants.ts'
 import { BlockExchange, blocksProtocol, type HolderFailure } from '../../../../protocols/blocks/index.ts'
 import { AnswerEncoder, decodeRequest } from '../../../../protocols/blocks/messages.ts'
 import { MemoryStore, madeBlocks } from '../../../contracts/block-exchange.ts'
@@ -106,6 +107,28 @@ describe('a fetch from a crowd', () => {
     const cids = [...madeBlocks(Array.from({ length: 400 }, () => 10)).keys()]
     await Promise.all(cids.map(cid => asker.exchange.fetch([cid], from, { timeoutMs: 8_000 })))
     assert.ok(looks < 20 * cids.length, `${looks} looks for ${cids.length} fetches`)
+  })
+
+  it('asks who said that it has a block before others, however good they were', async () => {
+    const asker = await member()
+    const asked = new Set<string>()
+    const others: string[] = []
+    for (let n = 0; n < 16; n++) {
+      const blocks = madeBlocks([100], 10 + n)
+      const other = await member(blocks)
+      assert.deepEqual(await asker.exchange.fetch([...blocks.keys()], () => [other.peer]), { missing: [] })
+      const get = other.store.get.bind(other.store)
+      other.store.get = async cid => {
+        asked.add(other.peer)
+        return get(cid)
+      }
+      others.push(other.peer)
+    }
+    const fresh = madeBlocks([100], 99)
+    const author = await member(fresh)
+    const from = () => [...others, author.peer]
+    assert.deepEqual(await asker.exchange.fetch([...fresh.keys()], from, { holders: [author.peer] }), { missing: [] })
+    assert.ok(asked.size < MAX_HOLDERS, `${asked.size} others were asked, too`)
   })
 
   it('looks at whom to ask once for all that a frame says is absent', async () => {

@@ -11,6 +11,13 @@ describe('Standings', () => {
     assert.deepEqual(standings.sorted(['liar', 'slow', 'new', 'good']), ['good', 'new', 'slow', 'liar'])
   })
 
+  it('puts who said that they have it before all that behaved as well, and none that did not', () => {
+    const standings = new Standings()
+    standings.note('slow', 'slow')
+    standings.note('good', 'good')
+    assert.deepEqual(standings.sorted(['slow', 'new', 'good', 'named'], ['named', 'slow']), ['named', 'good', 'new', 'slow'])
+  })
+
   it('lets one block not make good for a lie or a place held up', () => {
     const standings = new Standings()
     standings.note('good', 'good')
