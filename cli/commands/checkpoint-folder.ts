@@ -1,5 +1,6 @@
 // The checkpoint that `eval` and `generate` work on: a folder that was named, or a run's newest anchor, exported for the while.
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CliError } from '../errors.ts'
@@ -30,10 +31,14 @@ export async function withCheckpoint<Value>(
   const client = await session.control()
   const run = await theRunWithCheckpoints(client, word, session.signal)
   const folder = await mkdtemp(join(tmpdir(), 'shoal-checkpoint-'))
+  // At an exit, too: who reads the text may leave early, as `head` does, and a copy of the model would stay.
+  const remove = () => rmSync(folder, { recursive: true, force: true })
+  process.once('exit', remove)
   try {
     const request = { run, directory: join(folder, 'checkpoint'), ...(round === undefined ? {} : { round }) }
     return await work((await client.exportCheckpoint(request, { signal: session.signal })).directory)
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    process.off('exit', remove)
+    remove()
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
 import { createProgram } from '../../../cli/program.ts'
 
@@ -149,6 +149,24 @@ describe('the shoal command', function () {
       }
   })
 
+  it('leaves no copy of a model where the process ends while it is in use', () => {
+    const script = `
+      import { mkdirSync } from 'node:fs'
+      import { withCheckpoint } from ${JSON.stringify(new URL('../../../cli/commands/checkpoint-folder.js', import.meta.url))}
+      const client = {
+        runs: async () => ({ runs: [{ run: 'b', name: 'demo' }] }),
+        checkpoints: async () => ({ checkpoints: [] }),
+        exportCheckpoint: async ({ directory }) => (mkdirSync(directory), { directory })
+      }
+      await withCheckpoint({ control: async () => client, signal: new AbortController().signal }, {}, async directory => {
+        process.stdout.write(directory, () => process.exit(0))
+        await new Promise(() => {})
+      })`
+    const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+    assert.match(`${status} ${stdout}`, /^0 .*shoal-checkpoint-\w+.checkpoint$/)
+    assert.ok(!existsSync(dirname(stdout)))
+  })
+
   it('refuses a text that is not UTF-8, as training does', () => {
     const latin = join(home, 'latin.txt')
     writeFileSync(latin, Buffer.from('Gr\u00fc\u00dfe', 'latin1'))
@@ -199,19 +217,29 @@ describe('the shoal command', function () {
     assert.match(`${ban.status} ${ban.stderr}`, /^2 .*at most 366 days/)
   })
 
+  it('refuses flags that contradict one another or name nothing', () => {
+    for (const [args, wanted] of [
+      [['wait', '--for', 'ready', '--for', 'peers=2', '--timeout', '1s'], /--for is given twice/],
+      [['wait', '--for', 'peers=2', '--run', 'demo', '--timeout', '1s'], /peers=2 is of the node, not of a run/],
+      [['run', 'join', 'shoal-invite-1:a', '--invitation', 'shoal-invite-1:b'], /two invitations/],
+      [['bench', 'attacks', '--attacks', 'kindness'], /one of signFlip/],
+      [['eval', join(MAIN, 'text.txt')], /its path leads through a file/],
+      [['bench', 'round', '--codec', ','], /"," names nothing/],
+      [['bench', 'round', '--peers', ''], /"" names nothing/],
+      [['bench', 'attacks', '--aggregations', ' , '], /names nothing/]
+    ] as [string[], RegExp][]) {
+      const { status, stderr } = shoal(...args)
+      assert.equal(status, 2, args.join(' '))
+      assert.match(stderr, wanted)
+    }
+  })
+
   it('refuses wrong values with 2 and says what is wanted', () => {
     for (const [args, wanted] of [
       [['wait', '--for', 'lunch'], /write ready, peers=N, round=N or synced/],
       [['wait', '--for', 'ready', '--timeout', 'soon'], /for example 30s or 8m/],
       [['rounds', '--limit', '-3'], /limit|whole number/],
       [['run', 'create', join(home, 'none.yaml')], /there is no such file|no daemon/],
-      [['wait', '--for', 'ready', '--for', 'peers=2', '--timeout', '1s'], /--for is given twice/],
-      [['wait', '--for', 'peers=2', '--run', 'demo', '--timeout', '1s'], /peers=2 is of the node, not of a run/],
-      [['run', 'join', 'shoal-invite-1:a', '--invitation', 'shoal-invite-1:b'], /two invitations/],
-      [['bench', 'attacks', '--attacks', 'kindness'], /one of signFlip/],
-      [['bench', 'round', '--codec', ','], /"," names nothing/],
-      [['bench', 'round', '--peers', ''], /"" names nothing/],
-      [['bench', 'attacks', '--aggregations', ' , '], /names nothing/],
       [['run'], /one of create, validate, ls/],
       [['why'], /subject/]
     ] as [string[], RegExp][]) {
