@@ -77,12 +77,17 @@ export class OwnContributions {
     return own.filter(isOpen).reverse()
   }
 
-  /** Those that an earlier life of this process left without an end, oldest first: with them what a record took that a fork set aside before that was noted. */
+  /**
+   * Those that an earlier life of this process left without an end, oldest first: with them what a record took that a fork set aside before that was noted, however many rounds that went back.
+   * Nothing is looked for behind OPEN_OWN_MAX of them that have one.
+   */
   async unsettled(): Promise<OwnContribution[]> {
     const unsettled: OwnContribution[] = []
-    for (const own of await this.#components.ledger.own(OPEN_OWN_MAX)) {
-      if (isOpen(own)) unsettled.unshift(own)
-      else if (own.fate === 'included' && !(await this.#isIncluded(own))) unsettled.unshift(await this.mark(own, 'offered'))
+    let settled = 0
+    for await (const own of this.#components.ledger.allOwn()) {
+      const isSettled = own.fate === 'included' ? await this.#isIncluded(own) : !isOpen(own)
+      if (!isSettled) unsettled.unshift(own.fate === 'included' ? await this.mark(own, 'offered') : own)
+      else if (++settled === OPEN_OWN_MAX) break
     }
     return unsettled
   }

@@ -121,8 +121,14 @@ export class Ledger {
   /** This node's newest contributions, newest first. */
   async own(limit: number): Promise<OwnContribution[]> {
     const rows: OwnContribution[] = []
-    for await (const [, row] of this.#own().entries({ prefix: `${this.#run}/`, reverse: true, limit })) rows.push(row)
+    for await (const row of this.allOwn(limit)) rows.push(row)
     return rows
+  }
+
+  /** The same one at a time. @param limit @default all */
+  async *allOwn(limit?: number): AsyncGenerator<OwnContribution> {
+    const range = { prefix: `${this.#run}/`, reverse: true, ...(limit === undefined ? {} : { limit }) }
+    for await (const [, row] of this.#own().entries(range)) yield row
   }
 
   #rounds() {

@@ -183,6 +183,16 @@ describe('OwnContributions', () => {
     assert.equal(await own.fateUpTo((await ledger.head())!, setAside!), 'lost')
   })
 
+  it('takes up all that a fork set aside, however many rounds it was apart', async () => {
+    for (let round = 1; round <= 60; round++) {
+      await ledger.putOwn({ ...offered(round, await body(`${round}`)), fate: round <= 20 ? 'dropped' : 'included' })
+    }
+    assert.deepEqual(
+      (await own.unsettled()).map(({ round, isSetAside }) => [round, isSetAside]),
+      Array.from({ length: 40 }, (_, i) => [21 + i, true])
+    )
+  })
+
   it('remembers that a fork set aside the record that had taken one, and takes it for included where another takes it all the same', async () => {
     const { cid } = await own.offer(await made(1))
     assert.equal((await own.settle(cid, 'included'))?.isSetAside, undefined)
