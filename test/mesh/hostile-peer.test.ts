@@ -17,7 +17,7 @@ const CHOSEN = WAYS.filter(({ name }) => name.startsWith(process.env.SHOAL_HOSTI
 const NETWORK = 'hostile'
 const SPEC = { ...LONE_RUN, strategy: { innerSteps: 5, quorum: 2, deadlineMs: 6_000, graceMs: 1_000, fetchTimeoutMs: 3_000 } }
 /** MiB that the daemon may grow by more than the honest one does, which trains as long: what V8 leaves uncollected, and nothing that grows with what was sent. */
-const GROWTH_MIB = 150
+const GROWTH_MIB = 200
 /** Milliseconds in which a way must be told of: the longest wait of a protocol, and a busy machine. */
 const TOLD_MS = 30_000
 
