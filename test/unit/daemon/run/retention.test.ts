@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict'
 import type { KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
-import { Retention } from '../../../../daemon/run/retention.ts'
+import { type ForgettingBlocks, Retention } from '../../../../daemon/run/retention.ts'
 import { decodeBodyRoot, encodeBody, encodeBodyRoot, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { countBlocks, putCbor } from '../../storage/stored-blocks.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
+
+/** The same blocks, and which of them were read. */
+function readsOf(blocks: BlockStore): { reads: string[]; counting: ForgettingBlocks } {
+  const reads: string[] = []
+  const get = (cid: string) => {
+    reads.push(cid)
+    return blocks.get(cid)
+  }
+  return { reads, counting: { get, delete: cid => blocks.delete(cid) } }
+}
 
 describe('Retention', () => {
   const home = temporaryHome()
@@ -286,14 +296,7 @@ describe('Retention', () => {
   })
 
   it('forget() reads the indexes of what it keeps once, however many rounds follow', async () => {
-    const reads: string[] = []
-    const counting = {
-      get: (cid: string) => {
-        reads.push(cid)
-        return blocks.get(cid)
-      },
-      delete: (cid: string) => blocks.delete(cid)
-    }
+    const { reads, counting } = readsOf(blocks)
     const beside = await body('beside', 'shared')
     const retention = new Retention(counting, await body('genesis'), async () => [beside])
     const rounds: KeptRound[] = []
@@ -310,14 +313,7 @@ describe('Retention', () => {
   it('forget() reads nothing of a body that nobody has checked, and spares what its fetch looked for, in other runs too', async () => {
     const [young, elsewhere, old] = [await body('young', 'shared'), await body('elsewhere', 'shared too'), await body('old', 'shared')]
     const older = await body('older', 'shared too')
-    const reads: string[] = []
-    const counting = {
-      get: (cid: string) => {
-        reads.push(cid)
-        return blocks.get(cid)
-      },
-      delete: (cid: string) => blocks.delete(cid)
-    }
+    const { reads, counting } = readsOf(blocks)
     const other = new Retention(counting, await body('genesis of another run'))
     const retention = new Retention(
       counting,
