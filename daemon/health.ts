@@ -2,15 +2,6 @@
 import type { HealthRow } from '../protocols/control/messages.ts'
 import type { EventLog } from './events.ts'
 
-/** Peers that one line names: identities cost nothing, and every look at the status reads it. */
-const MAX_NAMED = 8
-
-/** As much of `texts`, one a peer, as a line has room for. */
-export function named(texts: readonly string[], separator = '; '): string {
-  const rest = texts.length - MAX_NAMED
-  return texts.slice(0, MAX_NAMED).join(separator) + (rest > 0 ? ` and ${rest} more` : '')
-}
-
 /** The health lines of one node, by code. */
 export class HealthBoard {
   readonly #rows = new Map<string, HealthRow>()

@@ -33,5 +33,3 @@ export const OTHER_BRANCH_MS = 60_000
 export const FORGET_MS = 60 * 60_000
 /** Peers followed for one run; ids cost nothing. */
 export const MAX_FOLLOWED = 1_024
-/** Peers named in a sentence. */
-export const MAX_NAMED = 8

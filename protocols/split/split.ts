@@ -2,17 +2,8 @@
 //
 // One member that is gone is a death, which presence tells. Several that vanish at once, or half of all, are as likely the other side of a cut: machines
 // die one by one, cables and routers take whole groups. So those are named, with what is known of each, until they are back, said goodbye, or an hour is over.
-import {
-  AT_ONCE_MS,
-  AUTHOR_MS,
-  FORGET_MS,
-  GAP_MS,
-  MAX_FOLLOWED,
-  MAX_NAMED,
-  MISSING_MS,
-  OTHER_BRANCH_MS,
-  STALE_NAME_MS
-} from './constants.ts'
+import { named } from '../named.ts'
+import { AT_ONCE_MS, AUTHOR_MS, FORGET_MS, GAP_MS, MAX_FOLLOWED, MISSING_MS, OTHER_BRANCH_MS, STALE_NAME_MS } from './constants.ts'
 
 /** Whether a head is a record of our chain; unknown where it is ahead of us and may yet be. */
 export type Branch = 'ours' | 'other' | 'unknown'
@@ -251,23 +242,20 @@ function onOtherBranches(state: SplitState, view: SplitView, nowMs: number): Fin
 
 /** One sentence that names both sides. */
 export function findingSentence({ here, missing, elsewhere }: Finding): string {
-  const named = (peers: readonly string[]): string => {
-    const rest = peers.length - MAX_NAMED
-    return peers.slice(0, MAX_NAMED).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
-  }
+  const peersNamed = (peers: readonly string[]): string => named(peers, ', ')
   const parts: string[] = []
   const members = missing.filter(({ lastRound }) => lastRound !== null)
   if (members.length > 0) {
     const until = Math.max(...members.map(({ lastRound }) => lastRound!))
     const still = members.some(({ announced }) => announced) ? ', still announce the run' : ''
     const calls = members.some(({ unreachable }) => unreachable) ? 'cannot be reached' : 'are not heard any more'
-    parts.push(`${named(members.map(({ peer }) => peer))} were members until round ${until}${still} and ${calls}`)
+    parts.push(`${peersNamed(members.map(({ peer }) => peer))} were members until round ${until}${still} and ${calls}`)
   }
   const strangers = missing.filter(({ lastRound }) => lastRound === null)
-  if (strangers.length > 0) parts.push(`${named(strangers.map(({ peer }) => peer))} announce the run and could never be reached`)
+  if (strangers.length > 0) parts.push(`${peersNamed(strangers.map(({ peer }) => peer))} announce the run and could never be reached`)
   if (elsewhere.length > 0) {
     const since = Math.min(...elsewhere.map(({ sinceRound }) => sinceRound))
-    parts.push(`${named(elsewhere.map(({ peer }) => peer))} are on another branch since round ${since}`)
+    parts.push(`${peersNamed(elsewhere.map(({ peer }) => peer))} are on another branch since round ${since}`)
   }
-  return `this node sees ${named(here)}; ${parts.join('; ')}`
+  return `this node sees ${peersNamed(here)}; ${parts.join('; ')}`
 }

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ClockWatch } from '../../../daemon/clock-watch.ts'
 import { DiskWatch } from '../../../daemon/disk-watch.ts'
-import { HealthBoard, named } from '../../../daemon/health.ts'
+import { HealthBoard } from '../../../daemon/health.ts'
 import { Lifetime } from '../../../daemon/lifetime.ts'
 import { isHarmless } from '../../../daemon/stray-errors.ts'
 import type { NodeEvent } from '../../../protocols/control/messages.ts'
+import { named } from '../../../protocols/named.ts'
 
 describe('DiskWatch', () => {
   const watch = (floorBytes: number, floorIsDefault = false) => {
