@@ -6,7 +6,6 @@ import { WRITES_MAX } from './constants.ts'
 
 /** Where blocks are written. `put` leaves a block alone that is there already. */
 export interface BlockSink {
-  has(cid: string): Promise<boolean>
   put(cid: string, bytes: Uint8Array, options: { durable: boolean }): Promise<void>
 }
 
@@ -14,7 +13,6 @@ export class BodyWriter {
   readonly #sink: BlockSink
   readonly #stages: { name: string; index: string }[] = []
   readonly #blocks = new Set<string>()
-  readonly #newBlocks = new Set<string>()
   readonly #writing = new Set<Promise<void>>()
   #failure: unknown
   #failed = false
@@ -43,7 +41,7 @@ export class BodyWriter {
     const root = encodeBodyRoot({ stages: this.#stages })
     await this.#putBlock(root)
     await this.settle()
-    return { root: root.cid, bytes: this.#bytes, blocks: [...this.#blocks], newBlocks: [...this.#newBlocks] }
+    return { root: root.cid, bytes: this.#bytes, blocks: [...this.#blocks] }
   }
 
   /** Waits for all writes begun so far; throws the first failure. Call it also when giving up, so that nothing is written behind one's back. */
@@ -64,17 +62,12 @@ export class BodyWriter {
     if (this.#blocks.has(cid)) return
     this.#blocks.add(cid)
     while (this.#writing.size >= WRITES_MAX) await Promise.race(this.#writing)
-    const write = this.#store(cid, bytes).catch(error => {
+    const write = this.#sink.put(cid, bytes, { durable: true }).catch(error => {
       if (!this.#failed) this.#failure = error
       this.#failed = true
     })
     this.#writing.add(write)
     void write.then(() => this.#writing.delete(write))
-  }
-
-  async #store(cid: string, bytes: Uint8Array): Promise<void> {
-    if (!(await this.#sink.has(cid))) this.#newBlocks.add(cid)
-    await this.#sink.put(cid, bytes, { durable: true })
   }
 }
 

@@ -14,8 +14,6 @@ export interface WrittenBody {
   bytes: number
   /** Every block, each once: chunks and indexes, the root last. All of them are on disk. */
   blocks: string[]
-  /** Those of `blocks` that were not there before. */
-  newBlocks: string[]
 }
 
 export interface EncodeContributionRequest {
