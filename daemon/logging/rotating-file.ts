@@ -14,19 +14,24 @@ export class RotatingFile {
   readonly path: string
   readonly #options: RotatingFileOptions
   #descriptor: number | undefined
-  #bytes = 0
+  /** Written since the file was begun, or since it could not be put aside. */
+  #bytes: number
+  #isClosed = false
 
   constructor(path: string, options: RotatingFileOptions) {
     this.path = path
     this.#options = options
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    this.#open()
+    this.#descriptor = this.#open()
+    this.#bytes = statSync(path).size
   }
 
   write(line: string): void {
-    if (this.#descriptor === undefined) return
+    if (this.#isClosed) return
     try {
       if (this.#bytes >= this.#options.maxBytes) this.#rotate()
+      // A file that could not be opened at the last line may be by now: descriptors run out and come back.
+      this.#descriptor ??= this.#open()
       this.#bytes += writeSync(this.#descriptor, line)
     } catch {
       // No place to say it: the health check of the disk does.
@@ -53,17 +58,23 @@ export class RotatingFile {
   }
 
   close(): void {
+    this.#isClosed = true
+    this.#release()
+  }
+
+  #open(): number {
+    return openSync(this.path, 'a', 0o600)
+  }
+
+  #release(): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor)
     this.#descriptor = undefined
   }
 
-  #open(): void {
-    this.#descriptor = openSync(this.path, 'a', 0o600)
-    this.#bytes = statSync(this.path).size
-  }
-
   #rotate(): void {
-    this.close()
+    this.#release()
+    // Also where the rest fails: tried at every line, it would push out one older file after the other.
+    this.#bytes = 0
     const { dir, name, ext } = parse(this.path)
     const aside = (n: number) => (n === 0 ? this.path : join(dir, `${name}.${n}${ext}`))
     rmSync(aside(this.#options.files - 1), { force: true })
@@ -74,6 +85,5 @@ export class RotatingFile {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       }
     }
-    this.#open()
   }
 }

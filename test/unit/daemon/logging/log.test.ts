@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openLog } from '../../../../daemon/logging/log.ts'
@@ -19,6 +19,37 @@ describe('openLog()', () => {
     assert.deepEqual((await readdir(join(home, 'logs'))).sort(), ['daemon.1.log', 'daemon.2.log', 'daemon.log'])
     const newest = (await readFile(join(home, 'logs', 'daemon.log'), 'utf8')).trim().split('\n')
     assert.equal(JSON.parse(newest.at(-1)!).i, 99)
+  })
+
+  it('goes on with its file where that cannot be put aside', async () => {
+    const log = openLog(home, { level: 'info', maxBytes: 2000, files: 2 })
+    const aside = join(home, 'logs', 'daemon.1.log')
+    await mkdir(aside)
+    for (let i = 0; i < 60; i++) log.logger.info({ i }, 'a line of the log')
+    const written = await readFile(log.path, 'utf8')
+    await rm(aside, { recursive: true })
+    for (let i = 60; i < 90; i++) log.logger.info({ i }, 'a line of the log')
+    log.close()
+    assert.match(written, /"i":59,/)
+    assert.match(await readFile(aside, 'utf8'), /"i":59,/)
+    assert.match(await readFile(log.path, 'utf8'), /"i":89,/)
+  })
+
+  it('writes again as soon as a file can be opened that could not be, and nothing once it is closed', async () => {
+    const log = openLog(home, { level: 'info', maxBytes: 2000, files: 2 })
+    await rm(join(home, 'logs'), { recursive: true })
+    for (let i = 0; i < 60; i++) log.logger.info({ i }, 'a line of the log')
+    await mkdir(join(home, 'logs'))
+    log.logger.info('there is a folder again')
+    log.close()
+    log.logger.info('closed')
+    assert.deepEqual(
+      (await readFile(log.path, 'utf8'))
+        .trim()
+        .split('\n')
+        .map(json => JSON.parse(json).msg),
+      ['there is a folder again']
+    )
   })
 
   it('remembers the last lines across a restart and keeps to its level', async () => {
