@@ -103,14 +103,12 @@ export class EventLog {
 
   /** Up to `limit` events after an id, oldest first; of one type, where it is given. */
   async since(id: number, limit: number, type?: NodeEvent['type']): Promise<NodeEvent[]> {
-    await this.flush()
+    const { unwritten, lt } = await this.#soFar()
     const found: NodeEvent[] = []
-    let read = id
-    for await (const [key, event] of this.#tables[0].table.entries({ gt: keyOf(id) })) {
-      read = Number(key)
+    for await (const [, event] of this.#tables[0].table.entries({ gt: keyOf(id), lt })) {
       if (isOf(type, event) && found.push(event) === limit) return found
     }
-    for (const event of this.#unwritten) if (event.id > read && isOf(type, event)) found.push(event)
+    for (const event of unwritten) if (event.id > id && isOf(type, event)) found.push(event)
     return found.slice(0, limit)
   }
 
@@ -126,12 +124,11 @@ export class EventLog {
 
   /** Up to `limit` of the newest events, oldest first; of one type, where it is given. */
   async tail(limit: number, type?: NodeEvent['type']): Promise<NodeEvent[]> {
-    await this.flush()
-    const unwritten = new Map(this.#unwritten.map(event => [event.id, event]))
-    const found = [...unwritten.values()].filter(event => isOf(type, event)).reverse()
-    for await (const [, event] of this.#tables[0].table.entries({ reverse: true })) {
+    const { unwritten, lt } = await this.#soFar()
+    const found = unwritten.filter(event => isOf(type, event)).reverse()
+    for await (const [, event] of this.#tables[0].table.entries({ lt, reverse: true })) {
       if (found.length >= limit) break
-      if (isOf(type, event) && !unwritten.has(event.id)) found.push(event)
+      if (isOf(type, event)) found.push(event)
     }
     return found.slice(0, limit).reverse()
   }
@@ -147,12 +144,12 @@ export class EventLog {
    * and the end of one. Phases are left out: they say that something was begun, and nothing of what came of it.
    */
   async why(subject: string): Promise<NodeEvent[]> {
-    await this.flush()
+    const { unwritten } = await this.#soFar()
     const isAbout = matcher(subject)
     const about = (event: NodeEvent): boolean => event.type !== 'phase' && isAbout(event)
     const found = new Map<number, NodeEvent>()
     for (const { table } of this.#tables) for await (const [, event] of table.entries()) if (about(event)) found.set(event.id, event)
-    for (const event of this.#unwritten) if (about(event)) found.set(event.id, event)
+    for (const event of unwritten) if (about(event)) found.set(event.id, event)
     return [...found.values()].sort((a, b) => a.id - b.id).slice(-MAX_WHY)
   }
 
@@ -166,6 +163,16 @@ export class EventLog {
     this.#listeners.clear()
     if (this.#unwritten.length > 0) this.#startWriting()
     await this.flush()
+  }
+
+  /**
+   * All that was emitted until now: what is not written, and the key below which the table holds the rest. What comes while somebody reads is for the next look:
+   * some of it is written, and gone from memory, behind the table's view, and of two the later may be written first.
+   */
+  async #soFar(): Promise<{ unwritten: NodeEvent[]; lt: string }> {
+    await this.flush()
+    const unwritten = [...this.#unwritten]
+    return { unwritten, lt: keyOf(unwritten[0]?.id ?? this.#last + 1) }
   }
 
   #startWriting(): void {

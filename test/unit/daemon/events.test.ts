@@ -5,6 +5,14 @@ import { MemoryTable } from './memory-table.ts'
 
 const ids = (events: NodeEvent[]) => events.map(event => event.id)
 
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = () => {}
+  const opened = new Promise<void>(resolve => {
+    open = resolve
+  })
+  return { opened, open }
+}
+
 describe('EventLog', () => {
   let events: MemoryTable
   let reasons: MemoryTable
@@ -38,6 +46,45 @@ describe('EventLog', () => {
     assert.deepEqual(ids(await log.since(1, 2, 'trust')), [11, 21])
     assert.deepEqual(ids(await log.since(81, 10, 'trust')), [91, 101])
     assert.deepEqual(ids(await log.since(0, 10, 'audit')), [])
+  })
+
+  it('tells every event once to who goes on from the last one, whatever is written while it reads', async () => {
+    for (const isViewedFirst of [true, false]) {
+      const table = new MemoryTable()
+      const log = await EventLog.open({ events: table, reasons })
+      const emit = (message: string) => log.emit({ type: 'run', message })
+      emit('one')
+      await log.flush()
+      const gates = { two: gate(), four: gate() }
+      table.put = async (key, event) => {
+        await gates[event.message as 'two' | 'four']?.opened
+        table.rows.set(key, event)
+      }
+      const { entries } = table
+      table.entries = async function* (range) {
+        table.entries = entries
+        const view: [string, NodeEvent][] = []
+        const look = async () => {
+          for await (const row of table.entries(range)) view.push(row)
+        }
+        if (isViewedFirst) await look()
+        emit('two')
+        emit('three')
+        // The later one is on disk before the earlier.
+        while (table.rows.size < 2) await new Promise(resolve => setImmediate(resolve))
+        if (isViewedFirst) {
+          gates.two.open()
+          await log.flush()
+          emit('four')
+        } else await look()
+        yield* view
+      }
+      const told = ids(await log.since(0, 10))
+      gates.two.open()
+      gates.four.open()
+      told.push(...ids(await log.since(told.at(-1)!, 10)))
+      assert.deepEqual(told, isViewedFirst ? [1, 2, 3, 4] : [1, 2, 3])
+    }
   })
 
   it('finds where a moment lies among its events, written or not', async () => {
