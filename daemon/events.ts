@@ -4,7 +4,7 @@ import type { NodeEvent } from '../protocols/control/messages.ts'
 /** The part of a table of records that the log needs. */
 export interface EventTable {
   put(key: string, value: NodeEvent): Promise<void>
-  delete(key: string): Promise<void>
+  delete(keys: string[]): Promise<void>
   entries(range?: { gte?: string; gt?: string; lt?: string; reverse?: boolean; limit?: number }): AsyncIterable<[string, NodeEvent]>
 }
 
@@ -36,6 +36,8 @@ export interface EventLogOptions {
 
 /** Events a log holds while the disk takes none; the oldest go first. */
 const MAX_UNWRITTEN = 10_000
+/** Events of a table that one trim forgets at most: readers wait for it. After the cap was lowered by a lot, each write forgets so many more. */
+const MAX_FORGOTTEN = 2_000
 /** Digits of a key, so that text order is number order. */
 const KEY_DIGITS = 16
 /** Characters from which a prefix of a peer id or CID is enough in `why`. */
@@ -215,11 +217,9 @@ export class EventLog {
     // Trim in strides: each deletion is a write.
     if (place.count <= place.kept + Math.floor(place.kept / 50)) return
     const keys: string[] = []
-    for await (const [key] of place.table.entries({ limit: place.count - place.kept })) keys.push(key)
-    for (const key of keys) {
-      await place.table.delete(key)
-      place.count--
-    }
+    for await (const [key] of place.table.entries({ limit: Math.min(place.count - place.kept, MAX_FORGOTTEN) })) keys.push(key)
+    await place.table.delete(keys)
+    place.count -= keys.length
   }
 }
 

@@ -48,7 +48,8 @@ export type RecordOperation =
 export interface Table<V> {
   get(key: string): Promise<V | undefined>
   put(key: string, value: V, options?: WriteOptions): Promise<void>
-  delete(key: string, options?: WriteOptions): Promise<void>
+  /** Several: all of them or none. */
+  delete(keys: string | string[], options?: WriteOptions): Promise<void>
   /** A consistent view from when the iteration began; where writes go on after a full disk meanwhile, what lies behind is seen as it is then. */
   entries(range?: KeyRange): AsyncIterable<[key: string, value: V]>
 }
@@ -96,7 +97,11 @@ export class LevelRecords implements Records {
     return {
       get: key => this.#get<V>(name, key),
       put: (key, value, options) => this.batch([{ type: 'put', table: name, key, value }], options),
-      delete: (key, options) => this.batch([{ type: 'delete', table: name, key }], options),
+      delete: (keys, options) =>
+        this.batch(
+          [keys].flat().map(key => ({ type: 'delete', table: name, key })),
+          options
+        ),
       entries: range => this.#entries<V>(name, range ?? {})
     }
   }

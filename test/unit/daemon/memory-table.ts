@@ -11,8 +11,8 @@ export class MemoryTable implements EventTable {
     this.rows.set(key, value)
   }
 
-  async delete(key: string) {
-    this.rows.delete(key)
+  async delete(keys: string[]) {
+    for (const key of keys) this.rows.delete(key)
   }
 
   async *entries(range: { gt?: string; gte?: string; lt?: string; reverse?: boolean; limit?: number } = {}) {

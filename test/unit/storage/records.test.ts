@@ -30,6 +30,14 @@ describe('Records', () => {
     assert.equal(await rounds.get('a'), undefined)
   })
 
+  it('delete() takes several keys, and leaves the others', async () => {
+    for (const key of ['a', 'b', 'c']) await rounds.put(key, 1)
+    await rounds.delete(['a', 'c', 'd'])
+    assert.deepEqual(await keys(), ['b'])
+    await rounds.delete([])
+    assert.deepEqual(await keys(), ['b'])
+  })
+
   it('keeps tables apart', async () => {
     await store.records.table('runs').put('a', 'of runs')
     await rounds.put('a', 1)
