@@ -109,6 +109,8 @@ class Parts {
   #state: StatusDocument['node']['state'] = 'starting'
   #lonelySince = Date.now()
   #lowDisk: string | null = null
+  /** Runs of the configuration that could not be joined, with the reason, until this node is in them. */
+  readonly #notJoined = new Map<string, string>()
   log!: Log
   #events!: EventLog
   #health!: HealthBoard
@@ -404,13 +406,9 @@ class Parts {
       this.#runs.seek(run, data.length === 0 ? {} : { data }).catch(error => {
         logger.error({ err: error, run }, 'a run could not be joined')
         const code = isCodedError(error) ? error.code : 'internal'
-        this.#health.show({
-          level: 'fail',
-          code: 'join_failed',
-          message: `the run ${run} could not be joined: ${reasonOf(error)}`,
-          fix: `shoal run join ${run}`
-        })
+        this.#notJoined.set(run, reasonOf(error))
         this.#events.emit({ type: 'run', run, code, message: `could not join: ${reasonOf(error)}` })
+        this.#look()
       })
     }
   }
@@ -575,6 +573,13 @@ class Parts {
         ? { level: 'fail', message: failed.map(run => `${run.name}: ${run.reason ?? 'failed'}`).join('; '), fix: 'shoal logs says more' }
         : null,
       'no run is in failure any more'
+    )
+    for (const { run, state } of runs) if (state !== 'joining') this.#notJoined.delete(run)
+    const notJoined = [...this.#notJoined].map(([run, reason]) => `the run ${run} could not be joined: ${reason}`)
+    this.#health.check(
+      'join_failed',
+      notJoined.length > 0 ? { level: 'fail', message: named(notJoined), fix: 'once the cause is gone: shoal run join RUN' } : null,
+      'this node is in every run that it was told to join'
     )
   }
 

@@ -8,9 +8,11 @@ import { dirname, join } from 'node:path'
 import '../../../daemon/polyfill.ts'
 import { loadConfig } from '../../../daemon/config.ts'
 import { Daemon, type DaemonOptions } from '../../../daemon/daemon.ts'
+import { DaemonError } from '../../../daemon/errors.ts'
 import { initHome, runDaemon } from '../../../daemon/index.ts'
 import { openNoRuns } from '../../../daemon/run/no-runs.ts'
 import { connectControl, locateDaemon } from '../../../protocols/control/index.ts'
+import type { RunStatus } from '../../../protocols/control/messages.ts'
 
 const read = async (path: string) => readFile(path, 'utf8').catch(() => undefined)
 
@@ -192,6 +194,25 @@ describe('Daemon', function () {
     assert.deepEqual((await (await clientOf('a')).ready()).failed, ['disk'])
     await new Promise(resolve => setTimeout(resolve, 2500))
     assert.ok(reasons.length >= 2)
+  })
+
+  it('names every run that it could not join, until it is in it', async () => {
+    const [first, second] = ['a', 'b'].map(letter => `b${letter.repeat(58)}`)
+    const joined: RunStatus[] = []
+    const seek = () => Promise.reject(new DaemonError('data_missing', 'no text was named'))
+    await start('a', { run: [first, second] }, { openRuns: () => ({ ...openNoRuns(), list: () => joined, seek }) })
+    const client = await clientOf('a')
+    const shown = async () => (await client.status()).health.find(({ code }) => code === 'join_failed')?.message
+    const until = async (condition: (message: string | undefined) => boolean) => {
+      for (const limit = performance.now() + 20_000; !condition(await shown()); await new Promise(resolve => setTimeout(resolve, 50)))
+        assert.ok(performance.now() < limit, `${condition} ${await shown()}`)
+    }
+    await until(message => [first, second].every(run => message?.includes(`${run} could not be joined: no text was named`)))
+    const status = { name: 'demo', split: null, trainer: { givenUp: [] } } as unknown as RunStatus
+    joined.push({ ...status, run: first!, state: 'training' })
+    await until(message => message?.includes(first!) === false && message.includes(second!))
+    joined.push({ ...status, run: second!, state: 'observing' })
+    await until(message => message === undefined)
   })
 
   it('only helps others find one another where it was told so', async () => {
