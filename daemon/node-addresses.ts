@@ -2,6 +2,7 @@
 import { createServer } from 'node:net'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { DaemonError } from './errors.ts'
+import { isPeer } from './identity.ts'
 
 /** @throws {DaemonError} `bad_address` */
 export function parseAddress(text: string): Multiaddr {
@@ -13,6 +14,16 @@ export function parseAddress(text: string): Multiaddr {
       details: { address: text },
       cause
     })
+  }
+}
+
+/** Whether a text is an address through and through, the peer id at its end too. */
+export function isAddress(text: string): boolean {
+  try {
+    const peer = peerInAddress(multiaddr(text))
+    return peer === undefined || isPeer(peer)
+  } catch {
+    return false
   }
 }
 

@@ -1,4 +1,5 @@
 // Every setting of a daemon, once: its type, default, reason and check.
+import { isAddress } from './node-addresses.ts'
 import { parseRate, parseSize } from './quantities.ts'
 
 /** Answers the value meant, or undefined where the input is not allowed. Text comes from flags and the environment, values from the file. */
@@ -78,10 +79,11 @@ const address =
   (pattern: RegExp): Read<string> =>
   input => {
     const read = text(pattern)(input)
-    return Number(/\/tcp\/(\d+)/.exec(read ?? '')?.[1]) <= 65_535 ? read : undefined
+    return read !== undefined && isAddress(read) ? read : undefined
   }
-const multiaddr = address(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}(\/p2p\/[1-9A-HJ-NP-Za-km-z]{1,128})?$/)
-const dialable = address(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}\/p2p\/[1-9A-HJ-NP-Za-km-z]{1,128}$/)
+const listenable = address(/^\/(ip4|ip6)\/[^\s/]{1,255}\/tcp\/\d{1,5}$/)
+const multiaddr = address(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}(\/p2p\/[^\s/]{1,128})?$/)
+const dialable = address(/^\/(ip4|ip6|dns|dns4|dns6)\/[^\s/]{1,255}\/tcp\/\d{1,5}\/p2p\/[^\s/]{1,128}$/)
 const runId = text(/^b[a-z2-7]{58}$/)
 
 /** Where a node listens for peers and where its API listens unless told otherwise; a free port is taken where these are in use. */
@@ -104,8 +106,8 @@ export const SETTINGS = {
     flag: 'profile'
   }),
   listen: setting({
-    read: list(multiaddr),
-    allowed: 'multiaddrs such as /ip4/0.0.0.0/tcp/4101',
+    read: list(listenable),
+    allowed: 'multiaddrs of this machine such as /ip4/0.0.0.0/tcp/4101',
     default: [`/ip4/0.0.0.0/tcp/${DEFAULT_PORTS.peers}`],
     profile: { test: ['/ip4/127.0.0.1/tcp/0'] },
     reason:
@@ -121,7 +123,7 @@ export const SETTINGS = {
   }),
   bootstrap: setting({
     read: list(dialable),
-    allowed: 'multiaddrs that end in /p2p/PEER',
+    allowed: 'multiaddrs that end in /p2p/PEER, a whole peer id such as 12D3KooW...',
     default: [],
     reason: 'Nodes dialled at the start and again for as long as needed.',
     flag: 'bootstrap'

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { type ConfigSources, homeOf, loadConfig, settingRows } from '../../../daemon/config.ts'
 import { DaemonError, type Issue } from '../../../daemon/errors.ts'
 
+const PEER = '12D3KooWGRUVh7cgUpGfHGbrJFeJ6h6zqqu8kxp5yhNqDXnPGEPg'
+
 describe('loadConfig()', () => {
   let home: string
   beforeEach(async () => {
@@ -50,7 +52,7 @@ describe('loadConfig()', () => {
   })
 
   it('reads lists from text and from YAML', async () => {
-    const peer = `/ip4/10.0.0.1/tcp/4101/p2p/12D3KooW${'A'.repeat(44)}`
+    const peer = `/ip4/10.0.0.1/tcp/4101/p2p/${PEER}`
     assert.deepEqual((await load({ env: { SHOAL_BOOTSTRAP: `${peer}, ${peer}` } })).bootstrap, [peer, peer])
     await writeFile(join(home, 'config.yaml'), `bootstrap:\n  - ${peer}\ndata: /my texts, all\n`)
     const config = await load()
@@ -71,7 +73,11 @@ describe('loadConfig()', () => {
     ['network: "My Mesh"', 'config_value', /lower-case/],
     ['listen: [here]', 'config_value', /multiaddrs/],
     ['listen: /ip4/127.0.0.1/tcp/65536', 'config_value', /multiaddrs/],
+    [`listen: /ip4/127.0.0.1/tcp/4101/p2p/${PEER}`, 'config_value', /multiaddrs/],
+    ['announce: /ip4/300.1.2.3/tcp/4101', 'config_value', /announce in .* is "\/ip4\/300\.1\.2\.3/],
+    ['announce: /ip4/10.0.0.1/tcp/4101/p2p/nobody', 'config_value', /multiaddrs/],
     ['bootstrap: /ip4/10.0.0.1/tcp/4101', 'config_value', /end in \/p2p\/PEER/],
+    [`bootstrap: /ip4/10.0.0.1/tcp/4101/p2p/${PEER.slice(0, -1)}`, 'config_value', /bootstrap in .* is "\/ip4\/10.*a whole peer id/],
     ['mdns: maybe', 'config_value', /true or false/],
     ['profile: wan', 'config_value', /lan or test/],
     ['run: demo', 'config_value', /run ids/],
@@ -83,7 +89,7 @@ describe('loadConfig()', () => {
     [`network: ${'x'.repeat(300_000)}`, 'config_unreadable', /at most 262144/]
   ]
   for (const [text, code, message] of table) {
-    it(`refuses ${text.slice(0, 40)} with ${code}`, async () => {
+    it(`refuses ${text.slice(0, 60)} with ${code}`, async () => {
       await writeFile(join(home, 'config.yaml'), text)
       const error = await refused()
       assert.equal(error.code, code)
