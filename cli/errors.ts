@@ -91,6 +91,7 @@ const EXIT_OF: Record<string, number> = {
   api_token_unreadable: EXIT.notAuthorised,
   not_authorised: EXIT.notAuthorised,
   host_not_allowed: EXIT.notAuthorised,
+  origin_not_allowed: EXIT.notAuthorised,
   not_allowed: EXIT.notAuthorised,
   not_admitted: EXIT.notAuthorised,
   admission_revoked: EXIT.notAuthorised,

@@ -45,6 +45,7 @@ export type DaemonErrorCode =
   | 'method_not_allowed'
   | 'not_authorised'
   | 'host_not_allowed'
+  | 'origin_not_allowed'
   | 'too_many_streams'
   | 'internal'
   // runs and checkpoints

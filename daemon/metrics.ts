@@ -15,9 +15,13 @@ const PREFIX = 'shoal_'
 /** The daemon's metrics; `close` stops listening. */
 export class Metrics {
   readonly #registry = new Registry()
+  readonly #status: () => StatusDocument
+  /** What sets each gauge. */
+  readonly #readings: ((status: StatusDocument) => void)[] = []
   readonly #stop: () => void
 
   constructor(components: MetricsComponents, options: { version: string }) {
+    this.#status = components.status
     const registers = [this.#registry]
     collectDefaultMetrics({ register: this.#registry })
     const counter = (name: string, help: string, labelNames: string[] = []) =>
@@ -44,11 +48,14 @@ export class Metrics {
         if (typeof seconds === 'number' && Number.isFinite(seconds)) roundSeconds.observe(seconds)
       }
     })
-    this.#readFrom(components.status, options.version)
+    this.#readStatus(options.version)
   }
 
   /** Prometheus text. */
   text(): Promise<string> {
+    // One for all: it holds a row for every peer that is here.
+    const status = this.#status()
+    for (const read of this.#readings) read(status)
     return this.#registry.metrics()
   }
 
@@ -61,43 +68,38 @@ export class Metrics {
     this.#registry.clear()
   }
 
-  #readFrom(status: () => StatusDocument, version: string): void {
+  #readStatus(version: string): void {
     const registers = [this.#registry]
-    const gauge = (name: string, help: string, labelNames: string[], collect: (this: Gauge) => void) =>
-      new Gauge({ name: PREFIX + name, help, labelNames, registers, collect })
-    gauge('build_info', 'Always 1; the version is the label.', ['version'], function () {
-      this.set({ version }, 1)
+    const gauge = (name: string, help: string, labelNames: string[], read: (gauge: Gauge, status: StatusDocument) => void) => {
+      const made = new Gauge({ name: PREFIX + name, help, labelNames, registers })
+      this.#readings.push(status => read(made, status))
+    }
+    gauge('build_info', 'Always 1; the version is the label.', ['version'], made => made.set({ version }, 1))
+    gauge('up_seconds', 'Seconds since the daemon started.', [], (made, { node }) => made.set(node.upSeconds))
+    gauge('peers', 'Known peers by state.', ['state'], (made, { peers }) => {
+      made.reset()
+      for (const { state } of peers) made.inc({ state })
     })
-    gauge('up_seconds', 'Seconds since the daemon started.', [], function () {
-      this.set(status().node.upSeconds)
+    gauge('peers_distrusted', 'Peers on probation or banned by this node.', ['standing'], (made, { peers }) => {
+      made.reset()
+      for (const standing of ['probation', 'banned']) made.set({ standing }, 0)
+      for (const { standing } of peers) if (standing !== 'good') made.inc({ standing })
     })
-    gauge('peers', 'Known peers by state.', ['state'], function () {
-      this.reset()
-      for (const peer of status().peers) this.inc({ state: peer.state })
+    gauge('net_bytes', 'Payload bytes of streams and gossip since the start.', ['dir'], (made, { traffic }) => {
+      made.set({ dir: 'sent' }, traffic.sent)
+      made.set({ dir: 'received' }, traffic.received)
     })
-    gauge('peers_distrusted', 'Peers on probation or banned by this node.', ['standing'], function () {
-      this.reset()
-      for (const standing of ['probation', 'banned']) this.set({ standing }, 0)
-      for (const peer of status().peers) if (peer.standing !== 'good') this.inc({ standing: peer.standing })
+    gauge('wire_bytes', 'All bytes that passed sockets since the start.', ['dir'], (made, { traffic: { wire } }) => {
+      made.set({ dir: 'sent' }, wire.sent)
+      made.set({ dir: 'received' }, wire.received)
     })
-    gauge('net_bytes', 'Payload bytes of streams and gossip since the start.', ['dir'], function () {
-      const { sent, received } = status().traffic
-      this.set({ dir: 'sent' }, sent)
-      this.set({ dir: 'received' }, received)
+    gauge('max_upload_bytes_per_second', 'What is sent at most; no value where there is no cap.', [], (made, { traffic }) => {
+      if (traffic.maxUpload !== null) made.set(traffic.maxUpload)
     })
-    gauge('wire_bytes', 'All bytes that passed sockets since the start.', ['dir'], function () {
-      const { wire } = status().traffic
-      this.set({ dir: 'sent' }, wire.sent)
-      this.set({ dir: 'received' }, wire.received)
-    })
-    gauge('max_upload_bytes_per_second', 'What is sent at most; no value where there is no cap.', [], function () {
-      const { maxUpload } = status().traffic
-      if (maxUpload !== null) this.set(maxUpload)
-    })
-    gauge('health', 'Health lines by level.', ['level'], function () {
-      this.reset()
-      for (const level of ['warn', 'fail']) this.set({ level }, 0)
-      for (const row of status().health) this.inc({ level: row.level })
+    gauge('health', 'Health lines by level.', ['level'], (made, { health }) => {
+      made.reset()
+      for (const level of ['warn', 'fail']) made.set({ level }, 0)
+      for (const { level } of health) made.inc({ level })
     })
     const perRun: [string, string, (run: StatusDocument['runs'][number]) => number | null][] = [
       ['round', 'Round of the adopted head.', run => run.round],
@@ -111,11 +113,11 @@ export class Metrics {
       ['last_accepted_round', 'The newest round whose record took a contribution of this node.', run => run.lastAccepted?.round ?? null]
     ]
     for (const [name, help, read] of perRun) {
-      gauge(`run_${name}`, help, ['run'], function () {
-        this.reset()
-        for (const run of status().runs.slice(0, MAX_RUN_LABELS)) {
+      gauge(`run_${name}`, help, ['run'], (made, { runs }) => {
+        made.reset()
+        for (const run of runs.slice(0, MAX_RUN_LABELS)) {
           const value = read(run)
-          if (typeof value === 'number') this.set({ run: run.run }, value)
+          if (typeof value === 'number') made.set({ run: run.run }, value)
         }
       })
     }

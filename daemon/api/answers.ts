@@ -9,6 +9,7 @@ const STATUS_OF: Record<string, number> = {
   bad_request: 400,
   not_authorised: 401,
   host_not_allowed: 403,
+  origin_not_allowed: 403,
   not_allowed: 403,
   not_admitted: 403,
   admission_revoked: 403,

@@ -17,6 +17,13 @@ export function checkHost(request: IncomingMessage, port: number): void {
   throw new DaemonError('host_not_allowed', `the Host header is ${shown(host)}, only 127.0.0.1:${port} and localhost:${port} are answered`)
 }
 
+/** Refuses what a web page has a browser ask, which needs no token to keep this node busy: browsers say of every request which page it is for. */
+export function checkOrigin({ headers }: IncomingMessage): void {
+  const { origin, 'sec-fetch-site': site = 'none' } = headers
+  if (origin === undefined && (site === 'none' || site === 'same-origin')) return
+  throw new DaemonError('origin_not_allowed', `the request comes from a web page (${shown(origin ?? site)}), and none is answered`)
+}
+
 /** Throws `not_authorised` unless the bearer token is the right one; takes as long for a wrong one as for the right one. */
 export function checkToken(request: IncomingMessage, token: string): void {
   const given = /^Bearer ([!-~]{1,512})$/i.exec(request.headers.authorization ?? '')?.[1]

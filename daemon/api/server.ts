@@ -8,7 +8,7 @@ import type { Logger } from '../logging/log.ts'
 import { logLine } from '../logging/log-line.ts'
 import { errorDocument, sendDocument, sendText, statusOf } from './answers.ts'
 import { API_HOST, CLOSE_GRACE_MS, HEADERS_TIMEOUT_MS, MAX_CONNECTIONS, REQUEST_TIMEOUT_MS } from './constants.ts'
-import { checkHost, checkToken, queryEventType, queryNumber, readBody, wholeNumber } from './requests.ts'
+import { checkHost, checkOrigin, checkToken, queryEventType, queryNumber, readBody, wholeNumber } from './requests.ts'
 import { findRoute, type RouteComponents } from './routes.ts'
 import { Streams, wantsStream } from './streams.ts'
 
@@ -25,6 +25,8 @@ export interface ApiOptions {
   requestTimeoutMs?: number
 }
 
+/** What monitoring may read without a token. */
+const PROBES = ['/livez', '/readyz', '/metrics']
 const EVENT_IDS = { min: 0, max: Number.MAX_SAFE_INTEGER }
 
 /** Serves the control API until closed. */
@@ -123,16 +125,15 @@ export class ApiServer {
     sendDocument(response, 200, await found.route.handle(call, this.#components))
   }
 
-  /** What monitoring may read without a token. */
   async #probe(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
-    if (request.method !== 'GET' && request.method !== 'HEAD') return false
+    if ((request.method !== 'GET' && request.method !== 'HEAD') || !PROBES.includes(path)) return false
+    checkOrigin(request)
     const { face, metrics } = this.#components
     if (path === '/livez') sendDocument(response, 200, { ready: true, failed: [] })
     else if (path === '/readyz') {
       const state = face.ready()
       sendDocument(response, state.ready ? 200 : 503, state)
-    } else if (path === '/metrics') sendText(response, 200, await metrics.text(), metrics.contentType)
-    else return false
+    } else sendText(response, 200, await metrics.text(), metrics.contentType)
     return true
   }
 

@@ -61,12 +61,18 @@ describe('ApiServer', () => {
   let runs: RunHost
   let face: NodeFace
   let stopped: boolean
+  let looks: number
 
   beforeEach(async () => {
     home = await mkdtemp(join(tmpdir(), 'shoal-api-'))
     log = openLog(home, { level: 'info', maxBytes: 1 << 20, files: 2 })
     events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
-    metrics = new Metrics({ events, status: () => ({ ...STATUS, runs: runs.list() }) }, { version: '0' })
+    looks = 0
+    const status = () => {
+      looks++
+      return { ...STATUS, runs: runs.list() }
+    }
+    metrics = new Metrics({ events, status }, { version: '0' })
     stopped = false
     runs = { ...openNoRuns(), list: () => [RUN_STATUS], pause: async () => {} }
     runs.inspect = async run => {
@@ -156,6 +162,20 @@ describe('ApiServer', () => {
       assert.equal((await raw('/metrics', { headers: { host } })).status, 403)
     }
     assert.equal((await raw('/v1/status', { headers: { host: `localhost:${api.port}` } })).status, 200)
+  })
+
+  it('answers no probe that a web page has a browser send', async () => {
+    const ofPages: Record<string, string>[] = [
+      ...['http://evil.example', 'null', api.url].map(origin => ({ origin })),
+      ...['cross-site', 'same-site'].map(site => ({ 'sec-fetch-site': site }))
+    ]
+    for (const path of ['/livez', '/readyz', '/metrics']) {
+      for (const headers of ofPages) {
+        const answer = await raw(path, { headers })
+        assert.deepEqual([answer.status, codeOf(answer)], [403, 'origin_not_allowed'], `${path} ${JSON.stringify(headers)}`)
+      }
+      for (const site of ['none', 'same-origin']) assert.notEqual((await raw(path, { headers: { 'sec-fetch-site': site } })).status, 403)
+    }
   })
 
   it('names unknown paths and wrong methods', async () => {
@@ -318,6 +338,7 @@ describe('ApiServer', () => {
     assert.match(text, /shoal_refused_total\{code="norm_too_large"\} 1/)
     assert.match(text, new RegExp(`shoal_run_round\\{run="${RUN}"\\} 3`))
     assert.match(text, /shoal_net_bytes\{dir="received"\} 2/)
+    assert.equal(looks, 1, 'one look at the node for all of them')
   })
 
   it('ends streams at a stop, and refuses a second server on its port', async () => {
