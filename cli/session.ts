@@ -20,6 +20,8 @@ export interface GlobalFlags {
 export interface Session {
   /** The node's home, absolute. */
   home: string
+  /** The API that --api or SHOAL_API names; undefined where it is that of the home's daemon. */
+  api: string | undefined
   output: Output
   /** Aborted by Ctrl-C and by --timeout. */
   signal: AbortSignal
@@ -40,11 +42,12 @@ export function createSession(flags: GlobalFlags, env: NodeJS.ProcessEnv, interr
   // An empty text would mean the folder that the shell is in: an unset variable in a script is no choice of a home.
   if (flags.home === '') throw new CliError('bad_argument', '--home "" names no folder')
   const home = resolve(flags.home ?? defaultHome(env))
-  const api = flags.api ?? env.SHOAL_API
+  const api = (flags.api ?? env.SHOAL_API) || undefined
   const signals = [interrupted]
   if (flags.timeout !== undefined) signals.push(AbortSignal.timeout(flags.timeout))
   return {
     home,
+    api,
     output: new Output({
       json: flags.json === true,
       verbosity: flags.quiet === true ? -1 : flags.verbose === true ? 1 : 0,
@@ -57,7 +60,7 @@ export function createSession(flags: GlobalFlags, env: NodeJS.ProcessEnv, interr
 }
 
 async function openControl(home: string, api: string | undefined): Promise<ControlClient> {
-  if (api === undefined || api === '') return connectControl(await locateDaemon(home, readIfThere))
+  if (api === undefined) return connectControl(await locateDaemon(home, readIfThere))
   // "localhost:4180" can be read as a URL, too: its scheme would be localhost.
   if (!URL.canParse(api) || new URL(api).protocol !== 'http:') {
     throw new CliError('bad_argument', `--api "${api}" is not an http URL`, { hint: 'for example http://127.0.0.1:4180' })

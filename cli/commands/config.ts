@@ -37,7 +37,8 @@ async function settings(session: Session): Promise<ConfigDocument> {
   try {
     return await (await session.control()).config({ signal: session.signal })
   } catch (error) {
-    if ((error as { code?: string }).code !== 'daemon_not_running') throw error
+    // Where a daemon was named, what stands in this home is no answer.
+    if ((error as { code?: string }).code !== 'daemon_not_running' || session.api !== undefined) throw error
     const { readConfig, settingRows } = await import('../../daemon/index.ts')
     const { config, error: wrong } = await readConfig({ flags: { home: session.home }, env: process.env })
     // What may stand there is what somebody with a wrong setting looks for.

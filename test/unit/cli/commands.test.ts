@@ -213,6 +213,14 @@ describe('commands', function () {
     assert.equal(daemon.requests.length, asked)
   })
 
+  it('config show answers for no other than the daemon that --api names', async () => {
+    const gone = await startFakeDaemon({})
+    await gone.close()
+    const { status, stdout, stderr } = await shoal(['config', 'show', '--api', gone.api])
+    assert.deepEqual([status, stdout], [3, ''], stderr)
+    assert.match(stderr, /^daemon_not_running/)
+  })
+
   it('run create refuses flags of joining where nothing is joined', async () => {
     for (const [flag, ...value] of [
       ['--data', 'text.txt'],
