@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { SettingRow } from '../protocols/control/messages.ts'
+import { isBuiltin } from './corpora.ts'
 import { DaemonError, type Issue } from './errors.ts'
 import { nearestName } from './nearest-name.ts'
 import { SETTINGS, type Setting } from './settings.ts'
@@ -74,6 +75,10 @@ export async function readConfig(sources: ConfigSources = {}): Promise<{ config:
   }
   take('profile') // first: it changes the others' defaults
   for (const key of KEYS) if (key !== 'profile') take(key)
+
+  // A path that is kept must not lead elsewhere where the daemon is started in another folder the next time.
+  const folder = origins.data === 'file' ? home : '.'
+  values.data = (values.data as string[]).map(source => (isBuiltin(source) ? source : resolve(folder, source)))
 
   const config = {
     ...(values as Omit<DaemonConfig, 'home' | 'file' | 'origins'>),

@@ -16,6 +16,11 @@ export function builtinEras(): Era[] {
   return openBuiltinCorpus(readFileSync(BUILTIN_ASSET)).eras
 }
 
+/** Whether a source is a name of built-in text, be it a wrong one, and no path. */
+export function isBuiltin(source: string): boolean {
+  return /^sotu(:|$)/.test(source)
+}
+
 /**
  * Documents of the named sources, in order; no file is read before those of the one before it were taken.
  * @param sources `sotu`, `sotu:ERA`, or paths of .txt, .jsonl and files and folders of them

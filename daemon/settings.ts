@@ -162,7 +162,7 @@ export const SETTINGS = {
     read: paths,
     allowed: 'paths of text, JSONL or folders, or sotu:ERA',
     default: [],
-    reason: 'Corpora for the runs joined at the start, where their data is private.',
+    reason: 'Corpora for the runs joined at the start, where their data is private; a relative path in the file is one from the home on.',
     flag: 'data'
   }),
   engine: setting({

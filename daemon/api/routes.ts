@@ -14,6 +14,7 @@ import type {
   StatusDocument
 } from '../../protocols/control/messages.ts'
 import { type DaemonConfig, settingRows } from '../config.ts'
+import { isBuiltin } from '../corpora.ts'
 import { DaemonError } from '../errors.ts'
 import { meaningOf } from '../event-codes.ts'
 import type { EventLog } from '../events.ts'
@@ -80,6 +81,10 @@ const COUNT = (least: number, most: number) =>
 const RUN = v.pipe(v.string('must be a text'), v.minLength(1, 'must not be empty'), v.maxLength(200, 'must have at most 200 characters'))
 const TEXT = (max: number) => v.pipe(v.string('must be a text'), v.maxLength(max, `must have at most ${max} characters`))
 const ABSOLUTE = v.pipe(TEXT(4096), v.check(isAbsolute, 'must be an absolute path'))
+const SOURCE = v.pipe(
+  TEXT(4096),
+  v.check(source => isBuiltin(source) || isAbsolute(source), 'must be an absolute path or sotu:ERA')
+)
 const ROUND = v.pipe(v.number('must be a number'), v.safeInteger('must be an integer'), v.minValue(0, 'must be at least 0'))
 const SPEC = v.object({ spec: v.unknown(), baseDir: v.optional(ABSOLUTE), file: v.optional(TEXT(4096)) }, 'must be an object')
 const THREADS = v.pipe(
@@ -90,7 +95,7 @@ const THREADS = v.pipe(
 )
 const JOIN = v.object(
   {
-    data: v.optional(v.pipe(v.array(TEXT(4096), 'must be a list of paths'), v.maxLength(1000, 'must have at most 1000 entries'))),
+    data: v.optional(v.pipe(v.array(SOURCE, 'must be a list of paths'), v.maxLength(1000, 'must have at most 1000 entries'))),
     train: v.optional(v.boolean('must be true or false')),
     engine: v.optional(TEXT(64)),
     threads: v.optional(THREADS),

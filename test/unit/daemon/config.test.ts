@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type ConfigSources, homeOf, loadConfig, settingRows } from '../../../daemon/config.ts'
 import { DaemonError, type Issue } from '../../../daemon/errors.ts'
 
@@ -58,6 +58,13 @@ describe('loadConfig()', () => {
     const config = await load()
     assert.deepEqual(config.bootstrap, [peer])
     assert.deepEqual(config.data, ['/my texts, all'])
+  })
+
+  it('takes a relative path of text for one from here on, in the file for one from the home on', async () => {
+    await writeFile(join(home, 'config.yaml'), 'data: [texts, "sotu:1790-1860", /elsewhere]\n')
+    assert.deepEqual((await load()).data, [join(home, 'texts'), 'sotu:1790-1860', '/elsewhere'])
+    assert.deepEqual((await load({ env: { SHOAL_DATA: 'texts' } })).data, [resolve('texts')])
+    assert.deepEqual((await load({ flags: { data: ['../texts', 'sotu'] } })).data, [resolve('../texts'), 'sotu'])
   })
 
   it('takes a clock offset from the environment', async () => {

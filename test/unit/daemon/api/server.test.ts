@@ -201,6 +201,10 @@ describe('ApiServer', () => {
     assert.equal(codeOf(await raw('/v1/why')), 'bad_request')
     assert.equal(codeOf(await raw(`/v1/runs/${RUN}/rounds?limit=1e9`)), 'bad_request')
     await assert.rejects(client.exportCheckpoint({ run: RUN, directory: 'relative' }), { code: 'bad_request' })
+    await assert.rejects(client.joinRun(RUN, { data: ['/absolute', 'relative'] }), {
+      code: 'bad_request',
+      message: /data\.1 is "relative"/
+    })
   })
 
   it('cuts off a request that does not arrive', async () => {
