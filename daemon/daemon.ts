@@ -400,8 +400,6 @@ class Parts {
   async #joinRuns(logger: Logger): Promise<void> {
     const { run: runs, data } = this.config
     for (const run of runs) {
-      const known = this.#runs.list().some(row => row.run === run && row.state !== 'left')
-      if (known) continue
       // A run that nobody here has yet is looked for as long as the daemon lives; the start does not wait for it.
       this.#runs.seek(run, data.length === 0 ? {} : { data }).catch(error => {
         logger.error({ err: error, run }, 'a run could not be joined')

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Candidate, Invitation } from '../../protocols/admission/index.ts'
 import {
   AdmissionService,
@@ -51,7 +52,7 @@ import { Fetcher } from './fetching.ts'
 import { readFiles } from './file-bundle.ts'
 import { createRun } from './genesis.ts'
 import { keptRoots } from './kept-roots.ts'
-import { type Head, Ledger, type Membership } from './ledger.ts'
+import { type Head, type Membership as KeptMembership, Ledger } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
 import { fetchNamedBodies, type NamedBody, namedBodies, tooLarge } from './named-bodies.ts'
 import { Phases } from './phases.ts'
@@ -90,11 +91,14 @@ export interface RunHostComponents {
   cap: UploadCap | null
   events: EventLog
   trust: TrustBook
-  /** Used where a join says nothing. */
+  /** Used where a join says nothing, as they are at each start. */
   defaults: { engine: string; threads: number; audit: number }
   /** `phase@round` in which this daemon stays, for tests that kill it there. */
   holdPhase: string | null
 }
+
+/** What its join did not name is left out. */
+type Membership = Omit<KeptMembership, 'engine' | 'threads'> & Partial<Pick<KeptMembership, 'engine' | 'threads'>>
 
 interface Joined {
   manifest: Manifest
@@ -243,7 +247,9 @@ class Runs implements RunHost {
   }
 
   async seek(run: string, options: JoinRunRequest): Promise<void> {
-    if (this.#seeks.has(run)) return
+    const known = await this.#memberships().get(run)
+    if (known !== undefined) return this.#tellIgnored(known, options)
+    if (this.#seeks.has(run) || this.#stopping.signal.aborted) return
     const seek = new Seek({
       join: ({ signal }) => this.join(run, { ...options, signal }),
       members: this.#membersOf(run),
@@ -259,23 +265,28 @@ class Runs implements RunHost {
     }
   }
 
+  #tellIgnored({ run, data }: Membership, asked: JoinRunRequest): void {
+    if (asked.data === undefined || isDeepStrictEqual(asked.data, data)) return
+    const message = `--data is ignored: the run was joined before, with ${data.join(', ') || 'no text'}; to change that, leave it and join again`
+    this.#c.events.emit({ type: 'run', run, message })
+  }
+
   async #join(run: string, options: JoinRunRequest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.#joined.has(run))
       throw new DaemonError('already_joined', `This node is in run ${run} already`, { hint: 'Leave it first to change how it takes part' })
-    const { engine, threads } = this.#c.defaults
     const membership: Membership = {
       run,
       train: options.train ?? true,
       paused: false,
       data: options.data ?? [],
-      engine: options.engine ?? engine,
-      threads: options.threads ?? threads,
+      ...(options.engine === undefined ? {} : { engine: options.engine }),
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
       ...(options.audit === undefined ? {} : { audit: options.audit }),
       joinedAt: new Date().toISOString()
     }
     if (membership.train) {
-      requireEngine(membership.engine)
+      if (membership.engine !== undefined) requireEngine(membership.engine)
       await requireCorpora(membership.data)
     }
     if (options.invitation !== undefined) await this.#keepInvitation(run, options.invitation, options.name ?? null)
@@ -609,7 +620,10 @@ class Runs implements RunHost {
       events,
       phases: new Phases(events, run, this.#c.holdPhase),
       trainerStart: (anchorFile, firstStep, contributors) =>
-        trainerStart({ manifest, membership, directory, tokenizerJson, sources, self: node.peer, anchorFile, firstStep, contributors }),
+        trainerStart({
+          ...{ manifest, membership, defaults: this.#c.defaults, directory, tokenizerJson, sources },
+          ...{ self: node.peer, anchorFile, firstStep, contributors }
+        }),
       livePeers: () => this.#membersOf(run),
       announce: facts => presence.setRun({ run, ...facts }),
       syncHeads: signal => this.#sync.heads(run, this.#membersOf(run), { signal }),
@@ -983,6 +997,7 @@ function memberLive(
 function trainerStart({
   manifest,
   membership,
+  defaults,
   directory,
   tokenizerJson,
   sources,
@@ -993,6 +1008,7 @@ function trainerStart({
 }: {
   manifest: Manifest
   membership: Membership
+  defaults: RunHostComponents['defaults']
   directory: string
   tokenizerJson: string | null
   sources: string[]
@@ -1011,8 +1027,8 @@ function trainerStart({
     optimizer: { ...optimizer, totalSteps: totalSteps ?? Number.MAX_SAFE_INTEGER },
     // Members with the same private text must not read it in the same order; a shared one is dealt from one order.
     seed: manifest.data.corpus === 'private' ? seedOf(manifest.seed, self) : manifest.seed,
-    engine: membership.engine,
-    threads: membership.threads,
+    engine: membership.engine ?? defaults.engine,
+    threads: membership.threads ?? defaults.threads,
     anchorFile,
     firstStep
   }

@@ -90,7 +90,7 @@ export interface MemberComponents {
   run: string
   self: string
   manifest: Manifest
-  membership: Membership
+  membership: Pick<Membership, 'train' | 'paused'>
   directory: string
   stages: StageNames[]
   /** Bytes of an anchor's tensors. */

@@ -33,7 +33,7 @@ export interface RunHost {
   create(spec: CreateRunRequest['spec'], options: { baseDir?: string; file?: string; signal?: AbortSignal }): Promise<string>
   /** Joins by id alone: finds members by the DHT where none are known. */
   join(run: string, options: JoinRunRequest & { signal?: AbortSignal }): Promise<void>
-  /** Joins as soon as somebody has the run, however long that takes; `list` shows it as joining, with the reason. Rejects with what time does not mend. */
+  /** Joins as soon as somebody has the run, however long that takes; `list` shows it as joining, with the reason. One that was joined before stays as it is. Rejects with what time does not mend. */
   seek(run: string, options: JoinRunRequest): Promise<void>
   /** Gives up a search for it or a join of it, too, and a run that could not be taken up. Answers how it stands now. */
   leave(run: string): Promise<RunStatus>

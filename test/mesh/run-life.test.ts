@@ -163,6 +163,37 @@ describe('the life of a run', function () {
     assert.equal(await reason(), unpaused)
   })
 
+  it('computes with what the daemon is started with now, unless its join named an engine', async () => {
+    const before = await start('f', {}, { engine: 'js' })
+    const runs: string[] = []
+    for (const request of [{}, { engine: 'js' }]) {
+      const { run } = await before.control.createRun({ spec: { ...LONE_RUN, name: request.engine ?? 'unnamed' } })
+      await before.control.joinRun(run, request)
+      runs.push(run)
+    }
+    const engines = async ({ control }: Node) => {
+      const rows = (await control.runs()).runs
+      return runs.map(run => rows.find(row => row.run === run)?.engine)
+    }
+    await until(async () => (await engines(before)).join() === 'js,js', 90_000)
+    await before.daemon.stop()
+    const after = await start('f', {}, { engine: 'wasm' })
+    await until(async () => (await engines(after)).join() === 'wasm,js', 90_000)
+  })
+
+  it('goes on with the text of its join, and says so where the daemon is started with another', async () => {
+    const first = await start('g')
+    const { run } = await first.control.createRun({ spec: { ...LONE_RUN, data: { corpus: 'private' } } })
+    await first.control.joinRun(run, { train: false, data: ['sotu:1790-1860'] })
+    await first.daemon.stop()
+    const about = async ({ control }: Node) => (await control.eventList()).events.map(({ message }) => message).join('\n')
+    const same = await start('g', {}, { run, data: ['sotu:1790-1860'] })
+    assert.doesNotMatch(await about(same), /--data is ignored/)
+    await same.daemon.stop()
+    const other = await start('g', {}, { run, data: ['sotu:1861-1913'] })
+    await until(async () => /--data is ignored: the run was joined before, with sotu:1790-1860;/.test(await about(other)))
+  })
+
   it('has not joined where the disk does not take the membership', async () => {
     const node = await start('c', { openRuns: components => openRunHost({ ...components, store: refusingMemberships(components.store) }) })
     const { run } = await node.control.createRun({ spec: LONE_RUN })
