@@ -11,6 +11,7 @@ export const TABLES = [
   'runs', // RUN -> how this node takes part: manifest CID, data, engine, paused or not, where its data position stands
   'heads', // RUN -> the newest record adopted: its CID, round and anchor; RUN/ROUND -> the same of a checkpoint that was fetched
   'rounds', // RUN/ROUND -> the record adopted in that round: CIDs, contributors, seconds, bytes
+  'kept', // RUN -> the oldest round of which bodies and anchors may be on disk: those of all before it are forgotten
   'own', // RUN/ROUND -> our contribution: CID, snapshot and residual files, and its fate
   'events', // EVENT -> what happened, for `events`; ids count upwards
   'reasons', // EVENT -> those that carry a code, kept by a count of their own for `why`: everyday events do not push them out

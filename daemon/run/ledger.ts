@@ -131,6 +131,15 @@ export class Ledger {
     for await (const [, row] of this.#own().entries(range)) yield row
   }
 
+  /** The oldest round of which bodies and anchors may be here: those of all before it are forgotten. Undefined where nothing is yet. */
+  keptFrom(): Promise<number | undefined> {
+    return this.#store.records.table<number>('kept').get(this.#run)
+  }
+
+  async keepFrom(round: number): Promise<void> {
+    await this.#store.records.table<number>('kept').put(this.#run, round)
+  }
+
   #rounds() {
     return this.#store.records.table<KeptRound>('rounds')
   }

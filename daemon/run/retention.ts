@@ -9,11 +9,21 @@ import type { KeptRound, Ledger, OwnContribution } from './ledger.ts'
 const UNUSED_ROUNDS = 2
 /** The round of what is kept for none. */
 export const ABANDONED = Number.NEGATIVE_INFINITY
-/** Rounds before those that are kept, and own contributions, of which something may still be on disk after a restart: more than are adopted at once, or can be open. */
+/** Rounds beside those that are kept, and own contributions, of which something may still be on disk after a restart: more than are adopted while older ones are forgotten, or can be open. */
 const RESUMED_ROUNDS = 16
 
 /** What this needs of the block store. */
 export type ForgettingBlocks = Pick<BlockStore, 'get' | 'delete'>
+
+/** What this needs of a run's ledger. */
+export type ForgettingLedger = Pick<Ledger, 'rounds' | 'roundsFrom' | 'own' | 'keptFrom' | 'keepFrom'>
+
+/** What is to stay; see `forget`. */
+interface Wish {
+  kept: readonly KeptRound[]
+  own: readonly OwnContribution[]
+  wanted: readonly string[]
+}
 
 /** A body or an anchor that is here. */
 interface Here {
@@ -45,12 +55,14 @@ export class Retention {
    * Of what is kept or not forgotten yet: some 4 MB for 8 rounds of 100 members with bodies of 80 blocks.
    */
   readonly #lists = new Map<string, string | null>()
+  /** Of a run that was taken up: it is told how far this has forgotten. */
+  #ledger: ForgettingLedger | null = null
   #forgetting: Promise<void> = Promise.resolve()
   /** While something is being forgotten: what of it is to stay after all. */
   #spared: Set<string> | null = null
   #deleting: Promise<void> = Promise.resolve()
   /** What waits for that to end. */
-  #next: { kept: readonly KeptRound[]; own: readonly OwnContribution[]; wanted: readonly string[] } | null = null
+  #next: Wish | null = null
 
   /**
    * @param keptBeside what this node keeps beside the rounds of this run: bodies and anchors of other runs, the files of manifests
@@ -125,11 +137,20 @@ export class Retention {
   }
 
   /**
-   * After a restart: what earlier lives of this process stored for the rounds that are kept, for those before in case it was killed between an adoption and what was to be forgotten for it, and what this
-   * node offered, which may be in no record.
+   * After a restart: what earlier lives of this process stored for the rounds that are kept, for those before that they had not forgotten when they were killed, and what this node offered, which may be
+   * in no record. Between the two may lie hundreds that were adopted at once: of those nothing was here but of the last.
    */
-  async resume(ledger: Pick<Ledger, 'rounds' | 'own'>, keepRounds: number): Promise<void> {
-    this.#cameAll(await ledger.rounds(keepRounds + RESUMED_ROUNDS))
+  async resume(ledger: ForgettingLedger, keepRounds: number): Promise<void> {
+    this.#ledger = ledger
+    const count = keepRounds + RESUMED_ROUNDS
+    this.#cameAll(await ledger.rounds(count))
+    const keptFrom = await ledger.keptFrom()
+    if (keptFrom !== undefined) {
+      for await (const row of ledger.roundsFrom(keptFrom)) {
+        if (row.round >= keptFrom + count) break
+        this.#cameAll([row])
+      }
+    }
     for (const { body, round } of await ledger.own(RESUMED_ROUNDS)) if (body !== null) this.came(body, round)
   }
 
@@ -152,16 +173,22 @@ export class Retention {
     // One that failed is made good by the next.
     this.#forgetting = this.#forgetting
       .catch(() => {})
-      .then(() => this.#forget())
+      .then(() => this.#forgetNext())
       .finally(() => {
         this.#spared = null
       })
     return this.#forgetting
   }
 
-  async #forget(): Promise<void> {
-    const { kept, own, wanted } = this.#next!
+  async #forgetNext(): Promise<void> {
+    const next = this.#next!
     this.#next = null
+    await this.#forget(next)
+    const [newest, oldest] = [next.kept[0], next.kept.at(-1)]
+    if (newest !== undefined) await this.#ledger?.keepFrom(Math.min(oldest!.round, newest.round - UNUSED_ROUNDS + 1))
+  }
+
+  async #forget({ kept, own, wanted }: Wish): Promise<void> {
     const head = kept[0]?.round ?? 0
     const keep = new Set([
       this.#genesisAnchor,

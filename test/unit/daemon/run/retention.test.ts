@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
-import { type ForgettingBlocks, Retention } from '../../../../daemon/run/retention.ts'
+import { type ForgettingBlocks, type ForgettingLedger, Retention } from '../../../../daemon/run/retention.ts'
 import { decodeBodyRoot, encodeBody, encodeBodyRoot, fetchBody, listBodyBlocks } from '../../../../protocols/bodies/index.ts'
+import { cidOf, RAW } from '../../../../protocols/cids.ts'
 import { type BlockStore, openBlockFiles } from '../../../../storage/index.ts'
 import { countBlocks, putCbor } from '../../storage/stored-blocks.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
@@ -47,6 +48,21 @@ describe('Retention', () => {
     loss: null
   })
   const count = () => countBlocks(blocks)
+  /** Has these rounds, newest first. */
+  const ledgerOf = (rounds: KeptRound[], own: OwnContribution[] = []): ForgettingLedger => {
+    let keptFrom: number | undefined
+    return {
+      rounds: async limit => rounds.slice(0, limit),
+      async *roundsFrom(fromRound) {
+        yield* [...rounds].reverse().filter(({ round }) => round >= fromRound)
+      },
+      own: async limit => own.slice(0, limit),
+      keptFrom: async () => keptFrom,
+      keepFrom: async round => {
+        keptFrom = round
+      }
+    }
+  }
 
   it('forget() deletes bodies and anchors of rounds that are not kept, and no block that a kept one shares', async () => {
     const genesis = await body('genesis')
@@ -67,9 +83,29 @@ describe('Retention', () => {
     const rounds: KeptRound[] = []
     for (let r = 1; r <= 6; r++) rounds.unshift(round(r, await body(`anchor ${r}`), await body(`delta ${r}`)))
     const retention = new Retention(blocks, genesis)
-    await retention.resume({ rounds: async limit => rounds.slice(1, 1 + limit), own: async () => [] }, 2)
+    await retention.resume(ledgerOf(rounds.slice(1)), 2)
     await retention.forget(rounds.slice(0, 2), [], [])
     for (const { anchor, round } of rounds) assert.equal(await blocks.has(anchor), round >= 5, `round ${round}`)
+  })
+
+  it('forget() deletes after a restart what was here before hundreds of rounds were adopted at once, however often it was killed since', async () => {
+    const rounds: KeptRound[] = []
+    for (let r = 1; r <= 4; r++) rounds.unshift(round(r, await body(`anchor ${r}`), await body(`delta ${r}`)))
+    const ledger = ledgerOf(rounds)
+    const genesis = await body('genesis')
+    const first = new Retention(blocks, genesis)
+    await first.resume(ledger, 2)
+    await first.forget(rounds.slice(0, 2), [], [])
+    for (let r = 5; r <= 204; r++) rounds.unshift(round(r, cidOf(Buffer.from(`anchor ${r}`), RAW), cidOf(Buffer.from(`delta ${r}`), RAW)))
+    rounds.unshift(round(205, await body('anchor 205'), await body('delta 205')))
+    const killed = new Retention({ get: cid => blocks.get(cid), delete: () => Promise.reject(new Error('killed')) }, genesis)
+    await killed.resume(ledger, 2)
+    await assert.rejects(killed.forget(rounds.slice(0, 2), [], []), /killed/)
+    const last = new Retention(blocks, genesis)
+    await last.resume(ledger, 2)
+    await last.forget(rounds.slice(0, 2), [], [])
+    await readable(rounds[0]!.anchor)
+    assert.equal(await count(), 4 + 4 + 4, 'the genesis, and the newest anchor and body')
   })
 
   it('forget() deletes after a restart what this node offered and no record took, once its fate is settled', async () => {
@@ -77,7 +113,7 @@ describe('Retention', () => {
     const [offered, settled] = await Promise.all(
       ['offered', 'settled'].map(async name => ({ body: await body(name), round: 3 }) as OwnContribution)
     )
-    await retention.resume({ rounds: async () => [], own: async () => [offered!, { ...settled!, body: null }, settled!] }, 8)
+    await retention.resume(ledgerOf([], [offered!, { ...settled!, body: null }, settled!]), 8)
     const kept = await body('anchor')
     await retention.forget([round(5, kept, kept)], [offered!], [])
     await readable(offered!.body!)
