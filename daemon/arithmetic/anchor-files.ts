@@ -89,7 +89,7 @@ export async function safetensorsToAnchor(
     const { root, ...written } = await writer.finish()
     return { anchor: root, ...written }
   } catch (error) {
-    await writer.settle().catch(() => {})
+    await writer.abandon()
     throw error
   } finally {
     await opened?.close()

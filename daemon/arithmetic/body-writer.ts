@@ -6,13 +6,17 @@ import { WRITES_MAX } from './constants.ts'
 
 /** Where blocks are written. `put` leaves a block alone that is there already. */
 export interface BlockSink {
+  has(cid: string): Promise<boolean>
   put(cid: string, bytes: Uint8Array, options: { durable: boolean }): Promise<void>
+  delete(cid: string): Promise<void>
 }
 
 export class BodyWriter {
   readonly #sink: BlockSink
   readonly #stages: { name: string; index: string }[] = []
   readonly #blocks = new Set<string>()
+  /** Those of them that were not here before. */
+  readonly #brought = new Set<string>()
   readonly #writing = new Set<Promise<void>>()
   #failure: unknown
   #failed = false
@@ -37,15 +41,25 @@ export class BodyWriter {
 
   /** Resolves when every block is durable. */
   async finish(): Promise<WrittenBody & { root: string }> {
-    await this.settle()
+    await this.#settle()
     const root = encodeBodyRoot({ stages: this.#stages })
     await this.#putBlock(root)
-    await this.settle()
+    await this.#settle()
     return { root: root.cid, bytes: this.#bytes, blocks: [...this.#blocks] }
   }
 
-  /** Waits for all writes begun so far; throws the first failure. Call it also when giving up, so that nothing is written behind one's back. */
-  async settle(): Promise<void> {
+  /**
+   * Gives up: what was written so far goes again, since nobody knows of it, and no list of what is to be forgotten would ever have it. What was here before belongs to others and stays.
+   * One computation runs at a time, so no other has found these blocks; a fetch that has looks again when it keeps its body.
+   */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#writing)
+    // The root and the indexes first: what remains where the disk fails is no body.
+    for (const cid of [...this.#brought].reverse()) await this.#sink.delete(cid).catch(() => {})
+  }
+
+  /** Waits for all writes begun so far; throws the first failure. */
+  async #settle(): Promise<void> {
     await Promise.all(this.#writing)
     if (this.#failed) throw this.#failure
   }
@@ -62,12 +76,17 @@ export class BodyWriter {
     if (this.#blocks.has(cid)) return
     this.#blocks.add(cid)
     while (this.#writing.size >= WRITES_MAX) await Promise.race(this.#writing)
-    const write = this.#sink.put(cid, bytes, { durable: true }).catch(error => {
+    const write = this.#store(cid, bytes).catch(error => {
       if (!this.#failed) this.#failure = error
       this.#failed = true
     })
     this.#writing.add(write)
     void write.then(() => this.#writing.delete(write))
+  }
+
+  async #store(cid: string, bytes: Uint8Array): Promise<void> {
+    if (!(await this.#sink.has(cid))) this.#brought.add(cid)
+    await this.#sink.put(cid, bytes, { durable: true })
   }
 }
 

@@ -31,7 +31,7 @@ export async function encodeContribution(
     const { root, ...written } = await writer.finish()
     return { body: root, norm: encoder.norm, ...written }
   } catch (error) {
-    await writer.settle().catch(() => {})
+    await writer.abandon()
     throw error
   } finally {
     await delta.close()

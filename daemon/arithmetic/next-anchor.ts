@@ -55,7 +55,7 @@ export async function nextAnchor(
     const { root, ...written } = await writer.finish()
     return { anchor: root, ...written }
   } catch (error) {
-    await writer.settle().catch(() => {})
+    await writer.abandon()
     throw error
   }
 }

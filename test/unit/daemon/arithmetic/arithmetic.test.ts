@@ -9,7 +9,7 @@ import { ProtocolError } from '../../../../protocols/errors.ts'
 import { floatsOf, openBlockFiles, readSafetensorsFile, StorageError } from '../../../../storage/index.ts'
 import { TrainingError } from '../../../../training/errors.ts'
 import { deltaNorm } from '../../../../training/outer/index.ts'
-import { putCbor } from '../../storage/stored-blocks.ts'
+import { countBlocks, putCbor } from '../../storage/stored-blocks.ts'
 import { type NamedTensor, STAGES, temporaryFolder, tensorsOf, writeTensors } from './small-mesh.ts'
 
 const AVERAGING = { outer: { name: 'averaging' } } as const
@@ -217,6 +217,26 @@ describe('Arithmetic', function () {
       readdirSync(home()).filter(name => name.includes('residual') || name === 'x'),
       []
     )
+  })
+
+  it('leaves nothing of a body that it could not finish, and all that was there before', async () => {
+    const { anchor, blocks: ofAnchor } = await genesis()
+    const delta = tensorsOf(91, 0.01)
+    // Its next value is the old one: that chunk is the anchor's.
+    delta.find(({ name }) => name === 'wpe')!.values.fill(0)
+    const { body, blocks } = await encode(delta)
+    const store = await openBlockFiles(home())
+    await store.delete(blocks.at(-3)!)
+    const before = await countBlocks(store)
+    const contributions = [{ body, codec: 'int8', author: 'a', tokens: 5, age: 0, norm: 1 }]
+    await assert.rejects(arithmetic.nextAnchor({ parentAnchor: anchor, contributions, strategy: AVERAGING }), { code: 'block_missing' })
+    const spoilt = tensorsOf(92, 0.01)
+    spoilt.at(-1)!.values.fill(Number.NaN)
+    await assert.rejects(encode(spoilt), { code: 'non_finite' })
+    await assert.rejects(arithmetic.safetensorsToAnchor({ tensors: spoilt, stages: STAGES, strategy: AVERAGING }), { code: 'non_finite' })
+    assert.equal(await countBlocks(store), before)
+    for (const cid of ofAnchor) assert.ok(await store.has(cid))
+    await store.close()
   })
 
   it('reports a corrupted block, which can then be fetched again', async () => {

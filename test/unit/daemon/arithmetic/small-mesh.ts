@@ -58,6 +58,10 @@ export class MemoryBlocks implements BlockSource, BlockSink {
     // A copy: slice() of a Buffer would share memory with the caller.
     this.blocks.set(cid, new Uint8Array(bytes))
   }
+
+  async delete(cid: string): Promise<void> {
+    this.blocks.delete(cid)
+  }
 }
 
 /** Inside describe(): a folder for each test. */
