@@ -10,6 +10,7 @@ import type { SnapshotResult } from '../trainer/messages.ts'
 import type { Admittance } from './admittance.ts'
 import type { Head, Ledger, OwnContribution } from './ledger.ts'
 import { type OwnFile, ownFile, ownFiles, unneededFiles } from './own-files.ts'
+import type { Retention } from './retention.ts'
 
 /** How many of this node's own contributions can still have an open fate; older ones are left in peace. */
 const OPEN_OWN_MAX = 16
@@ -24,6 +25,8 @@ export interface OwnComponents {
   ledger: Ledger
   blocks: BlockStore
   arithmetic: Arithmetic
+  /** Told of each body as soon as it is here: what comes after may fail. */
+  retention: Pick<Retention, 'came'>
   /** Null where this node needs nobody's word. */
   admittance: Admittance | null
   /** Told of what went wrong and is done without. */
@@ -55,8 +58,9 @@ export class OwnContributions {
 
   /** Encodes, signs and stores it. */
   async offer(own: OwnContribution): Promise<OfferedContribution> {
-    const { run, peer, manifest, privateKey, ledger, blocks, admittance } = this.#components
+    const { run, peer, manifest, privateKey, ledger, blocks, retention, admittance } = this.#components
     const { body, norm } = await this.#encode(own)
+    retention.came(body, own.round)
     const { round, parent, tokens, steps, loss } = own
     const codec = createCodec(manifest.strategy.codec).name
     const grant = admittance?.grantFor(round)

@@ -734,7 +734,6 @@ export class RunMember {
       const block = await signRecord(record, this.#c.privateKey)
       await this.#c.blocks.put(block.cid, block.bytes, { durable: true })
       this.#dispatch({ type: 'record', cid: block.cid, record })
-      this.#c.retention.came(anchor, round)
       this.#dispatch({ type: 'recordComputed', cid: block.cid, anchor })
     } catch (error) {
       this.#failed(`closing round ${round}`, error)
@@ -750,7 +749,6 @@ export class RunMember {
   async #compute({ cid, record, parentAnchor, contributions }: Extract<RoundCommand, { type: 'compute' }>): Promise<void> {
     try {
       const anchor = await this.#nextAnchor(record.round, parentAnchor, contributions)
-      this.#c.retention.came(anchor, record.round)
       this.#dispatch({ type: 'recordComputed', cid, anchor })
     } catch (error) {
       this.#failed(`computing round ${record.round}`, error)
@@ -770,6 +768,8 @@ export class RunMember {
     )
     await this.#enter('computing', round)
     const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy })
+    // Before anything else can fail: what is in no list is never forgotten.
+    this.#c.retention.came(anchor, round)
     this.#tellOfCuts(round, parts, contributions)
     return anchor
   }
@@ -1174,7 +1174,6 @@ export class RunMember {
       own = made
       const { cid, bytes, contribution } = await this.#own.offer(made)
       own = null
-      this.#c.retention.came(contribution.body, round)
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
       this.#lastContribution = { round, cid, result: 'pending', weight: null }

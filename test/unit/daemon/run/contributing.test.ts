@@ -12,7 +12,7 @@ import { Retention } from '../../../../daemon/run/retention.ts'
 import { deltaFile, trainerFolder } from '../../../../daemon/trainer/delta-files.ts'
 import { encodeBody } from '../../../../protocols/bodies/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
-import { makeFolder, openStore, type Store } from '../../../../storage/index.ts'
+import { makeFolder, openStore, StorageError, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryBlocks, STAGES, tensorsOf, writeTensors } from '../arithmetic/small-mesh.ts'
 
@@ -23,10 +23,12 @@ describe('OwnContributions', () => {
   let ledger: Ledger
   let own: OwnContributions
   let told: string[]
+  let came: string[]
   beforeEach(async () => {
     store = await openStore(home())
     ledger = new Ledger(store, run)
     told = []
+    came = []
     own = await contributionsIn('a')
   })
   afterEach(async () => {
@@ -41,6 +43,7 @@ describe('OwnContributions', () => {
       ...{ run, peer: peerOf(privateKey), privateKey, directory, ledger, blocks: store.blocks, admittance: null, stages: STAGES },
       manifest: { strategy: { codec: { name: 'int8' } } } as Manifest, // all that is read of it
       arithmetic: { encodeContribution: request => encodeContribution({ blocks: new MemoryBlocks() }, request) } as Arithmetic,
+      retention: { came: (root, round) => came.push(`${root} ${round}`) },
       failed: (_, error) => told.push((error as { code: string }).code)
     } satisfies OwnComponents)
   }
@@ -140,6 +143,15 @@ describe('OwnContributions', () => {
     const left = readdirSync(join(home(), 'a'), { recursive: true }).sort()
     assert.deepEqual(left, ['residual-1.safetensors', 'trainer', join('trainer', 'delta-4.safetensors')])
     assert.deepEqual(told, [])
+  })
+
+  it('tells of a body as soon as it is here, also where its contribution finds no room', async () => {
+    const failing = await made(1)
+    store.blocks.put = async () => {
+      throw new StorageError('disk_full', 'no room')
+    }
+    await assert.rejects(own.offer(failing), { code: 'disk_full' })
+    assert.deepEqual(came, [`${await bodyOf(1, null)} 1`])
   })
 
   it('has only to put back after a restart what cannot be encoded, and tells why', async () => {

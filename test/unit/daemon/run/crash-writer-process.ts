@@ -40,9 +40,11 @@ const directory = join(home, 'runs', run)
 await makeFolder(trainerFolder(directory))
 const strategy = { outer: { name: 'averaging' } } as const
 const manifest = { strategy: { codec: { name: 'int8' } } } as Manifest // all that is read of it
+const genesis = await arithmetic.safetensorsToAnchor({ tensors: tensorsOf(1, 1), stages: STAGES, strategy })
+const retention = new Retention(store.blocks, genesis.anchor)
 const own = new OwnContributions({
   ...{ run, peer, manifest, directory, stages: STAGES, privateKey, ledger },
-  ...{ blocks: store.blocks, arithmetic, admittance: null },
+  ...{ blocks: store.blocks, arithmetic, retention, admittance: null },
   failed: (what, error) => {
     throw new Error(what, { cause: error })
   }
@@ -50,8 +52,6 @@ const own = new OwnContributions({
 
 /** One contribution a round, each round adopted before the next, as a node does that trains alone. */
 async function writeRounds(): Promise<never> {
-  const genesis = await arithmetic.safetensorsToAnchor({ tensors: tensorsOf(1, 1), stages: STAGES, strategy })
-  const retention = new Retention(store.blocks, genesis.anchor)
   await retention.resume(ledger, KEEP_ROUNDS)
   for (;;) {
     const { record: parent, round: last, anchor } = (await ledger.head()) ?? { record: run, round: 0, anchor: genesis.anchor }
@@ -61,7 +61,6 @@ async function writeRounds(): Promise<never> {
     const made = await own.made({ sequence, round, steps: 1, tokens: 10, loss: 1 }, parent)
     acknowledge('made', sequence)
     const { cid, contribution } = await own.offer(made)
-    retention.came(contribution.body, round)
     acknowledge('offered', sequence, cid, contribution.body)
     const { body, codec, norm } = contribution
     const part = { body, codec, author: peer, tokens: 10, age: 0, norm }
