@@ -71,7 +71,14 @@ export class Fetcher {
    * Goes on as long as each time limit brings some: hundreds of envelopes from a busy peer take many, and one by one they would take more.
    */
   async blocks(cids: string[], options: FetchOptions): Promise<void> {
-    await this.#inTurns(await this.#absent(cids), options)
+    await options.onNamed?.(cids)
+    const absent = await this.#absent(cids)
+    options.onAbsent?.(absent)
+    try {
+      await this.#inTurns(absent, options)
+    } finally {
+      options.onAbsent?.(absent)
+    }
   }
 
   /** The bytes of a signed block, from here or from others; see `signedBlocks`. @throws DaemonError `block_unavailable`; ProtocolError message_too_large */

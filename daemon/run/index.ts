@@ -46,6 +46,7 @@ import type { Say, TrustBook } from '../trust-book.ts'
 import type { UploadCap } from '../upload-cap.ts'
 import { AdmissionDesk, type InvitingRun } from './admission-desk.ts'
 import { Admittance, forgetAdmittance, keepInvitation, needsGrant } from './admittance.ts'
+import { AskedAnchors } from './asked-anchors.ts'
 import { Audits, type AuditsComponents } from './audits.ts'
 import { DamagedBlocks } from './damaged-blocks.ts'
 import { Fetcher } from './fetching.ts'
@@ -125,6 +126,9 @@ class Runs implements RunHost {
   readonly #arithmetic: Arithmetic
   readonly #fetcher: Fetcher
   readonly #damaged: DamagedBlocks
+  /** Of what `checkpoint fetch` brings until it is whole. */
+  readonly #fetched: Retention
+  readonly #asked: AskedAnchors
   readonly #sync: SyncService
   readonly #desk: AdmissionDesk
   readonly #asking: AdmissionService
@@ -150,6 +154,8 @@ class Runs implements RunHost {
       fetch: cid => this.#fetcher.block(cid, { from: () => this.#everybody(), signal: this.#stopping.signal, timeoutMs: FIND_TIMEOUT_MS }),
       events: components.events
     })
+    this.#fetched = this.#retention(null, null)
+    this.#asked = new AskedAnchors(this.#fetched)
     // The daemon says of these; what the arithmetic thread finds is said here.
     components.store.blocks.onCorrupt(cid => this.#damaged.found(cid))
     this.#sync = new SyncService(
@@ -196,6 +202,7 @@ class Runs implements RunHost {
     this.#finder = setInterval(() => {
       void this.#findMembers()
       void this.#damaged.repair()
+      this.#asked.letOldGo()
       void this.#desk.tellRevocations().catch(() => {})
     }, FIND_AGAIN_MS)
     for await (const [, membership] of this.#memberships().entries()) await this.#takeUp(membership)
@@ -501,28 +508,33 @@ class Runs implements RunHost {
     const [genesis, ...files] = namedBodies(manifest)
     const head = await this.#headOf(run, manifest, round, within)
     const options = { from: this.#holders(run), signal: within, timeoutMs: BULK_TIMEOUT_MS, totalBytesMax: genesis!.bytesMax }
-    const fetchAnchor = (): Promise<void> =>
-      fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, options).catch((cause: unknown) => {
-        if (codeOf(cause) === 'message_too_large') throw tooLarge(genesis!, cause)
-        if (codeOf(cause) !== 'block_unavailable') throw cause
-        throw new DaemonError('block_unavailable', `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`, {
-          hint: `Members keep those of the last ${manifest.strategy.keepRounds} rounds; without --round the newest is fetched`,
-          cause
+    await this.#asked.fetch(run, head.anchor, within, async telling => {
+      const fetchAnchor = (): Promise<void> =>
+        fetchAnchorLike(manifest.genesis.anchor, head.anchor, this.#fetcher, { ...options, ...telling }).catch((cause: unknown) => {
+          if (codeOf(cause) === 'message_too_large') throw tooLarge(genesis!, cause)
+          if (codeOf(cause) !== 'block_unavailable') throw cause
+          throw new DaemonError(
+            'block_unavailable',
+            `Nobody reachable has the whole anchor of round ${head.round} of run ${manifest.name}`,
+            {
+              hint: `Members keep those of the last ${manifest.strategy.keepRounds} rounds; without --round the newest is fetched`,
+              cause
+            }
+          )
         })
-      })
-    await fetchAnchor()
-    await this.#fetchNamed(run, files, wasHere, within)
-    const heads = this.#c.store.records.table<Head>('heads')
-    const key = `${run}/${head.round}`
-    await heads.put(key, head, { sync: true })
-    // What was forgotten before that may have had blocks in common with it. What is forgotten from here on spares them.
-    await Promise.all([...this.#joined.values()].map(({ retention }) => retention.settled))
-    if (!(await this.#fetcher.isWhole(head.anchor))) {
+      await fetchAnchor()
+      await this.#fetchNamed(run, files, wasHere, within)
+      const heads = this.#c.store.records.table<Head>('heads')
+      const key = `${run}/${head.round}`
+      await heads.put(key, head, { sync: true })
+      // What was forgotten before that may have had blocks in common with it. What is forgotten from here on spares them.
+      await Promise.all([...this.#joined.values()].map(({ retention }) => retention.settled))
+      if (await this.#fetcher.isWhole(head.anchor)) return
       await fetchAnchor().catch(async error => {
         await heads.delete(key, { sync: true })
         throw error
       })
-    }
+    })
     this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
     return this.#checkpointRow(run, head)
   }
@@ -663,8 +675,8 @@ class Runs implements RunHost {
     await this.#desk.load(run)
   }
 
-  /** No forgetting of one run may take along what others keep. */
-  #retention(run: string, genesisAnchor: string): Retention {
+  /** No forgetting of one run may take along what others keep. @param run null for what belongs to no round of one */
+  #retention(run: string | null, genesisAnchor: string | null): Retention {
     const { store } = this.#c
     const forgetting: ForgettingBlocks = {
       get: cid => store.blocks.get(cid),
@@ -678,8 +690,11 @@ class Runs implements RunHost {
     return new Retention(
       forgetting,
       genesisAnchor,
-      async () => [...others().flatMap(({ roots }) => roots), ...(await keptRoots(store, this.#others.keys(), run))],
-      cid => others().some(other => other.isNamed(cid))
+      async () => [
+        ...others().flatMap(({ roots }) => roots),
+        ...(await keptRoots(store, [...this.#others.keys(), ...this.#asked.runs], run))
+      ],
+      cid => [...others(), this.#fetched].some(other => other.isNamed(cid))
     )
   }
 

@@ -7,13 +7,13 @@ import { type Head, Ledger, type Membership } from './ledger.ts'
 const OWN_ROUNDS = 16
 
 /**
- * What all manifests here name, and what the runs but one have on disk by their ledgers: also of those that are left, or could not be opened.
+ * What all manifests here name, and what the runs, but one, have on disk by their ledgers: also of those that are left, or could not be opened.
  *
  * @param joining runs of which the ledgers do not know yet
- * @param forgetting the run that itself knows which of its rounds it keeps
+ * @param forgetting the run that itself knows which of its rounds it keeps; null where none does
  */
-export async function keptRoots(store: Store, joining: Iterable<string>, forgetting: string): Promise<string[]> {
-  const runs = new Set([forgetting, ...joining])
+export async function keptRoots(store: Store, joining: Iterable<string>, forgetting: string | null): Promise<string[]> {
+  const runs = new Set([...(forgetting === null ? [] : [forgetting]), ...joining])
   for await (const [run] of store.records.table<Membership>('runs').entries()) runs.add(run)
   for await (const [key] of store.records.table<Head>('heads').entries()) runs.add(key.split('/')[0]!)
   const roots = new Set<string>()

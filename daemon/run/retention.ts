@@ -42,7 +42,7 @@ interface Here {
  */
 export class Retention {
   readonly #blocks: ForgettingBlocks
-  readonly #genesisAnchor: string
+  readonly #genesisAnchor: string | null
   readonly #keptBeside: () => Promise<readonly string[]>
   readonly #isNamedBeside: (cid: string) => boolean
   readonly #here = new Map<string, Here>()
@@ -65,12 +65,13 @@ export class Retention {
   #next: Wish | null = null
 
   /**
+   * @param genesisAnchor the first anchor of the run whose rounds are forgotten; null where what is fetched belongs to no round of one
    * @param keptBeside what this node keeps beside the rounds of this run: bodies and anchors of other runs, the files of manifests
    * @param isNamedBeside whether the unchecked of another run name a block
    */
   constructor(
     blocks: ForgettingBlocks,
-    genesisAnchor: string,
+    genesisAnchor: string | null,
     keptBeside: () => Promise<readonly string[]> = async () => [],
     isNamedBeside: (cid: string) => boolean = () => false
   ) {
@@ -191,7 +192,7 @@ export class Retention {
   async #forget({ kept, own, wanted }: Wish): Promise<void> {
     const head = kept[0]?.round ?? 0
     const keep = new Set([
-      this.#genesisAnchor,
+      ...(this.#genesisAnchor === null ? [] : [this.#genesisAnchor]),
       ...wanted,
       ...kept.flatMap(({ anchor, contributions }) => [anchor, ...contributions.map(({ body }) => body)])
     ])
