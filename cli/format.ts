@@ -46,6 +46,11 @@ export function shortId(id: string | null | undefined): string {
   return id.length <= 10 ? id : `..${id.slice(-8)}`
 }
 
+/** A round as the checkpoint of it is told. */
+export function namedRound(round: number): string {
+  return round === 0 ? 'round 0 (nothing trained in it)' : `round ${round}`
+}
+
 /** Columns without borders, for a terminal and for `awk` alike. Numbers are right-aligned. */
 export function formatTable(head: string[], rows: (string | number | null)[][]): string {
   const none = ''

@@ -4,6 +4,7 @@ import { mkdtemp, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CliError } from '../errors.ts'
+import { namedRound, shortId } from '../format.ts'
 import { namedPath } from '../option-values.ts'
 import { theRunWithCheckpoints } from '../run-argument.ts'
 import type { Session } from '../session.ts'
@@ -36,7 +37,9 @@ export async function withCheckpoint<Value>(
   process.once('exit', remove)
   try {
     const request = { run, directory: join(folder, 'checkpoint'), ...(round === undefined ? {} : { round }) }
-    return await work((await client.exportCheckpoint(request, { signal: session.signal })).directory)
+    const { directory, round: taken } = await client.exportCheckpoint(request, { signal: session.signal })
+    session.output.note(`checkpoint: ${namedRound(taken)} of run ${shortId(run)}`)
+    return await work(directory)
   } finally {
     process.off('exit', remove)
     remove()

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
-import { formatBytes, formatTable } from '../format.ts'
+import { formatBytes, formatTable, namedRound } from '../format.ts'
 import { namedPath, wholeNumber } from '../option-values.ts'
 import { theRunWithCheckpoints } from '../run-argument.ts'
 
@@ -77,7 +77,7 @@ export function registerCheckpoint(program: Command): void {
         const run = await theRunWithCheckpoints(client, word, signal)
         const request = { run, directory, ...(round === undefined ? {} : { round }) }
         const answer = await client.exportCheckpoint(request, { signal })
-        output.answer(answer, () => `round ${answer.round} is in ${answer.directory}: ${answer.files.join(', ')}`)
+        output.answer(answer, () => `${namedRound(answer.round)} is in ${answer.directory}: ${answer.files.join(', ')}`)
       })
     )
 }

@@ -199,9 +199,7 @@ export class Fetcher {
   /** Whether every block of a body is here. */
   async isWhole(root: string): Promise<boolean> {
     const { blocks, missing } = await listBodyBlocks(root, cid => this.#blocks.get(cid))
-    if (missing.length > 0) return false
-    for (const cid of blocks) if (!(await this.#blocks.has(cid))) return false
-    return true
+    return missing.length === 0 && (await this.#absent(blocks)).length === 0
   }
 
   /** The stages of a body that is here, with their tensors and sizes. @throws DaemonError `block_unavailable` */

@@ -52,6 +52,7 @@ import { DamagedBlocks } from './damaged-blocks.ts'
 import { Fetcher } from './fetching.ts'
 import { readFiles } from './file-bundle.ts'
 import { createRun } from './genesis.ts'
+import { HeldCheckpoints } from './held-checkpoints.ts'
 import { keptRoots } from './kept-roots.ts'
 import { type Head, type Membership as KeptMembership, Ledger } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
@@ -129,6 +130,7 @@ class Runs implements RunHost {
   /** Of what `checkpoint fetch` brings until it is whole. */
   readonly #fetched: Retention
   readonly #asked: AskedAnchors
+  readonly #held: HeldCheckpoints
   readonly #sync: SyncService
   readonly #desk: AdmissionDesk
   readonly #asking: AdmissionService
@@ -156,6 +158,7 @@ class Runs implements RunHost {
     })
     this.#fetched = this.#retention(null, null)
     this.#asked = new AskedAnchors(this.#fetched)
+    this.#held = new HeldCheckpoints(components.store, this.#fetcher)
     // The daemon says of these; what the arithmetic thread finds is said here.
     components.store.blocks.onCorrupt(cid => this.#damaged.found(cid))
     this.#sync = new SyncService(
@@ -488,17 +491,8 @@ class Runs implements RunHost {
     return (await this.#known(run).ledger.rounds(limit)).map(({ parent: _, contributions: __, ...row }) => row)
   }
 
-  async checkpoints(): Promise<CheckpointRow[]> {
-    const rows: CheckpointRow[] = []
-    for (const [run, { manifest, ledger }] of this.#joined) {
-      const heads: Head[] = await ledger.rounds(manifest.strategy.keepRounds)
-      for (const { record, round, anchor } of heads) rows.push(await this.#checkpointRow(run, { record, round, anchor }))
-    }
-    for await (const [key, head] of this.#c.store.records.table<Head>('heads').entries()) {
-      const [run, fetched] = key.split('/')
-      if (fetched !== undefined && !rows.some(row => row.anchor === head.anchor)) rows.push(await this.#checkpointRow(run!, head))
-    }
-    return rows
+  checkpoints(): Promise<CheckpointRow[]> {
+    return this.#held.rows()
   }
 
   async fetchCheckpoint(run: string, round: number | undefined, { signal }: { signal?: AbortSignal }): Promise<CheckpointRow> {
@@ -536,7 +530,7 @@ class Runs implements RunHost {
       })
     })
     this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `fetched the checkpoint of round ${head.round}` })
-    return this.#checkpointRow(run, head)
+    return this.#held.row({ run, ...head })
   }
 
   async exportCheckpoint(
@@ -548,25 +542,24 @@ class Runs implements RunHost {
     const bytes = await this.#c.store.blocks.get(run)
     if (bytes === undefined) throw unknownRun(run)
     const { manifest } = await openManifest(bytes)
-    const held = (await this.checkpoints()).filter(row => row.run === run && (round === undefined || row.round === round))
-    const newest = held.sort((a, b) => b.round - a.round)[0] ?? this.#genesisRow(run, manifest, round)
+    const head = await this.#held.chosen(run, manifest, round)
     const scratch = scratchFolder(this.#c.home)
     await mkdir(scratch, { recursive: true })
     const parametersFile = join(scratch, `export-${process.pid}-${performance.now()}.safetensors`)
     try {
-      await this.#arithmetic.anchorToSafetensors({ anchor: newest.anchor, file: parametersFile })
+      await this.#arithmetic.anchorToSafetensors({ anchor: head.anchor, file: parametersFile })
       const files = await exportFolder(
         {
           parametersFile,
           model: manifest.model,
           tokenizer: { kind: manifest.tokenizer.kind, json: await this.#tokenizerJson(manifest) },
-          facts: { run, name: manifest.name, round: newest.round, record: newest.record, anchor: newest.anchor },
+          facts: { run, name: manifest.name, ...head },
           directory
         },
         { signal: this.#signal(signal) }
       )
-      this.#c.events.emit({ type: 'checkpoint', run, round: newest.round, message: `exported round ${newest.round} to ${directory}` })
-      return { directory, run, round: newest.round, anchor: newest.anchor, files }
+      this.#c.events.emit({ type: 'checkpoint', run, round: head.round, message: `exported round ${head.round} to ${directory}` })
+      return { directory, run, round: head.round, anchor: head.anchor, files }
     } finally {
       await rm(parametersFile, { force: true })
     }
@@ -913,19 +906,6 @@ class Runs implements RunHost {
     await this.#find(run, signal)
     const peers = this.#holders(run)()
     return this.#sync.heads(run, peers, { signal })
-  }
-
-  async #checkpointRow(run: string, { record, round, anchor }: Head): Promise<CheckpointRow> {
-    return { run, record, round, anchor, bytes: await this.#fetcher.bodyBytes(anchor) }
-  }
-
-  #genesisRow(run: string, manifest: Manifest, round: number | undefined): CheckpointRow {
-    if (round !== undefined && round !== 0) {
-      throw new DaemonError('unknown_round', `This node does not hold the checkpoint of round ${round}`, {
-        hint: `shoal checkpoint fetch ${run} --round ${round}`
-      })
-    }
-    return { run, round: 0, record: run, anchor: manifest.genesis.anchor, bytes: 0 }
   }
 
   // ---- what happens

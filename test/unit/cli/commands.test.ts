@@ -3,10 +3,12 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { withCheckpoint } from '../../../cli/commands/checkpoint-folder.ts'
 import { readSince } from '../../../cli/commands/events.ts'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
 import { readIfThere } from '../../../cli/files.ts'
 import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
+import type { Session } from '../../../cli/session.ts'
 import { connectControl, locateDaemon, type PeerRow, type StatusDocument } from '../../../protocols/control/index.ts'
 import { type FakeDaemon, startFakeDaemon } from './fake-daemon.ts'
 
@@ -383,6 +385,23 @@ describe('theRunWithCheckpoints()', function () {
     } finally {
       await daemon.close()
     }
+  })
+})
+
+describe('withCheckpoint()', () => {
+  it('says which round it took, and that nothing is trained in the first', async () => {
+    const notes: string[] = []
+    for (const round of [7, 0]) {
+      const client = {
+        runs: async () => ({ runs: [{ run: 'b', name: 'demo' }] }),
+        checkpoints: async () => ({ checkpoints: [] }),
+        exportCheckpoint: async ({ directory }: { directory: string }) => ({ directory, round })
+      }
+      const { signal } = new AbortController()
+      const session = { control: async () => client, output: { note: (text: string) => notes.push(text) }, signal } as unknown as Session
+      await withCheckpoint(session, {}, async () => {})
+    }
+    assert.deepEqual(notes, ['checkpoint: round 7 of run b', 'checkpoint: round 0 (nothing trained in it) of run b'])
   })
 })
 

@@ -156,9 +156,9 @@ describe('the shoal command', function () {
       const client = {
         runs: async () => ({ runs: [{ run: 'b', name: 'demo' }] }),
         checkpoints: async () => ({ checkpoints: [] }),
-        exportCheckpoint: async ({ directory }) => (mkdirSync(directory), { directory })
+        exportCheckpoint: async ({ directory }) => (mkdirSync(directory), { directory, round: 1 })
       }
-      await withCheckpoint({ control: async () => client, signal: new AbortController().signal }, {}, async directory => {
+      await withCheckpoint({ control: async () => client, output: { note() {} }, signal: new AbortController().signal }, {}, async directory => {
         process.stdout.write(directory, () => process.exit(0))
         await new Promise(() => {})
       })`
