@@ -26,7 +26,7 @@ const EVENT_CODES: { [code: string]: string } = {
   connections_full: 'All places for connections are taken: nobody else can call this node.',
   origin_full: 'Callers from one address hold all places that one may have: nobody else there can call this node.',
   peer_stalled:
-    'A peer said nothing, or next to nothing, for as long as this node waits: on a stream that it opened, or when it was asked.',
+    'A peer said nothing, or next to nothing, for as long as this node waits, on a stream that it opened or when it was asked; or it read nothing of what it was told.',
   block_unavailable: 'Nobody who was asked gave a block in time; it is asked for again where it is still needed.',
   history_too_long: 'A run is further on than a node can learn: one that is new to it, or was away for so long, cannot follow.',
   bad_chain: 'Records that a peer showed do not lead back to the run by its rules.',

@@ -32,7 +32,7 @@ import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts'
 import { boundMessages, withProviders } from './node-dht.ts'
-import { dropUnheard, openStreamsAtOnce } from './node-gossip.ts'
+import { dropUnheard, GOSSIP_UNSENT_BYTES, openStreamsAtOnce } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { LOOKUP_DELAY_MS, LookupTimes } from './node-lookups.ts'
 import { boundAddresses } from './node-peer-store.ts'
@@ -297,6 +297,7 @@ async function startLibp2p(options: NodeOptions, held: Held) {
         allowPublishToZeroTopicPeers: true,
         // Whoever says that it speaks no more than floodsub would be sent every message of a topic, outside of its mesh and of every rate.
         fallbackToFloodsub: false,
+        maxOutboundBufferSize: GOSSIP_UNSENT_BYTES,
         // Without it each duplicate's signature is verified before it is known to be one.
         fastMsgIdFn: message => Buffer.concat([message.from ?? new Uint8Array(), message.seqno ?? new Uint8Array()]).toString('latin1'),
         // Many nodes behind one address are the rule on a LAN and on one machine.
@@ -419,7 +420,7 @@ class Node implements ShoalNode {
     libp2p.addEventListener('peer:disconnect', event => this.#disconnected(event.detail.toString()))
     libp2p.addEventListener('connection:open', event => this.#connected(event.detail))
     this.#watchSignatures()
-    openStreamsAtOnce(libp2p.services.gossip)
+    openStreamsAtOnce(libp2p.services.gossip, peer => this.#gaveUp(peer, 'peer_stalled', 'leaves unread what it is told by gossip'))
     dropUnheard(libp2p.services.gossip, (source, bytes) => this.#affords({ source, author: source, bytes }))
     this.#discovered.onPeer = peer => void this.#meet(peer)
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
@@ -607,6 +608,11 @@ class Node implements ShoalNode {
     if (excess !== null)
       this.#refused(excess.excess, 'rate_limited', `${excess.excess} says more by gossip than it may: what is too much is dropped`)
     return excess === null
+  }
+
+  #gaveUp(peer: string, code: string, why: string): void {
+    this.#refused(peer, code, `${peer} ${why}: its connection was closed`)
+    this.disconnect(peer)
   }
 
   /** Gossipsub checks signatures before any validator sees the message, and tells nobody but its own scores. */

@@ -4,8 +4,10 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { lpStream } from '@libp2p/utils'
 import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
+import { GOSSIP_UNSENT_BYTES } from '../../daemon/node-gossip.ts'
 import { MAX_ADDRESSES } from '../../daemon/node-peer-store.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../protocols/cids.ts'
+import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
 import { SOURCE_BYTES } from '../../protocols/gossip-rates.ts'
 import { addProvider, addressCounts, getProviders } from './dht-words.ts'
 import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
@@ -272,6 +274,26 @@ describe('a node', () => {
     await until(() => told.length > 0)
     assert.equal(told[0], `${talker.peer} rate_limited`)
     assert.deepEqual(heard, [])
+  })
+
+  it('drops a peer that leaves unread what it is told by gossip, and tells of it', async () => {
+    const node = await start()
+    const topic = '/shoal/nodes/presence/1'
+    node.subscribe(topic, () => 'accept')
+    const told: string[] = []
+    node.onEvent(event => event.type === 'refused' && told.push(`${event.peer} ${event.code}`))
+    const deaf = await meetStranger(node, { gossips: true })
+    await deaf.hears(topic, node.peer)
+    await eventually(async () => {
+      await node.publish(topic, new Uint8Array(1))
+      return node.traffic().sent > 0
+    })
+    await deaf.ignores(node.peer)
+    const bytesMost = 2 * GOSSIP_UNSENT_BYTES
+    for (let bytes = 0; node.isConnected(deaf.peer) && bytes < bytesMost; bytes += MAX_GOSSIP_BYTES)
+      await node.publish(topic, new Uint8Array(MAX_GOSSIP_BYTES))
+    assert.deepEqual(told, [`${deaf.peer} peer_stalled`])
+    await until(() => !node.isConnected(deaf.peer))
   })
 
   it('keeps a few addresses of a peer that names thousands, however often', async () => {

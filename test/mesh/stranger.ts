@@ -38,6 +38,8 @@ export interface Stranger {
   hears(topic: string, peer: string): Promise<void>
   /** Sends gossip, signed as it should be, whether or not `to` listens to the topic. */
   tell(to: string, topic: string, data: Uint8Array): Promise<void>
+  /** Reads nothing more of what `peer` tells it by gossip. */
+  ignores(peer: string): Promise<void>
   /** Sends gossip in another's name, with a signature that is none of theirs. */
   forge(to: string, topic: string, data: Uint8Array, from: string): void
   stop(): Promise<void>
@@ -106,6 +108,11 @@ export async function openStranger({
       await until(() => parts.streamsOutbound.has(to))
       parts.handleReceivedSubscription(peerIdFromString(to), topic, true)
       await gossip.publish(topic, data)
+    },
+    ignores: async peer => {
+      const { streamsInbound } = gossip as unknown as { streamsInbound: Map<string, { rawStream: Stream }> }
+      await until(() => streamsInbound.has(peer))
+      streamsInbound.get(peer)!.rawStream.pause()
     },
     forge: (to, topic, data, from) => {
       const forged = {
