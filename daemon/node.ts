@@ -32,7 +32,15 @@ import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
 import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts'
 import { boundMessages, withProviders } from './node-dht.ts'
-import { dropUnheard, GOSSIP_UNSENT_BYTES, openStreamsAtOnce } from './node-gossip.ts'
+import {
+  dropUnheard,
+  GOSSIP_RPC_BYTES,
+  GOSSIP_STREAMS_IN,
+  GOSSIP_UNSENT_BYTES,
+  openStreamsAtOnce,
+  readOneStream,
+  sendInBatches
+} from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { LOOKUP_DELAY_MS, LookupTimes } from './node-lookups.ts'
 import { boundAddresses } from './node-peer-store.ts'
@@ -297,6 +305,8 @@ async function startLibp2p(options: NodeOptions, held: Held) {
         allowPublishToZeroTopicPeers: true,
         // Whoever says that it speaks no more than floodsub would be sent every message of a topic, outside of its mesh and of every rate.
         fallbackToFloodsub: false,
+        maxInboundStreams: GOSSIP_STREAMS_IN,
+        maxInboundDataLength: GOSSIP_RPC_BYTES,
         maxOutboundBufferSize: GOSSIP_UNSENT_BYTES,
         // Without it each duplicate's signature is verified before it is known to be one.
         fastMsgIdFn: message => Buffer.concat([message.from ?? new Uint8Array(), message.seqno ?? new Uint8Array()]).toString('latin1'),
@@ -421,6 +431,8 @@ class Node implements ShoalNode {
     libp2p.addEventListener('connection:open', event => this.#connected(event.detail))
     this.#watchSignatures()
     openStreamsAtOnce(libp2p.services.gossip, peer => this.#gaveUp(peer, 'peer_stalled', 'leaves unread what it is told by gossip'))
+    readOneStream(libp2p.services.gossip, (peer, error) => this.#gossipBroke(peer, error))
+    sendInBatches(libp2p.services.gossip)
     dropUnheard(libp2p.services.gossip, (source, bytes) => this.#affords({ source, author: source, bytes }))
     this.#discovered.onPeer = peer => void this.#meet(peer)
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
@@ -608,6 +620,13 @@ class Node implements ShoalNode {
     if (excess !== null)
       this.#refused(excess.excess, 'rate_limited', `${excess.excess} says more by gossip than it may: what is too much is dropped`)
     return excess === null
+  }
+
+  /** With whom gossip is over all else is over as well, so that it may begin anew. */
+  #gossipBroke(peer: string, error: Error): void {
+    if (refusalCodeOf(error) === 'message_too_large')
+      this.#gaveUp(peer, 'message_too_large', 'says more in one message of gossip than there may be')
+    else this.disconnect(peer)
   }
 
   #gaveUp(peer: string, code: string, why: string): void {

@@ -56,5 +56,5 @@ export interface GossipNode {
 /** Bytes. libp2p's reader drops a stream with more than 4 MiB unread, so frames stay well below. */
 export const MAX_FRAME_BYTES = 1024 * 1024
 
-/** Bytes. Facts travel by gossip, bodies by streams: one gossip RPC holds about 4 MiB and loses what is larger without an error. */
+/** Bytes. Facts travel by gossip, bodies by streams: whoever hands gossip on holds it whole. */
 export const MAX_GOSSIP_BYTES = 64 * 1024

@@ -298,7 +298,7 @@ export const WAYS: readonly Way[] = [
       const flooded = await scene.stranger({ gossips: 'floodsub' })
       flooded.gossip.subscribe('/nobody')
       await stranger.hears(topicOf('presence', scene), scene.victim.peer)
-      for (let n = 0; n < 40; n++) await stranger.tell(scene.victim.peer, '/nobody', new Uint8Array(1024 * 1024))
+      for (let n = 0; n < 80; n++) await stranger.tell(scene.victim.peer, '/nobody', new Uint8Array(512 * 1024))
       return stranger
     }
   },

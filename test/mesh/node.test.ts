@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
 import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '../../daemon/node.ts'
 import { GOSSIP_UNSENT_BYTES } from '../../daemon/node-gossip.ts'
@@ -270,7 +271,7 @@ describe('a node', () => {
       gossip.subscribe(topic)
     }
     const talker = await meetStranger(node, { gossips: true })
-    for (let n = 0; n <= 20; n++) await talker.tell(node.peer, topic, new Uint8Array(SOURCE_BYTES.burst / 16))
+    for (let n = 0; n <= 40; n++) await talker.tell(node.peer, topic, new Uint8Array(SOURCE_BYTES.burst / 32))
     await until(() => told.length > 0)
     assert.equal(told[0], `${talker.peer} rate_limited`)
     assert.deepEqual(heard, [])
@@ -294,6 +295,62 @@ describe('a node', () => {
       await node.publish(topic, new Uint8Array(MAX_GOSSIP_BYTES))
     assert.deepEqual(told, [`${deaf.peer} peer_stalled`])
     await until(() => !node.isConnected(deaf.peer))
+  })
+
+  it('reads one stream of gossip of a peer, its newest', async () => {
+    const node = await start()
+    const stranger = await openStranger({ network: 'nodes' })
+    strangers.push(stranger)
+    const connection = await stranger.dial(node.addresses()[0]!)
+    await until(() => node.isConnected(stranger.peer))
+    const streams: Stream[] = []
+    for (const version of ['1.0.0', '1.1.0', '1.2.0', '1.0.0', '1.1.0', '1.2.0', '1.0.0']) {
+      const stream = await connection.newStream(`/meshsub/${version}`)
+      streams.push(stream)
+      // The beginning of a message of half a mebibyte.
+      stream.send(Uint8Array.from([0x80, 0x80, 0x20, 1, 2, 3]))
+    }
+    await until(() => streams.filter(({ status }) => status === 'open').length === 1)
+    assert.equal(streams.at(-1)!.status, 'open')
+    assert.ok(node.isConnected(stranger.peer))
+  })
+
+  it('drops a peer that announces a longer message of gossip than there may be, and tells of it', async () => {
+    const node = await start()
+    const told: string[] = []
+    node.onEvent(event => event.type === 'refused' && told.push(`${event.peer} ${event.code}`))
+    const stranger = await openStranger({ network: 'nodes' })
+    strangers.push(stranger)
+    const connection = await stranger.dial(node.addresses()[0]!)
+    await until(() => node.isConnected(stranger.peer))
+    const stream = await connection.newStream('/meshsub/1.2.0')
+    stream.send(Uint8Array.from([0x80, 0x80, 0x80, 0x01]))
+    await until(() => connection.status !== 'open' && !node.isConnected(stranger.peer))
+    assert.deepEqual(told, [`${stranger.peer} message_too_large`])
+  })
+
+  it('hears, and is heard, again by gossip when a connection was lost and is there again, however often', async () => {
+    const topic = '/shoal/nodes/presence/1'
+    const [a, b] = [await start(), await start()]
+    const heard = [a, b].map(node => {
+      const from = new Set<number>()
+      node.subscribe(topic, ([n]) => {
+        from.add(n!)
+        return 'accept'
+      })
+      return from
+    })
+    let connections = 0
+    b.onEvent(({ type }) => type === 'connected' && connections++)
+    await b.connect(a.addresses()[0]!)
+    for (let n = 1; n <= 3; n++) {
+      await until(() => connections === n && a.isConnected(b.peer))
+      await eventually(async () => {
+        for (const node of [a, b]) await node.publish(topic, Uint8Array.of(n))
+        return heard.every(from => from.has(n))
+      })
+      a.disconnect(b.peer)
+    }
   })
 
   it('keeps a few addresses of a peer that names thousands, however often', async () => {
