@@ -1,6 +1,15 @@
-// Counts every byte that passes a connection's socket, encrypted and framed as it is: libp2p tells a `metrics` object of each connection it opens.
+// Counts every byte that passes a connection's socket, encrypted and framed as it is, and ends those that do not pass: libp2p tells a `metrics` object of
+// each connection it opens.
 import type { Metrics, MultiaddrConnection } from '@libp2p/interface'
+import { ProtocolError } from '../protocols/errors.ts'
 import type { TrafficCounter } from './node-streams.ts'
+
+/** Bytes that wait for one connection's socket: all that an honest peer has asked for on sixteen streams of blocks, 3 MiB each, and gossip. */
+export const UNSENT_BYTES_MAX = 64 * 1024 * 1024
+/** Bytes that a piece of it counts for beside its own: the answer to a ping has thirty, and takes hundreds here. */
+export const UNSENT_PIECE_BYTES = 1024
+/** Milliseconds in which some of what waits must leave. A socket says so after some 100 KB, for which the slowest line that is supported needs ten seconds. */
+export const UNSENT_MS_MAX = 60_000
 
 const NOTHING = { update: () => {}, increment: () => {}, decrement: () => {}, reset: () => {}, observe: () => {}, timer: () => () => {} }
 
@@ -12,10 +21,13 @@ export function countWireBytes(traffic: TrafficCounter, onSent: (bytes: number) 
         traffic.received += data.byteLength
       })
       const send = connection.send.bind(connection)
+      const look = endWhenStuck(connection)
       connection.send = data => {
         traffic.sent += data.byteLength
         onSent(data.byteLength)
-        return send(data)
+        const isRoom = send(data)
+        if (!isRoom) look()
+        return isRoom
       }
     },
     trackProtocolStream: () => {},
@@ -32,4 +44,38 @@ export function countWireBytes(traffic: TrafficCounter, onSent: (bytes: number) 
     createTrace: () => undefined
   }
   return () => metrics as unknown as Metrics // Its overloads cannot be said of functions that take nothing.
+}
+
+/**
+ * Ends a connection whose peer makes us answer and does not read: what waits for its socket has no bound of its own, and its time limit begins anew with
+ * each byte that the peer sends. The answer is to be called when the socket can take no more.
+ */
+function endWhenStuck(connection: MultiaddrConnection): () => void {
+  let timer: NodeJS.Timeout | undefined
+  const end = (why: string) => connection.abort(new ProtocolError('peer_stalled', why))
+  const stop = () => {
+    clearTimeout(timer)
+    timer = undefined
+  }
+  const look = () => {
+    if (unsentBytes(connection) > UNSENT_BYTES_MAX) end(`more than ${UNSENT_BYTES_MAX} bytes waited to be sent`)
+    else if (connection.status === 'open' && connection.writableNeedsDrain)
+      timer ??= setTimeout(() => end(`nothing of what waited to be sent left in ${UNSENT_MS_MAX} ms`), UNSENT_MS_MAX)
+  }
+  connection.addEventListener('close', stop)
+  connection.addEventListener('drain', () => {
+    stop()
+    // It goes on sending in a microtask of its own, which comes first.
+    queueMicrotask(look)
+  })
+  return look
+}
+
+/** A part of a connection that its interface does not name. */
+interface Unsent {
+  writeBuffer: { bufs: readonly unknown[] }
+}
+
+function unsentBytes(connection: MultiaddrConnection): number {
+  return connection.writeBufferLength + UNSENT_PIECE_BYTES * (connection as unknown as Unsent).writeBuffer.bufs.length
 }

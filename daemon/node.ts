@@ -775,6 +775,10 @@ class Node implements ShoalNode {
     const peer = connection.remotePeer.toString()
     if (this.#libp2p.getConnections(connection.remotePeer).length <= MAX_CONNECTIONS_PER_PEER) {
       this.#expectIdentity(connection)
+      connection.addEventListener('close', ({ error }) => {
+        // With all others of that peer: gossip would not go over to them.
+        if (isProtocolError(error)) this.#gaveUp(peer, error.code, `does not read (${error.message})`)
+      })
       return
     }
     connection.abort(new Error('too many connections of one peer'))
