@@ -30,6 +30,7 @@ import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { AnnounceTimes } from './node-announcing.ts'
 import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts'
 import { boundMessages, withProviders } from './node-dht.ts'
 import {
@@ -42,7 +43,7 @@ import {
   sendInBatches
 } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
-import { LOOKUP_DELAY_MS, LookupTimes } from './node-lookups.ts'
+import { LookupTimes } from './node-lookups.ts'
 import { boundAddresses } from './node-peer-store.ts'
 import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter, untilEnded } from './node-streams.ts'
@@ -405,6 +406,7 @@ class Node implements ShoalNode {
   readonly #stopping = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #lookups = new LookupTimes()
+  readonly #announcements = new AnnounceTimes()
   #lookupTimer: NodeJS.Timeout | undefined
   #provideTimer: NodeJS.Timeout | undefined
 
@@ -438,7 +440,7 @@ class Node implements ShoalNode {
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
     for (const known of this.#options.remembered ?? []) this.#redialRemembered(known)
     this.#redial.start()
-    this.#timers.add(setInterval(() => void this.#announceAll(), REPROVIDE_INTERVAL_MS))
+    this.#timers.add(setInterval(() => this.#announceSoon(), REPROVIDE_INTERVAL_MS))
     this.#timers.add(setInterval(() => void this.#measureAll(), RTT_INTERVAL_MS))
   }
 
@@ -920,12 +922,17 @@ class Node implements ShoalNode {
   }
 
   #announceSoon(): void {
-    clearTimeout(this.#provideTimer)
-    this.#provideTimer = setTimeout(() => void this.#announceAll(), LOOKUP_DELAY_MS)
+    // The first who is there will have it told anew.
+    if (this.#members.size > 0) this.#announceAt(this.#announcements.wanted(performance.now()))
+  }
+
+  /** Null: it stays as it is. */
+  #announceAt(atMs: number | null): void {
+    if (atMs === null || this.#stopping.signal.aborted) return
+    this.#provideTimer = setTimeout(() => void this.#announceAll(), atMs - performance.now())
   }
 
   async #announceAll(): Promise<void> {
-    if (this.#members.size === 0) return
     for (const cid of this.#provided) {
       if (this.#stopping.signal.aborted) return
       try {
@@ -935,6 +942,7 @@ class Node implements ShoalNode {
         // The next round announces it again.
       }
     }
+    this.#announceAt(this.#announcements.ended(performance.now()))
   }
 
   async #measureAll(): Promise<void> {
