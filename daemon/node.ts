@@ -373,6 +373,8 @@ interface Member {
   foundBy: FoundBy
   listening: string[]
   direction: 'inbound' | 'outbound'
+  /** Whether we called it, on this connection or on another one. */
+  isCalled: boolean
   connectedAtMs: number
   agent: string | null
   rttMs: number | null
@@ -740,15 +742,17 @@ class Node implements ShoalNode {
     this.#forgotten.delete(peer)
     this.#retryAtMs.delete(peer)
     const listening = listenAddrs.slice(0, MAX_LISTENING).map(String)
+    const { direction } = connection
+    const isCalled = direction === 'outbound'
     const known = this.#members.get(peer)
     if (known !== undefined) {
       known.listening = listening
+      known.isCalled ||= isCalled
       return
     }
-    const { direction } = connection
     const foundBy = direction === 'inbound' ? 'inbound' : (this.#discovered.sources.get(peer) ?? 'dht')
     const agent = agentVersion === undefined ? null : oneLine(agentVersion.slice(0, 64))
-    this.#members.set(peer, { foundBy, listening, direction, connectedAtMs: Date.now(), agent, rttMs: null })
+    this.#members.set(peer, { foundBy, listening, direction, isCalled, connectedAtMs: Date.now(), agent, rttMs: null })
     this.#emit({ type: 'connected', peer, foundBy })
     this.#lookUpAt(this.#lookups.afterMeeting(performance.now()))
     this.#announceSoon()
@@ -799,9 +803,13 @@ class Node implements ShoalNode {
   }
 
   #disconnected(peer: string): void {
-    if (!this.#members.delete(peer)) return
+    const member = this.#members.get(peer)
+    if (member === undefined) return
+    this.#members.delete(peer)
     this.#emit({ type: 'disconnected', peer })
     if (this.#stopping.signal.aborted || this.#forgotten.has(peer)) return
+    // Who only called us calls again: anybody may call, and name any addresses to be called at.
+    if (!member.isCalled && !(this.#options.isAccepted ?? nobody)(peer)) return
     this.#redial.add(peer, {
       connected: () => this.#members.has(peer),
       dial: async signal => {

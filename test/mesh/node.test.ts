@@ -353,6 +353,33 @@ describe('a node', () => {
     }
   })
 
+  it('calls again whose work a run has taken, and nobody else who only called it', async () => {
+    const accepted = new Set<string>()
+    /** A node that was called by one who listens at a port where each call is counted, and has gone. */
+    const left = async (isAccepted: boolean) => {
+      const node = await start({ isAccepted: peer => accepted.has(peer) })
+      let calls = 0
+      const server = createServer(socket => {
+        calls += 1
+        socket.destroy()
+      })
+      servers.push(server)
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      const stranger = await meetStranger(node, { announce: [`/ip4/127.0.0.1/tcp/${port}`] })
+      if (isAccepted) accepted.add(stranger.peer)
+      strangers = strangers.filter(other => other !== stranger)
+      await stranger.stop()
+      await until(() => !node.isConnected(stranger.peer))
+      return () => calls
+    }
+    const [ofAnybody, ofAccepted] = [await left(false), await left(true)]
+    // The one that was lost first would be called as often by then; the DHT may have a question for it, once.
+    await until(() => ofAccepted() >= 4)
+    assert.ok(ofAnybody() <= 1, `${ofAnybody()} calls`)
+  })
+
   it('keeps a few addresses of a peer that names thousands, however often', async () => {
     const node = await start()
     const stranger = await meetStranger(node)

@@ -25,6 +25,8 @@ export interface StrangerOptions {
   gossips?: boolean | 'floodsub'
   /** Streams that the other side may open on one connection; those after them it never answers, and does not close. @default all */
   answersStreams?: number
+  /** Addresses that it tells of itself. @default its own */
+  announce?: string[]
 }
 
 export interface Stranger {
@@ -51,12 +53,13 @@ export async function openStranger({
   answer,
   kad = '1.0.0',
   gossips = false,
-  answersStreams = Number.POSITIVE_INFINITY
+  answersStreams = Number.POSITIVE_INFINITY,
+  announce = []
 }: StrangerOptions): Promise<Stranger> {
   const privateKey = await generateKeyPair('Ed25519')
   const node = await createLibp2p({
     privateKey,
-    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+    addresses: { listen: ['/ip4/127.0.0.1/tcp/0'], announce },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [deafAfter(answersStreams)],
