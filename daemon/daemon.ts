@@ -22,7 +22,6 @@ import { Lifetime } from './lifetime.ts'
 import { type Log, type Logger, type LogOptions, openLog } from './logging/log.ts'
 import { Metrics } from './metrics.ts'
 import { createNode, type RememberedPeer, type ShoalNode } from './node.ts'
-import { freeAddresses } from './node-addresses.ts'
 import { PeerEvents } from './peer-events.ts'
 import { peerRows } from './peer-rows.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
@@ -273,11 +272,12 @@ class Parts {
 
   async #openNode(privateKey: Awaited<ReturnType<typeof loadIdentity>>, remembered: RememberedPeer[]): Promise<ShoalNode> {
     const { network, listen, announce, bootstrap, mdns, profile, origins } = this.config
-    if (origins.listen !== 'default' && origins.listen !== 'profile') await refuseTaken(listen)
     return createNode({
       privateKey,
       network,
       listen,
+      // An address that somebody chose is not swapped for another one behind their back.
+      takenPorts: origins.listen === 'default' || origins.listen === 'profile' ? 'swapped' : 'refused',
       announce,
       bootstrap,
       remembered,
@@ -658,14 +658,4 @@ function fallbackOf({ name, state, engine, trainer: { givenUp } }: RunStatus): s
 
 function hostsOf({ whos }: Twin): string {
   return whos.map(({ host, addresses }) => `on ${host} (${addresses.join(', ') || 'address unknown'})`).join(' and ')
-}
-
-/** An address that somebody chose is not swapped for another one behind their back. */
-async function refuseTaken(listen: string[]): Promise<void> {
-  const { taken } = await freeAddresses(listen)
-  if (taken.length === 0) return
-  throw new DaemonError('port_taken', `cannot listen on ${taken.join(', ')}: the port is taken`, {
-    hint: 'stop what listens there, or name another port with --listen (0 for any free one)',
-    details: { taken }
-  })
 }

@@ -1,5 +1,5 @@
 // Addresses to listen on and to tell others.
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { DaemonError } from './errors.ts'
 import { isPeer } from './identity.ts'
@@ -32,20 +32,35 @@ export function peerInAddress(address: Multiaddr): string | undefined {
   return address.getComponents().findLast(component => component.name === 'p2p')?.value
 }
 
-/** Swaps the ports that are taken for 0, which is any free one. */
+/** Swaps the ports that are taken, also by another of these addresses, for 0, which is any free one. */
 export async function freeAddresses(listen: string[]): Promise<{ addresses: string[]; taken: string[] }> {
   const taken: string[] = []
   const addresses: string[] = []
-  for (const text of listen) {
-    const { host, port } = hostAndPort(text)
-    if (port === 0 || (await bindable(text, host, port))) {
-      addresses.push(text)
-    } else {
-      taken.push(text)
-      addresses.push(text.replace(`/tcp/${port}`, '/tcp/0'))
+  const servers: Server[] = []
+  try {
+    for (const text of listen) {
+      const { host, port } = hostAndPort(text)
+      const server = port === 0 ? undefined : await bound(text, host, port)
+      if (server === null) {
+        taken.push(text)
+        addresses.push(text.replace(`/tcp/${port}`, '/tcp/0'))
+      } else {
+        addresses.push(text)
+        if (server !== undefined) servers.push(server)
+      }
     }
+  } finally {
+    await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
   }
   return { addresses, taken }
+}
+
+export function portTaken(taken: string[], cause?: unknown): DaemonError {
+  return new DaemonError('port_taken', `cannot listen on ${taken.join(', ')}: the port is taken`, {
+    hint: 'stop what listens there, or name another port with --listen (0 for any free one)',
+    details: { taken },
+    cause
+  })
 }
 
 /** Those that other machines can use first, loopback last. */
@@ -67,23 +82,23 @@ function hostAndPort(text: string): { host: string; port: number } {
   return { host, port: Number(port) }
 }
 
-async function bindable(text: string, host: string, port: number): Promise<boolean> {
+/** Null where the port is taken. */
+async function bound(text: string, host: string, port: number): Promise<Server | null> {
   const server = createServer()
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host, port, exclusive: true }, resolve)
+      // As libp2p listens: what is of IPv6 takes nothing of IPv4.
+      server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, resolve)
     })
-    return true
+    return server
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') return false
+    if (code === 'EADDRINUSE') return null
     throw new DaemonError(code === 'EADDRNOTAVAIL' ? 'address_not_available' : 'bad_address', `cannot listen on ${text}: ${code}`, {
       hint: 'name an address of this machine, or /ip4/0.0.0.0/tcp/PORT for all of them',
       details: { address: text },
       cause: error
     })
-  } finally {
-    if (server.listening) await new Promise(resolve => server.close(resolve))
   }
 }

@@ -29,7 +29,7 @@ import { type GossipMessageFacts, GossipRates } from '../protocols/gossip-rates.
 import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
-import { byReach, freeAddresses, parseAddress, peerInAddress } from './node-addresses.ts'
+import { byReach, freeAddresses, parseAddress, peerInAddress, portTaken } from './node-addresses.ts'
 import { AnnounceTimes } from './node-announcing.ts'
 import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts'
 import { boundMessages, withProviders } from './node-dht.ts'
@@ -158,8 +158,10 @@ export interface NodeOptions {
   privateKey: PrivateKey
   /** Name of the mesh: lower-case letters, digits and `-`, at most 32. Part of the DHT's, gossip's and mDNS' names. */
   network: string
-  /** Addresses to listen on. A TCP port that is taken is swapped for a free one. @default ['/ip4/0.0.0.0/tcp/0'] */
+  /** Addresses to listen on. @default ['/ip4/0.0.0.0/tcp/0'] */
   listen?: string[]
+  /** What becomes of a TCP port that is taken: it is swapped for a free one, or the node does not start. @default 'swapped' */
+  takenPorts?: 'swapped' | 'refused'
   /** Addresses to tell others instead of those listened on. */
   announce?: string[]
   /** Addresses that are called for ever while their peer is not connected. */
@@ -230,22 +232,36 @@ export interface ShoalNode {
   stop(): Promise<void>
 }
 
-/** Starts a node; it listens when the promise resolves, and joins the mesh in its own time. @throws {DaemonError} bad_network_name | bad_address | address_not_available */
+/** Starts a node; it listens when the promise resolves, and joins the mesh in its own time. @throws {DaemonError} bad_network_name | bad_address | address_not_available | port_taken */
 export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(options.network)) {
     throw new DaemonError('bad_network_name', `cannot use "${options.network}" as a network name`, {
       hint: 'use 1 to 32 lower-case letters, digits and "-", beginning and ending with a letter or digit'
     })
   }
-  const { addresses, taken } = await freeAddresses(options.listen ?? ['/ip4/0.0.0.0/tcp/0'])
   const discovered = new Discovered()
   const wire = { sent: 0, received: 0 }
   const held: Held = { discovered, rates: new GossipRates(), wire, closedTo: new Set<string>(), connections: () => [] }
-  const libp2p = await startLibp2p({ ...options, listen: addresses }, held)
+  const { libp2p, taken } = await startListening(options, held)
   const node = new Node(libp2p, options, held)
   await node.start()
   if (taken.length > 0) options.onPortTaken?.(taken, node.addresses())
   return node
+}
+
+/** Tried once more where another took a port after it was found to be free, such as a second node that starts at the same moment. */
+async function startListening(options: NodeOptions, held: Held): Promise<{ libp2p: Libp2pNode; taken: string[] }> {
+  const { listen = ['/ip4/0.0.0.0/tcp/0'] } = options
+  for (let tries = 1; ; tries++) {
+    const { addresses, taken } = await freeAddresses(listen)
+    if (taken.length > 0 && options.takenPorts === 'refused') throw portTaken(taken)
+    try {
+      return { libp2p: await startLibp2p({ ...options, listen: addresses }, held), taken }
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== 'UnsupportedListenAddressesError') throw error
+      if (tries > 1) throw portTaken(addresses, error)
+    }
+  }
 }
 
 const nobody = (): boolean => false

@@ -380,6 +380,38 @@ describe('a node', () => {
     assert.ok(ofAnybody() <= 1, `${ofAnybody()} calls`)
   })
 
+  it('takes another free port where the wished one is taken between the look and the start, or gives up', async () => {
+    const other = createServer()
+    servers.push(other)
+    const port = await silentPort()
+    servers.pop()!.close()
+    const listen = [`/ip4/127.0.0.1/tcp/${port}`]
+    const stolen = async (takenPorts: 'swapped' | 'refused') => ({
+      ...{ network: 'nodes', profile: 'test' as const, listen, takenPorts, privateKey: await generateKeyPair('Ed25519') },
+      // Read after the look at the ports.
+      get agent() {
+        if (!other.listening) other.listen(port, '127.0.0.1')
+        return 'shoal'
+      }
+    })
+    const node = await createNode(await stolen('swapped'))
+    nodes.push(node)
+    assert.equal(node.addresses().length, 1)
+    assert.ok(!node.addresses()[0]!.startsWith(`${listen[0]}/`))
+    other.close()
+    await once(other, 'close')
+    await assert.rejects(createNode(await stolen('refused')), { code: 'port_taken' })
+  })
+
+  it('listens once on an address that is named twice, and not at all where ports are not to be swapped', async () => {
+    const port = await silentPort()
+    servers.pop()!.close()
+    const listen = new Array(2).fill(`/ip4/127.0.0.1/tcp/${port}`)
+    await assert.rejects(start({ listen, takenPorts: 'refused' }), { code: 'port_taken' })
+    const node = await start({ listen })
+    assert.equal(node.addresses().filter(address => address.includes(`/tcp/${port}/`)).length, 1)
+  })
+
   it('keeps a few addresses of a peer that names thousands, however often', async () => {
     const node = await start()
     const stranger = await meetStranger(node)
