@@ -45,7 +45,7 @@ import {
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { LookupTimes } from './node-lookups.ts'
 import { boundAddresses } from './node-peer-store.ts'
-import { REDIAL_MAX_MS, Redial } from './node-redial.ts'
+import { Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter, untilEnded } from './node-streams.ts'
 import { Twins } from './node-twins.ts'
 import { mismatches, mismatchSentence, type VersionMismatch, versionsOf } from './node-versions.ts'
@@ -315,7 +315,8 @@ async function startLibp2p(options: NodeOptions, held: Held) {
     },
     peerDiscovery: options.mdns === true ? [discovered.watch('mdns', mdns({ serviceTag: `_shoal-${options.network}._udp.local` }))] : [],
     services: {
-      identify: identify(),
+      // As long as we wait for it to be over: libp2p gives up after a third of that.
+      identify: identify({ timeout: options.identifyTimeoutMs ?? IDENTIFY_TIMEOUT_MS }),
       // The DHT pings a peer before it enters it into its table, and fails for good when our own ping holds the one stream that is the default.
       ping: ping({ maxInboundStreams: 32, maxOutboundStreams: 32 }),
       gossip: gossipsub({
@@ -517,7 +518,7 @@ class Node implements ShoalNode {
     }
     const peer = connection.remotePeer.toString()
     this.#discovered.note(peer, 'address')
-    await this.#recognised(peer, text, this.#signal(signal, AbortSignal.timeout(this.#options.dialTimeoutMs ?? DIAL_TIMEOUT_MS)))
+    await this.#recognised(peer, text, signal)
     return peer
   }
 
@@ -835,7 +836,7 @@ class Node implements ShoalNode {
     })
   }
 
-  /** Waits until the peer has said what it is. */
+  /** Waits until the peer has said what it is. @throws {DaemonError} peer_unreachable | other_network | version_mismatch */
   async #recognised(peer: string, address: string, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const details = { address, peer }
@@ -851,11 +852,18 @@ class Node implements ShoalNode {
       if (event.type === 'versionMismatch' && !this.#members.has(peer) && event.mismatches.some(({ protocol }) => protocol === 'kad'))
         reject(new DaemonError('version_mismatch', `cannot join ${address}: ${event.message}`, { details }))
     })
+    const unknown = () =>
+      reject(
+        new DaemonError('peer_unreachable', `cannot connect to ${address}: it did not say what it is before the connection ended`, {
+          details
+        })
+      )
     const onClose = (event: CustomEvent<PeerId>) => {
-      if (event.detail.toString() !== peer) return
-      reject(new DaemonError('peer_unreachable', `cannot connect to ${address}: it closed the connection`, { details }))
+      if (event.detail.toString() === peer) unknown()
     }
     const onAbort = () => reject(signal.reason)
+    // The connection ends no later than that, unless it was over before anybody listened.
+    const timer = setTimeout(unknown, this.#options.identifyTimeoutMs ?? IDENTIFY_TIMEOUT_MS)
     this.#libp2p.addEventListener('peer:disconnect', onClose)
     signal.addEventListener('abort', onAbort, { once: true })
     try {
@@ -865,6 +873,7 @@ class Node implements ShoalNode {
       await promise
     } finally {
       stopListening()
+      clearTimeout(timer)
       this.#libp2p.removeEventListener('peer:disconnect', onClose)
       signal.removeEventListener('abort', onAbort)
     }
@@ -895,7 +904,7 @@ class Node implements ShoalNode {
         peer = connection.remotePeer.toString()
         this.#discovered.sources.set(peer, 'bootstrap')
         // A node of another mesh answers too; it counts as a failure, so that it is called ever more seldom.
-        await this.#recognised(peer, text, this.#signal(signal, AbortSignal.timeout(REDIAL_MAX_MS)))
+        await this.#recognised(peer, text, this.#signal(signal))
       }
     })
   }

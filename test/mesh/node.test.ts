@@ -380,6 +380,13 @@ describe('a node', () => {
     assert.ok(ofAnybody() <= 1, `${ofAnybody()} calls`)
   })
 
+  it('says of a peer that takes its call and does not say what it is that it cannot be reached', async () => {
+    const node = await start({ dialTimeoutMs: 2_000, identifyTimeoutMs: 3_000 })
+    const silent = await openStranger({ network: 'nodes', answersStreams: 0 })
+    strangers.push(silent)
+    await assert.rejects(node.connect(silent.address), { code: 'peer_unreachable', message: /did not say what it is/ })
+  })
+
   it('takes another free port where the wished one is taken between the look and the start, or gives up', async () => {
     const other = createServer()
     servers.push(other)
