@@ -1,5 +1,5 @@
 // Asks every connection of a peer that has several who is behind it, answers the same question, and listens to what mDNS finds under our own name.
-import { randomInt } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
 import {
@@ -21,6 +21,9 @@ import {
 } from '../protocols/identity/index.ts'
 import { frameStream, type TrafficCounter, untilEnded } from './node-streams.ts'
 
+/** Digits that tell two machines apart, and too few to tell which name is behind them. */
+const MACHINE_DIGITS = 4
+
 /** Owns one timer. */
 export class Twins {
   readonly #libp2p: Libp2p
@@ -34,7 +37,11 @@ export class Twins {
     this.#libp2p = libp2p
     this.#protocol = whoProtocol(network)
     this.#traffic = traffic
-    this.#state = createTwins(libp2p.peerId.toString(), { session: randomInt(2 ** 47), host: plain(hostname()), addresses: [] })
+    this.#state = createTwins(libp2p.peerId.toString(), {
+      session: randomInt(2 ** 47),
+      host: machineOf(libp2p.peerId.toString()),
+      addresses: []
+    })
   }
 
   async start(): Promise<void> {
@@ -51,9 +58,12 @@ export class Twins {
     clearInterval(this.#timer)
   }
 
-  /** Identities that live twice now. */
+  /** Identities that live twice now. What lives on this machine is given by its name, which no other is told. */
   found(): Twin[] {
-    return [...this.#state.found.values()].map(({ peer, whos, by }) => ({ peer, whos, by }))
+    return [...this.#state.found.values()].map(({ peer, whos, by }) => {
+      const machine = machineOf(peer)
+      return { peer, whos: whos.map(who => (who.host === machine ? { ...who, host: hostname() } : who)), by }
+    })
   }
 
   /** mDNS found our own id in an answer that is not ours. */
@@ -124,6 +134,7 @@ export class Twins {
   }
 }
 
-function plain(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, '?')
+/** What this machine is called where `peer` lives on it: anybody may ask, and the machine's name is nobody's business. */
+function machineOf(peer: string): string {
+  return `machine ${createHash('sha256').update(`${peer} ${hostname()}`).digest('hex').slice(0, MACHINE_DIGITS)}`
 }

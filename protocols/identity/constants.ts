@@ -16,7 +16,7 @@ export const MAX_CONNECTIONS_ASKED = 4
 export const MAX_TWINS = 4
 /** Identities of which we remember that they live twice. */
 export const MAX_IDENTITIES = 64
-/** Characters of a host's name. */
+/** Characters of what a host is called. */
 export const MAX_HOST_LENGTH = 64
 export const MAX_ADDRESSES = 4
 export const MAX_ADDRESS_LENGTH = 256

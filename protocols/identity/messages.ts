@@ -9,7 +9,7 @@ import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_HOST_LENGTH, MAX_TWINS, MAX_WHO_
 export interface Who {
   /** Random number of the process. */
   session: number
-  /** The machine's name, as it calls itself. */
+  /** What its machine is called: not by its name, which a stranger who asks need not know. */
   host: string
   /** Where it listens. */
   addresses: string[]

@@ -10,6 +10,7 @@ import { MAX_ADDRESSES } from '../../daemon/node-peer-store.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../protocols/cids.ts'
 import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
 import { SOURCE_BYTES } from '../../protocols/gossip-rates.ts'
+import { decodeAnswer, encodeQuestion } from '../../protocols/identity/index.ts'
 import { addProvider, addressCounts, getProviders } from './dht-words.ts'
 import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
 import { until } from './until.ts'
@@ -417,6 +418,16 @@ describe('a node', () => {
     await assert.rejects(start({ listen, takenPorts: 'refused' }), { code: 'port_taken' })
     const node = await start({ listen })
     assert.equal(node.addresses().filter(address => address.includes(`/tcp/${port}/`)).length, 1)
+  })
+
+  it('tells nobody the name of its machine', async () => {
+    const node = await start()
+    const stranger = await meetStranger(node)
+    const frames = lpStream(await stranger.open(node.peer, 'who/1'))
+    await frames.write(encodeQuestion([]))
+    const { host, addresses } = decodeAnswer((await frames.read()).subarray())
+    assert.match(host, /^machine [0-9a-f]{4}$/)
+    assert.ok(addresses.length > 0)
   })
 
   it('keeps a few addresses of a peer that names thousands, however often', async () => {
