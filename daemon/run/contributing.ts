@@ -126,7 +126,9 @@ export class OwnContributions {
 
   /** Tokens that all of them were made of. */
   async tokens(): Promise<number> {
-    return (await this.#components.ledger.own(Number.MAX_SAFE_INTEGER)).reduce((sum, { tokens }) => sum + tokens, 0)
+    let sum = 0
+    for await (const { tokens } of this.#components.ledger.allOwn()) sum += tokens
+    return sum
   }
 
   /** Keeps what became of one; answers it, or null where it is not ours or settled already. */

@@ -195,6 +195,12 @@ describe('OwnContributions', () => {
     assert.equal(await own.fateUpTo((await ledger.head())!, setAside!), 'lost')
   })
 
+  it('counts the tokens of all that it ever made, and holds one of them at a time', async () => {
+    for (let round = 1; round <= 3; round++) await ledger.putOwn({ ...offered(round, await body('any')), tokens: round })
+    ledger.own = async () => assert.fail('a long run has more of them than memory should hold')
+    assert.equal(await own.tokens(), 6)
+  })
+
   it('takes up all that a fork set aside, however many rounds it was apart', async () => {
     for (let round = 1; round <= 60; round++) {
       await ledger.putOwn({ ...offered(round, await body(`${round}`)), fate: round <= 20 ? 'dropped' : 'included' })
