@@ -63,6 +63,7 @@ import { continuedPast, type KeptPast, outweighs, pastAfter, pastUpTo, recentPas
 import type { Retention } from './retention.ts'
 import { HeldUp, lastAcceptedIn, SHARE_ROUNDS, shareOf, slowSentence } from './round-answers.ts'
 import { rulesOf } from './run-rules.ts'
+import { seekDelayMs } from './seek.ts'
 import { SoughtAnchors } from './sought-anchors.ts'
 
 /** Looks at whether what was read of our past goes up to the rules' head. */
@@ -137,6 +138,10 @@ export class RunMember {
   /** Settles when the next anchor is on disk. */
   #computed = Promise.withResolvers<void>()
   #head: Head
+  /** Fires when there is another head. */
+  #headMoved = new AbortController()
+  /** Why the trainer cannot begin: there is no file of the head's anchor yet. */
+  #noAnchor: { code: string; message: string } | null = null
   #trainerWork: Promise<void> = Promise.resolve()
   #adopting: Promise<void> = Promise.resolve()
   #forgetting: Promise<void> = Promise.resolve()
@@ -222,7 +227,6 @@ export class RunMember {
 
   async #start(): Promise<void> {
     if (this.#c.membership.paused) this.#paused = 'paused by the operator'
-    await this.#anchorFile(this.#head)
     await this.#lookBack()
     await this.#c.retention.resume(this.#c.ledger, this.#c.manifest.strategy.keepRounds)
     // What was offered before a restart is still ours: tell the rules, and through them everybody.
@@ -231,7 +235,7 @@ export class RunMember {
     this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     if (this.#c.admittance !== null) this.#c.admittance.onRenewed = () => this.#pump()
-    this.#trainer?.start()
+    this.#background('the anchor of the head', () => this.#startTrainer())
     this.#dispatch({ type: 'tick' })
   }
 
@@ -381,6 +385,7 @@ export class RunMember {
 
   /** Why there is no trainer that trains. */
   #trainerReason(): string | null {
+    if (this.#noAnchor !== null) return this.#noAnchor.message
     const trainer = this.#trainer
     if (trainer === null || trainer.ready) return null
     if (trainer.paused) return `paused because no engine is left: ${sentenceOf(trainer.givenUp) || trainer.death?.reason}`
@@ -841,6 +846,8 @@ export class RunMember {
     if (adopted === null) return
     const { rounds, left } = adopted
     this.#head = head
+    this.#headMoved.abort()
+    this.#headMoved = new AbortController()
     this.#tooFar = null
     this.#adoptedAtMs = performance.now()
     for (const aside of left) this.#adopted.delete(aside)
@@ -978,6 +985,32 @@ export class RunMember {
 
   // ---- the trainer
 
+  /** Once the head's anchor, from which it begins, is here as a file. Nobody may keep that of an old head any more: then the rules, which run meanwhile, go on to a later one. */
+  async #startTrainer(): Promise<void> {
+    for (let failures = 1; ; failures++) {
+      const signal = AbortSignal.any([this.#stopping.signal, this.#headMoved.signal])
+      try {
+        await this.#anchorFile(this.#head, signal)
+        if (!signal.aborted) break
+      } catch (error) {
+        if (!signal.aborted) this.#noteNoAnchor(error)
+      }
+      if (this.#stopping.signal.aborted) return
+      await delay(seekDelayMs(failures), undefined, { signal }).catch(() => {})
+    }
+    this.#noAnchor = null
+    this.#trainer?.start()
+  }
+
+  /** Told once for each code in a row: it is tried again for as long as the run is open. */
+  #noteNoAnchor(error: unknown): void {
+    const code = isCodedError(error) ? error.code : 'internal'
+    const { round } = this.#head
+    const message = `training waits for the anchor of round ${round}: ${reasonOf(error)}`
+    if (this.#noAnchor?.code !== code) this.#c.events.emit({ type: 'run', run: this.#c.run, round, code, message })
+    this.#noAnchor = { code, message }
+  }
+
   #trainerStart(): TrainerStart {
     const firstStep = this.#head.round * this.#c.manifest.strategy.innerSteps
     return this.#c.trainerStart(this.#anchorPath(), firstStep, this.#contributors)
@@ -1109,14 +1142,14 @@ export class RunMember {
   }
 
   /** The parameters of an anchor as a file that the trainer reads; made once. */
-  async #anchorFile(head: Head): Promise<string> {
+  async #anchorFile(head: Head, until?: AbortSignal): Promise<string> {
     const file = this.#anchorPath()
     try {
       await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
     } catch (error) {
       if (!isCodedError(error) || error.code !== 'block_missing') throw error
       // Damaged on disk: somebody else has it whole.
-      await this.#fetchWholeAnchor(head)
+      await this.#fetchWholeAnchor(head, [], until)
       await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
     }
     return file

@@ -1,5 +1,146 @@
 import assert from 'node:assert/strict'
-import { keepsUp } from '../../../../daemon/run/member.ts'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import type { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
+import type { EventLog } from '../../../../daemon/events.ts'
+import { peerOf } from '../../../../daemon/identity.ts'
+import { DEMO_SPEC, type Manifest, parseRunSpec, resolveManifest, type SigningKey } from '../../../../daemon/manifest.ts'
+import { type Exchange, Fetcher } from '../../../../daemon/run/fetching.ts'
+import { Ledger } from '../../../../daemon/run/ledger.ts'
+import { keepsUp, type MemberComponents, RunMember } from '../../../../daemon/run/member.ts'
+import type { Phases } from '../../../../daemon/run/phases.ts'
+import { Retention } from '../../../../daemon/run/retention.ts'
+import type { TrainerStart } from '../../../../daemon/trainer/messages.ts'
+import { encodeBody } from '../../../../protocols/bodies/index.ts'
+import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import type { NodeEvent } from '../../../../protocols/control/messages.ts'
+import { ProtocolError } from '../../../../protocols/errors.ts'
+import { type Contribution, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
+import { openStore, type Store } from '../../../../storage/index.ts'
+import { createCodec } from '../../../../training/compression/index.ts'
+import { temporaryHome } from '../../storage/temporary-home.ts'
+
+const named = (text: string): string => cidOf(Buffer.from(text), DAG_CBOR)
+const RUN = named('run')
+const GENESIS = named('genesis')
+
+describe('RunMember', () => {
+  const home = temporaryHome()
+  let store: Store
+  let key: SigningKey
+  let author: string
+  let manifest: Manifest
+  let member: RunMember | null
+  beforeEach(async () => {
+    store = await openStore(home())
+    key = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(1))
+    author = peerOf(key)
+    const spec = parseRunSpec({ ...DEMO_SPEC, strategy: { ...DEMO_SPEC.strategy, quorum: 1 } })
+    manifest = resolveManifest(spec, { author, tokenizer: { kind: 'bytes', vocabulary: 257, json: null }, anchor: GENESIS })
+    member = null
+  })
+  afterEach(async () => {
+    await member?.stop()
+    await store.close()
+  })
+
+  /** A member beside whom there is nobody, but for what a test says. */
+  async function open(more: Partial<MemberComponents> & { train?: boolean; exchange?: Exchange } = {}): Promise<RunMember> {
+    const { train = false, exchange = { fetch: async cids => ({ missing: cids }) }, ...components } = more
+    const self = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(2))
+    member = await RunMember.open({
+      ...{ run: RUN, self: peerOf(self), privateKey: self, manifest, directory: home(), stages: [], anchorBytes: 1_000 },
+      membership: { train, paused: false },
+      blocks: store.blocks,
+      ledger: new Ledger(store, RUN),
+      fetcher: new Fetcher(exchange, store.blocks),
+      arithmetic: arithmeticOf({}),
+      gossip: { publishContribution: async () => {}, publishHolding: async () => {}, publishRecord: async () => {} },
+      events: { emit: () => {} } as unknown as EventLog, // all that is asked of it
+      refusedStranger: () => {},
+      phases: { enter: async () => {} } as unknown as Phases,
+      trainerStart: () => ({ directory: home() }) as TrainerStart,
+      livePeers: () => [],
+      announce: () => {},
+      syncHeads: async () => [],
+      chain: async () => null,
+      retention: new Retention(store.blocks, GENESIS),
+      admittance: null,
+      audits: null,
+      ...components
+    })
+    return member
+  }
+
+  function arithmeticOf(calls: Partial<Arithmetic>): Arithmetic {
+    return { anchorToSafetensors: async () => ({ bytes: 1 }), checkContribution: async () => null, ...calls } as Arithmetic
+  }
+
+  async function contributionOf(more: Partial<Contribution> = {}) {
+    const { optimizer, model, strategy } = manifest
+    const { root: body, blocks } = encodeBody([{ name: 'stage', tensors: [{ name: 't', shape: [1], bytes: new Uint8Array(1) }] }])
+    for (const { cid, bytes } of blocks) await store.blocks.put(cid, bytes)
+    const contribution: Contribution = {
+      ...{ run: RUN, round: 1, parent: RUN, peer: author, steps: 1, tokens: optimizer.batch * optimizer.accumulation * model.context },
+      ...{ loss: 3, norm: 1, codec: createCodec(strategy.codec).name, body, ...more }
+    }
+    return { contribution, ...(await signContribution(contribution, key)) }
+  }
+
+  it('goes on where nobody has the anchor of its head any more, and trains from the next', async () => {
+    const starting = Promise.withResolvers<string>()
+    const files: string[] = []
+    const opened = await open({
+      train: true,
+      // Holders who say nothing: whoever waits for them waits for the whole time.
+      exchange: {
+        fetch: async (cids, _, { signal }) => {
+          const here = await Promise.all(cids.map(cid => store.blocks.has(cid)))
+          if (here.every(Boolean)) return { missing: [] }
+          return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+        }
+      },
+      arithmetic: arithmeticOf({
+        anchorToSafetensors: async ({ anchor }) => {
+          if (anchor === GENESIS) throw new ProtocolError('block_missing', 'a block is not here')
+          files.push(anchor)
+          return { bytes: 1 }
+        },
+        nextAnchor: async () => ({ anchor: named('anchor 1') }) as Awaited<ReturnType<Arithmetic['nextAnchor']>>
+      }),
+      trainerStart: anchorFile => {
+        starting.resolve(anchorFile)
+        return { directory: home() } as TrainerStart
+      }
+    })
+    assert.equal(opened.status().state, 'syncing')
+    const { cid, bytes, contribution } = await contributionOf()
+    opened.heardContribution(cid, bytes, contribution)
+    const facts = { run: RUN, round: 1, parent: RUN, contributions: [cid], anchor: named('anchor 1'), closer: author }
+    const record = await signRecord(facts, key)
+    opened.heardRecord(record.cid, record.bytes, facts)
+    assert.ok((await starting.promise).startsWith(home()))
+    assert.equal(opened.head.round, 1)
+    assert.deepEqual(files, [named('anchor 1')])
+  })
+
+  it('says why it does not train while nobody has the anchor of its head', async () => {
+    const told = Promise.withResolvers<Partial<NodeEvent>>()
+    const opened = await open({
+      train: true,
+      arithmetic: arithmeticOf({
+        anchorToSafetensors: async () => {
+          throw new ProtocolError('block_missing', 'a block is not here')
+        }
+      }),
+      // All that is asked of it; that the quorum is not here is told, too.
+      events: { emit: (event: Partial<NodeEvent>) => event.code === 'block_unavailable' && told.resolve(event) } as unknown as EventLog,
+      trainerStart: () => assert.fail('there is nothing to begin from')
+    })
+    const { message } = await told.promise
+    assert.match(message!, /^training waits for the anchor of round 0: Nobody reachable gave/)
+    assert.equal(opened.status().reason, message)
+  })
+})
 
 describe('keepsUp()', () => {
   it('holds for a trainer that adopts the next record, not for one that has to catch up or is on a record that nobody knows', () => {
