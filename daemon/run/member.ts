@@ -534,6 +534,11 @@ export class RunMember {
     const options = this.#fetchOptions(author === null ? holders : [...holders, author])
     const bytes = await this.#c.fetcher.signed(cid, options)
     const { contribution } = await openContribution(bytes)
+    // Its own run may live on it: written here it would be loose, and deleted under that one. Nor is it its author who named it here.
+    if (contribution.run !== this.#c.run) {
+      this.#dispatch({ type: 'contributionRefused', cid, reason: 'wrong_run' })
+      return
+    }
     await this.#hear(cid, bytes, { type: 'contribution', cid, contribution })
     if (!body) return
     await this.#enter('fetching', contribution.round)

@@ -140,6 +140,24 @@ describe('RunMember', () => {
     assert.match(message!, /^training waits for the anchor of round 0: Nobody reachable gave/)
     assert.equal(opened.status().reason, message)
   })
+
+  it('writes nothing of another run that somebody names, which may live on it, and does not blame its author', async () => {
+    const { cid, bytes } = await contributionOf({ run: named('other'), parent: named('other') })
+    const refused = Promise.withResolvers<Partial<NodeEvent>>()
+    const opened = await open({
+      exchange: {
+        fetch: async (cids, _, { put }) => {
+          for (const wanted of cids) if (wanted === cid) await put?.(wanted, bytes)
+          return { missing: cids.filter(wanted => wanted !== cid) }
+        }
+      },
+      refusedStranger: event => refused.resolve(event)
+    })
+    opened.heardHolding(author, [cid])
+    const { code, peer, data } = await refused.promise
+    assert.deepEqual([code, peer, data], ['wrong_run', undefined, { subject: cid }])
+    assert.equal(await store.blocks.has(cid), false)
+  })
 })
 
 describe('keepsUp()', () => {
