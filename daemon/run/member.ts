@@ -300,7 +300,8 @@ export class RunMember {
   }
 
   peerGone(peer: string): void {
-    this.#dispatch({ type: 'peerGone', peer })
+    // Who is not in the run says so every two seconds: each time the rules would ask all their questions anew.
+    if (this.#rounds.peers.has(peer)) this.#dispatch({ type: 'peerGone', peer })
   }
 
   /** Signed blocks as gossip brought them; signature and size were checked on the way in. */

@@ -158,6 +158,33 @@ describe('RunMember', () => {
     assert.deepEqual([code, peer, data], ['wrong_run', undefined, { subject: cid }])
     assert.equal(await store.blocks.has(cid), false)
   })
+
+  it('tells its rules that a peer is gone only where it was here', async () => {
+    let told = 0
+    const opened = await open({
+      announce: () => {
+        told++
+      }
+    })
+    const toldBy = (act: () => void): number => {
+      const before = told
+      act()
+      return told - before
+    }
+    assert.equal(
+      toldBy(() => opened.peerGone(author)),
+      0
+    )
+    opened.peerLive(author, { head: RUN, round: 0, trains: true, holding: [] })
+    assert.equal(
+      toldBy(() => opened.peerGone(author)),
+      1
+    )
+    assert.equal(
+      toldBy(() => opened.peerGone(author)),
+      0
+    )
+  })
 })
 
 describe('keepsUp()', () => {
