@@ -582,6 +582,16 @@ class Runs implements RunHost {
 
   /** @param commit called when all is here that a member needs, before it begins */
   async #open(membership: Membership, signal: AbortSignal, commit: () => Promise<void> = async () => {}): Promise<void> {
+    try {
+      await this.#openMember(membership, signal, commit)
+    } catch (error) {
+      // A member that had begun may have told of itself.
+      this.#c.presence.removeRun(membership.run)
+      throw error
+    }
+  }
+
+  async #openMember(membership: Membership, signal: AbortSignal, commit: () => Promise<void>): Promise<void> {
     const { run } = membership
     const within = this.#signal(signal)
     const wasHere = await this.#c.store.blocks.has(run)

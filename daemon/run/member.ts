@@ -221,7 +221,13 @@ export class RunMember {
       ...past
     })
     const member = new RunMember(components, head, rounds, [...earlier, ...past.records.map(({ cid }) => cid)])
-    await member.#start()
+    try {
+      await member.#start()
+    } catch (error) {
+      // What it was taking up already would go on, with nobody to stop it.
+      await member.stop()
+      throw error
+    }
     return member
   }
 

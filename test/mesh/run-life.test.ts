@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../daemon/config.ts'
 import { Daemon, type DaemonOptions } from '../../daemon/daemon.ts'
+import { DaemonError } from '../../daemon/errors.ts'
 import { openRunHost } from '../../daemon/run/index.ts'
 import type { RunHost } from '../../daemon/run/run-host.ts'
 import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
@@ -199,6 +200,34 @@ describe('the life of a run', function () {
     const { run } = await node.control.createRun({ spec: LONE_RUN })
     await assert.rejects(node.control.joinRun(run, { train: false }), { code: 'disk_full' })
     assert.deepEqual((await node.control.runs()).runs, [])
+  })
+
+  it('tells nobody of a run that it could not get into', async () => {
+    const told: string[] = []
+    const node = await start('f', {
+      openRuns: components => {
+        const { node: network, presence } = components
+        const subscribe = network.subscribe.bind(network)
+        const [setRun, removeRun] = [presence.setRun.bind(presence), presence.removeRun.bind(presence)]
+        network.subscribe = (topic, receive) => {
+          if (topic.includes('/rounds/')) throw new DaemonError('stopping', 'nothing is heard any more')
+          subscribe(topic, receive)
+        }
+        presence.setRun = facts => {
+          told.push('in it')
+          setRun(facts)
+        }
+        presence.removeRun = run => {
+          told.push('not in it')
+          removeRun(run)
+        }
+        return openRunHost(components)
+      }
+    })
+    const { run } = await node.control.createRun({ spec: LONE_RUN })
+    await assert.rejects(node.control.joinRun(run, { train: false }), { code: 'stopping' })
+    assert.ok(told.includes('in it'))
+    assert.equal(told.at(-1), 'not in it')
   })
 })
 

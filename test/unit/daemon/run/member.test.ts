@@ -15,7 +15,7 @@ import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import type { NodeEvent } from '../../../../protocols/control/messages.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
 import { type Contribution, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
-import { openStore, type Store } from '../../../../storage/index.ts'
+import { openStore, StorageError, type Store } from '../../../../storage/index.ts'
 import { createCodec } from '../../../../training/compression/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
@@ -183,6 +183,36 @@ describe('RunMember', () => {
     assert.equal(
       toldBy(() => opened.peerGone(author)),
       0
+    )
+  })
+
+  it('goes on with nothing where it could not be opened', async () => {
+    const ledger = new Ledger(store, RUN)
+    const row = { round: 1, parent: RUN, steps: 1, tokens: 1, loss: 3, body: null }
+    for (const [sequence, fate] of [
+      [1, 'offered'],
+      [2, 'lost']
+    ] as const) {
+      const { cid, bytes } = await contributionOf({ loss: sequence })
+      await store.blocks.put(cid, bytes)
+      await ledger.putOwn({ ...row, sequence, cid, fate })
+    }
+    // The first is told to the rules, which ask at once for the others' heads; what became of the second cannot be kept.
+    ledger.putOwn = async () => {
+      throw new StorageError('disk_full', 'no room')
+    }
+    const asked: AbortSignal[] = []
+    const opening = open({
+      ledger,
+      syncHeads: async signal => {
+        asked.push(signal)
+        return []
+      }
+    })
+    await assert.rejects(opening, { code: 'disk_full' })
+    assert.deepEqual(
+      asked.map(({ aborted }) => aborted),
+      [true]
     )
   })
 })
