@@ -208,7 +208,9 @@ class Runs implements RunHost {
       this.#asked.letOldGo()
       void this.#desk.tellRevocations().catch(() => {})
     }, FIND_AGAIN_MS)
-    for await (const [, membership] of this.#memberships().entries()) await this.#takeUp(membership)
+    const memberships: Membership[] = []
+    for await (const [, membership] of this.#memberships().entries()) memberships.push(membership)
+    await Promise.all(memberships.map(membership => this.#takeUp(membership)))
     void this.#findMembers()
   }
 

@@ -82,6 +82,37 @@ describe('the life of a run', function () {
     assert.equal(await stateOf(await start('a')), undefined)
   })
 
+  it('takes up its runs beside one another after a start, so that none waits for another', async () => {
+    const first = await start('g')
+    const runs: string[] = []
+    for (const name of ['one', 'two']) runs.push((await first.control.createRun({ spec: { ...LONE_RUN, name } })).run)
+    for (const run of runs) await first.control.joinRun(run, { train: false })
+    await first.daemon.stop()
+    // Neither manifest is found before both are looked for.
+    const sought = new Set<string>()
+    const both = Promise.withResolvers<void>()
+    const second = await start('g', {
+      openRuns: components => {
+        const { blocks } = components.store
+        const has = blocks.has.bind(blocks)
+        blocks.has = async cid => {
+          if (runs.includes(cid)) {
+            sought.add(cid)
+            if (sought.size === runs.length) both.resolve()
+            await both.promise
+          }
+          return has(cid)
+        }
+        return openRunHost(components)
+      }
+    })
+    const { runs: rows } = await second.control.runs()
+    assert.deepEqual(
+      rows.map(({ state }) => state),
+      ['observing', 'observing']
+    )
+  })
+
   it('is out of a run that was left while it was being joined, whichever came first', async () => {
     const author = await start('author')
     const { run } = await author.control.createRun({ spec: LONE_RUN })
