@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
 // The `shoal` command: what a person types. V8's young generation is 2 MiB instead of 16, which a daemon fills in time and never gives back.
+import '../daemon/polyfill.ts'
 import { closeSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { flushStandardStreams } from './output.ts'

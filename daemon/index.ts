@@ -1,7 +1,6 @@
 // The daemon's public face: all that the command line may use of it. What is heavy loads when it is called, so that help stays instant.
 //
 //   await runDaemon({ flags: { home, bootstrap }, env, signal, onReady: ready => console.log(ready.join) })
-import './polyfill.ts'
 import { resolve } from 'node:path'
 import type { BenchAttacksReport } from '../training/attacks/bench.ts'
 import type { BenchTrainReport } from '../training/bench.ts'

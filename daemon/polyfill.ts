@@ -1,4 +1,4 @@
-// What Node 20 lacks or does wrong; whatever starts a process with libp2p in it imports this before anything else.
+// What Node 20 lacks or does wrong; every command, and whatever else starts a process with libp2p or a time limit in it, imports this before anything else.
 
 // Called by libp2p 3.
 if (Promise.withResolvers === undefined) {

@@ -12,7 +12,7 @@ const MAY_IMPORT: Record<Room, (path: string) => boolean> = {
   training: () => false,
   storage: () => false,
   daemon: path => /^(protocols|training|storage)\//.test(path),
-  cli: path => path === 'daemon/index.ts' || path.startsWith('protocols/control/')
+  cli: path => /^daemon\/(index|polyfill)\.ts$/.test(path) || path.startsWith('protocols/control/')
 }
 const THIRD_PARTIES: [RegExp, RegExp][] = [
   [/^(@libp2p\/|libp2p$|@multiformats\/|@chainsafe\/)/, /^(daemon\/(node|identity)|protocols\/)/],

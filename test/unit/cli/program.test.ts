@@ -186,6 +186,13 @@ describe('the shoal command', function () {
     assert.match(stderr, /^timeout: waited for ready: no daemon is running/)
   })
 
+  it('ends at --timeout also where the garbage was collected meanwhile', () => {
+    const collecting = ['--expose-gc', '--import', 'data:text/javascript,setInterval(gc, 20).unref()']
+    const waiting = [MAIN, 'wait', '--for', 'ready', '--timeout', '300ms', '--home', home]
+    const env = { ...process.env, SHOAL_API: '' }
+    assert.equal(spawnSync(process.execPath, [...collecting, ...waiting], { env, timeout: 15_000 }).status, 4)
+  })
+
   it('reads a manifest that mesh run is given from where it is typed, one that the scenario names from there', () => {
     const folder = join(home, 'scenarios')
     mkdirSync(folder)
