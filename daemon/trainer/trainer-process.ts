@@ -394,8 +394,8 @@ function factsOf(error: unknown): { code: string; message: string } {
 
 // Without its daemon a trainer would train for nobody, and hold the files of the one that takes its place.
 process.once('disconnect', () => process.exit())
-// Ctrl-C in a terminal reaches the whole group; the daemon decides when its trainer stops.
-process.on('SIGINT', () => {})
+// Ctrl-C, a terminal that closes and a service manager that stops the daemon reach the whole group; the daemon has its trainer save its state and end.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 try {
   // Before any engine starts its threads: they inherit it.
   setPriority(TRAINER_NICENESS)

@@ -258,6 +258,33 @@ describe('TrainerSupervisor', function () {
     assert.deepEqual([clean.unsaved, clean.deaths], [[], []])
   })
 
+  it('has its trainer save and end when it is asked to, whatever signal the whole group gets meanwhile', async function () {
+    if (process.platform === 'win32') this.skip()
+    await writeInputs()
+    const { supervisor, deaths, unsaved, told } = trainer()
+    supervisor.allow(2)
+    await until(() => told.length === 2)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(supervisor.pid!, signal)
+    await supervisor.stop()
+    assert.deepEqual([deaths, unsaved], [[], []])
+    const { metadata } = await readSafetensorsFile(join(start().directory, 'state.safetensors'))
+    assert.equal(JSON.parse(metadata.shoal!).trainer.stepsSinceSnapshot, 2)
+  })
+
+  it('has its trainer end with this process, also where no signal ends it', async function () {
+    if (process.platform === 'win32') this.skip()
+    await writeInputs()
+    const child = fork(new URL('../../../../daemon/trainer/trainer-process.js', import.meta.url), {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+    })
+    const ready = new Promise<void>(resolve => child.on('message', report => (report as TrainerReport).type === 'ready' && resolve()))
+    child.send({ type: 'start', start: start(), without: [] })
+    await ready
+    child.kill('SIGTERM')
+    child.disconnect()
+    assert.deepEqual(await once(child, 'exit'), [0, null])
+  })
+
   it('removes what a trainer that was killed left half-written', async () => {
     await writeInputs()
     const { directory } = start()
