@@ -1,4 +1,6 @@
 /** Text out of a model: token after token, sampled with a seeded generator and given out as soon as it is whole characters. */
+
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { createRandom, type Random } from './data/random.ts'
 import type { Tokenizer } from './data/tokenizer.ts'
 import type { CompiledDecoding } from './engines/engine.ts'
@@ -36,6 +38,8 @@ export async function* generate(options: GenerateOptions): AsyncGenerator<string
   let begun = false
   const given = new TextStream(tokenizer)
   for (let drawn = 0; drawn < tokens; drawn++) {
+    // Some engines compute on this thread: without a turn for timers and signals nothing could stop them.
+    await othersTurn()
     signal?.throwIfAborted()
     const logits = begun ? await decoding.next(window.at(-1)!) : await decoding.begin(Int32Array.from(window))
     const token = draw(known(logits, tokenizer.vocabulary), temperature, topK, random)

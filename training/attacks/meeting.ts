@@ -1,5 +1,6 @@
 // DiLoCo among many nodes in one process, some of whom lie: one compiled training serves all of them in turn, and what they send goes through the run's own
 // codec, bound and outer strategy.
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { type Codec, encodeDelta } from '../compression/index.ts'
 import { type Batches, createBatches } from '../data/batches.ts'
 import { createRandom } from '../data/random.ts'
@@ -58,6 +59,7 @@ export async function meet(components: MeetingComponents, options: MeetingOption
   let state: Record<string, Float32Array> = Object.fromEntries(strategy.stateNames.map(name => [name, new Float32Array(anchor.length)]))
   const random = createRandom(`attack/${seed}`)
   for (let round = 0; round < rounds; round++) {
+    await othersTurn()
     options.signal?.throwIfAborted()
     const good: Float32Array[] = []
     for (const member of members.slice(0, honest)) good.push(await contribute(member, anchor, components, options, false))

@@ -101,4 +101,8 @@ describe('generate()', () => {
     }
     await assert.rejects(pieces({ signal: AbortSignal.abort() }), { name: 'AbortError' })
   })
+
+  it('hears a time limit although the model never lets anybody else have a turn', async () => {
+    await assert.rejects(pieces({ decoding: chain(() => 65), tokens: 1_000_000, signal: AbortSignal.timeout(1) }), { name: 'TimeoutError' })
+  })
 })
