@@ -23,6 +23,14 @@ export async function theRunWithCheckpoints(control: ControlClient, word: string
   return meant([...runs, ...others], word, { hint: 'get one with: shoal checkpoint fetch RUN' })
 }
 
+/** The one of these runs that a word means, or none. @throws CliError `bad_argument` where it means several. */
+export function runMeant<Run extends Known>(runs: readonly Run[], word: string): Run | undefined {
+  const tail = word.replace(/^\.+/, '')
+  const found = runs.filter(({ run, name }) => run === word || name === word || (tail.length >= 4 && run.endsWith(tail)))
+  if (found.length > 1) throw new CliError('bad_argument', `${word} means ${found.length} runs`, { hint: 'give the whole id' })
+  return found[0]
+}
+
 function meant(runs: Known[], word: string | undefined, { hint }: { hint: string }): string {
   if (word === undefined) {
     const only = runs[0]
@@ -32,11 +40,8 @@ function meant(runs: Known[], word: string | undefined, { hint }: { hint: string
       hint: `say which: ${runs.map(run => run.name).join(', ')}`
     })
   }
-  const tail = word.replace(/^\.+/, '')
-  const found = runs.filter(run => run.run === word || run.name === word || (tail.length >= 4 && run.run.endsWith(tail)))
-  const first = found[0]
-  if (first !== undefined && found.length === 1) return first.run
-  if (found.length > 1) throw new CliError('bad_argument', `${word} means ${found.length} runs`, { hint: 'give the whole id' })
+  const known = runMeant(runs, word)
+  if (known !== undefined) return known.run
   // A whole id that this node has not joined: the daemon may know it all the same.
   if (/^b[a-z2-7]{50,}$/.test(word)) return word
   const nearest = nearestName(

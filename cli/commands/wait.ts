@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import type { ControlClient, StatusDocument } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
+import { runMeant } from '../run-argument.ts'
 import { peersHere } from '../status-text.ts'
 
 /** Milliseconds between looks. */
@@ -62,14 +63,13 @@ async function lookAt(
   }
 }
 
-/** Pure: whether a status fulfils a condition, and in words how far it is. */
+/** Pure: whether a status fulfils a condition, and in words how far it is. @throws CliError `bad_argument` where `run` means several. */
 export function judge(status: StatusDocument, condition: Condition, run: string | undefined): { holds: boolean; text: string } {
   if (condition.kind === 'peers') {
     const count = peersHere(status.peers).length
     return { holds: count >= condition.count, text: `${count} peers` }
   }
-  const runs = status.runs.filter(row => run === undefined || row.run === run || row.name === run)
-  const newest = runs.sort((a, b) => b.round - a.round)[0]
+  const newest = run === undefined ? status.runs.toSorted((a, b) => b.round - a.round)[0] : runMeant(status.runs, run)
   if (newest === undefined) return { holds: false, text: run === undefined ? 'this node is in no run' : `this node is not in ${run}` }
   if (condition.kind === 'round') return { holds: newest.round >= condition.round, text: `round ${newest.round}` }
   if (condition.kind === 'ready') return { holds: true, text: 'ready' }

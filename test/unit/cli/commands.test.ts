@@ -417,4 +417,13 @@ describe('judge()', () => {
     assert.equal(judge({ ...STATUS, peers: [] }, condition, 'demo').holds, true)
     assert.equal(judge(STATUS, condition, 'other').holds, false)
   })
+
+  it('takes the end of an id as tables show it, goes on waiting for a run that is not here yet, and refuses a word for two', () => {
+    const condition = readCondition('round=3')
+    assert.equal(judge(STATUS, condition, '..aaaaaaaa').holds, true)
+    assert.deepEqual(judge(STATUS, condition, '..cccccccc'), { holds: false, text: 'this node is not in ..cccccccc' })
+    const two = { ...STATUS, runs: [RUN_STATUS, { ...RUN_STATUS, run: `bb${'a'.repeat(57)}` }] }
+    for (const word of ['..aaaaaaaa', 'demo']) assert.throws(() => judge(two, condition, word), { code: 'bad_argument' })
+    assert.equal(judge(two, condition, RUN).holds, true)
+  })
 })
