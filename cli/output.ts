@@ -100,12 +100,12 @@ export class Output {
     this.#area = undefined
   }
 
-  /** `code: message`, the hint below; in JSON mode the error document, which is then the one on stdout. */
+  /** `code: message`, the hint below; in JSON mode the error document, the only one on stdout or the last line of a stream: so it is one line. */
   failure(failure: Failure): void {
     this.liveDone()
     if (this.json) {
       const { code, message, hint = null, details = null } = failure
-      this.document({ schema: 1, error: { code, message, hint, details } })
+      this.line(JSON.stringify({ schema: 1, error: { code, message, hint, details } }))
       return
     }
     this.#remark(`${failure.code}: ${failure.message}`)

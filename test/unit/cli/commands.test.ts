@@ -314,6 +314,19 @@ describe('commands', function () {
     )
   })
 
+  it('events -f --json stays one document a line also where it fails', async () => {
+    const { status, stdout } = await shoal(['events', '-f', '--json', '--timeout', '400ms'])
+    assert.equal(status, 4)
+    const documents = stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    assert.deepEqual(
+      documents.map(({ id, error }) => id ?? error.code),
+      [7, 8, 'timeout']
+    )
+  })
+
   it('wait ends with 0 once the condition holds', async () => {
     assert.equal((await shoal(['wait', '--for', 'round=3', '--timeout', '5s'])).status, 0)
     const { status, stderr } = await shoal(['wait', '--for', 'peers=2', '--timeout', '400ms'])
