@@ -1,10 +1,12 @@
 // `shoal stop`: asks the daemon to stop and waits until it has.
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { type ControlClient, isAlive, locateDaemon } from '../../protocols/control/index.ts'
+import { type ControlClient, locateDaemon } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
 import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
+import { isRunning } from '../is-running.ts'
 
 /** Milliseconds between looks whether it is gone. */
 const LOOK_MS = 100
@@ -23,10 +25,12 @@ export function registerStop(program: Command): void {
         const pid = here !== undefined && originOf(here.api) === originOf(control.api) ? here.pid : null
         await control.shutdown({ signal: session.signal })
         const limit = AbortSignal.any([session.signal, AbortSignal.timeout(session.timeoutMs ?? STOP_LIMIT_MS)])
-        while (pid === null ? await answers(control, limit) : isAlive(pid)) {
+        while (pid === null ? await answers(control, limit) : await isRunning(pid)) {
           if (session.signal.aborted) session.signal.throwIfAborted()
-          const which = pid === null ? `at ${control.api}` : `(pid ${pid})`
-          if (limit.aborted) throw new CliError('timeout', `the daemon ${which} is still stopping`, { hint: 'see: shoal logs' })
+          // One that stops closes its API first: its log can be read then, and not asked for.
+          const [which, where] =
+            pid === null ? [`at ${control.api}`, 'shoal logs'] : [`(pid ${pid})`, join(session.home, 'logs', 'daemon.log')]
+          if (limit.aborted) throw new CliError('timeout', `the daemon ${which} is still stopping`, { hint: `see: ${where}` })
           await delay(LOOK_MS, undefined, { signal: limit }).catch(() => undefined)
         }
         // Of one elsewhere only that its API is closed can be seen: that comes first.

@@ -7,6 +7,7 @@ import { connectControl, locateDaemon } from '../../protocols/control/index.ts'
 import { CliError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
 import { formatLoss, formatTable, shortId } from '../format.ts'
+import { isRunning } from '../is-running.ts'
 import type { Session } from '../session.ts'
 import { peersHere } from '../status-text.ts'
 import { POLL_MS, RETRY_MS, STOP_LIMIT_MS } from './constants.ts'
@@ -150,10 +151,10 @@ export async function meshKill(session: Session, index: number): Promise<void> {
 
 export async function meshDown(session: Session, { keep }: { keep: boolean }): Promise<void> {
   const file = await readMesh(session)
-  await Promise.all(file.nodes.map(node => endProcess(node, 'SIGTERM')))
+  const asked = await Promise.all(file.nodes.map(node => endProcess(node, 'SIGTERM')))
   const limit = performance.now() + STOP_LIMIT_MS
-  for (const node of file.nodes) {
-    while (isRunning(node) && performance.now() < limit) await delay(POLL_MS, undefined, { signal: session.signal })
+  for (const node of file.nodes.filter((_, position) => asked[position])) {
+    while ((await isRunning(node.pid)) && performance.now() < limit) await delay(POLL_MS, undefined, { signal: session.signal })
     await endProcess(node, 'SIGKILL')
   }
   if (keep) await rm(fileOf(session), { force: true })
@@ -182,7 +183,7 @@ type Node = MeshFile['nodes'][number]
 
 /** A pid alone may be a stranger's by now: the daemon's own file must still name it, and where the system shows command lines, its home too. */
 async function endProcess(node: Node, signal: 'SIGTERM' | 'SIGKILL'): Promise<boolean> {
-  if (!isRunning(node)) return false
+  if (!(await isRunning(node.pid))) return false
   const daemon = await locateDaemon(node.home, readIfThere).catch(() => undefined)
   if (daemon !== undefined && daemon.pid !== node.pid) return false
   const commandLine = await readFile(`/proc/${node.pid}/cmdline`, 'utf8').catch(() => undefined)
@@ -190,15 +191,6 @@ async function endProcess(node: Node, signal: 'SIGTERM' | 'SIGKILL'): Promise<bo
   try {
     // The daemon leads a process group in which its trainer is too.
     process.kill(signal === 'SIGKILL' ? -node.pid : node.pid, signal)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function isRunning({ pid }: Node): boolean {
-  try {
-    process.kill(pid, 0)
     return true
   } catch {
     return false

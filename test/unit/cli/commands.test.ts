@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { withCheckpoint } from '../../../cli/commands/checkpoint-folder.ts'
 import { readSince } from '../../../cli/commands/events.ts'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
@@ -221,6 +223,27 @@ describe('commands', function () {
     const { status, stdout, stderr } = await shoal(['config', 'show', '--api', gone.api])
     assert.deepEqual([status, stdout], [3, ''], stderr)
     assert.match(stderr, /^daemon_not_running/)
+  })
+
+  it('stop does not wait for a daemon that has ended and that nobody reaps', async function () {
+    if (process.platform !== 'linux') this.skip()
+    const stopping = await startFakeDaemon({ 'POST /v1/shutdown': {} })
+    // The shell becomes a program that knows nothing of the child that it had.
+    const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 600'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const about = (pid: number | undefined, file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8')
+    try {
+      const [said] = (await once(parent.stdout, 'data')) as [Buffer]
+      const pid = Number(said)
+      while (about(parent.pid, 'comm') !== 'sleep\n') await delay(5)
+      process.kill(pid, 'SIGKILL')
+      while (!about(pid, 'stat').includes(') Z ')) await delay(5)
+      writeFileSync(join(stopping.home, 'daemon.json'), JSON.stringify({ schema: 1, pid, api: stopping.api, peer: 'peer1' }))
+      const { status, stdout } = await shoal(['stop', '--home', stopping.home, '--timeout', '10s'])
+      assert.deepEqual([status, stdout], [0, 'stopped\n'])
+    } finally {
+      parent.kill('SIGKILL')
+      await stopping.close()
+    }
   })
 
   it('run create refuses flags of joining where nothing is joined', async () => {
