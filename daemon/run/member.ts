@@ -1050,10 +1050,11 @@ export class RunMember {
         data: { from: last.engine, to: ready.engine, cause: last.code, reason: last.reason, deaths: last.deaths }
       })
     }
+    const where = `at step ${ready.step}${ready.epochAgain ? '; its text is shorter than it was, and the epoch begins again' : ''}`
     this.#c.events.emit({
       type: 'trainer',
       run: this.#c.run,
-      message: `trainer ready on ${ready.engine} (${ready.why}) after ${Math.round(ready.compileMs)} ms of compiling, at step ${ready.step}`,
+      message: `trainer ready on ${ready.engine} (${ready.why}) after ${Math.round(ready.compileMs)} ms of compiling, ${where}`,
       data: { ...ready }
     })
     // A deadline that ran while the trainer was being made would have it contribute its very first step.

@@ -83,6 +83,8 @@ export interface TrainerReady {
   /** The record whose anchor the local parameters rest on; null before the first adoption. */
   record: string | null
   corpusTokens: number
+  /** The text has no such place any more as the state had come to: its epoch begins again. */
+  epochAgain: boolean
 }
 
 export interface TrainerStep {

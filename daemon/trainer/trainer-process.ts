@@ -5,7 +5,7 @@ import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { floatsOf, makeFolder, readSafetensorsFile, removeLeftovers, storedTensor, writeSafetensorsFile } from '../../storage/index.ts'
-import { type Batches, createBatches } from '../../training/data/batches.ts'
+import { type Batches, type BatchPosition, createBatches } from '../../training/data/batches.ts'
 import { resolveTokenizer } from '../../training/data/resolve-tokenizer.ts'
 import { joinTokens, type TokenizerKind, tokenizeDocuments } from '../../training/data/tokenizer.ts'
 import type { CompiledTraining, TrainingOptions } from '../../training/engines/engine.ts'
@@ -54,6 +54,7 @@ interface OpenedEngine {
   why: string
   compileMs: number
   corpusTokens: number
+  epochAgain: boolean
 }
 
 /** A third of what the daemon has where there is not enough for both: its answers are what others wait for. Audits come after training. */
@@ -104,12 +105,12 @@ class TrainerProcess {
     const onTry = (engine: string | null) => tell({ type: 'engine', engine })
     const { engine, why } = await openChosen(start, { model, options, threads: start.threads }, { without, onTry })
     const compiled = computedByEngine(await byEngine(() => engine.compileTraining(model, options)))
-    const { trainer, facts } = await openTrainer(start, { compiled, batches })
+    const { trainer, facts, epochAgain } = await openTrainer(start, { compiled, batches })
     // The state says who had the slots when it was saved; records may have been adopted since.
     if (start.corpus.shared !== null) batches.assign(start.corpus.shared.contributors)
     return new TrainerProcess(
       start.directory,
-      { trainer, batches, engine: { name: engine.name, why, compileMs: compiled.compileMs, corpusTokens: tokens.length } },
+      { trainer, batches, engine: { name: engine.name, why, compileMs: compiled.compileMs, corpusTokens: tokens.length, epochAgain } },
       facts
     )
   }
@@ -123,7 +124,7 @@ class TrainerProcess {
   }
 
   ready(): TrainerReport {
-    const { name: engine, why, compileMs, corpusTokens } = this.#engine
+    const { name: engine, why, compileMs, corpusTokens, epochAgain } = this.#engine
     return {
       type: 'ready',
       ready: {
@@ -131,6 +132,7 @@ class TrainerProcess {
         why,
         compileMs,
         corpusTokens,
+        epochAgain,
         step: this.#trainer.steps,
         stepsSinceSnapshot: this.#trainer.stepsSinceSnapshot,
         tokensSinceSnapshot: this.#trainer.tokensSinceSnapshot,
@@ -196,29 +198,30 @@ class TrainerProcess {
   }
 }
 
-type Resumed = Omit<StateFacts, 'trainer'>
+interface Opened {
+  trainer: Trainer
+  facts: Omit<StateFacts, 'trainer'>
+  epochAgain: boolean
+}
 
-async function openTrainer(
-  start: TrainerStart,
-  { compiled, batches }: { compiled: CompiledTraining; batches: Batches }
-): Promise<{ trainer: Trainer; facts: Resumed }> {
+async function openTrainer(start: TrainerStart, { compiled, batches }: { compiled: CompiledTraining; batches: Batches }): Promise<Opened> {
   const { learningRate, schedule, warmupSteps, totalSteps, finalFactor, accumulation } = start.optimizer
   const options = { schedule: { kind: schedule, learningRate, warmupSteps, totalSteps, finalFactor }, accumulation }
   const parts = { compiled, data: batches }
   const file = join(start.directory, STATE_FILE)
   if (existsSync(file)) return resume(file, parts, options)
   const from = { parameters: await readTensors(start.anchorFile), step: start.firstStep }
-  return { trainer: await Trainer.open(parts, from, options), facts: { snapshot: null, record: null, restored: [] } }
+  return { trainer: await Trainer.open(parts, from, options), facts: { snapshot: null, record: null, restored: [] }, epochAgain: false }
 }
 
-async function resume(
-  file: string,
-  parts: { compiled: CompiledTraining; data: Batches },
-  options: TrainerOptions
-): Promise<{ trainer: Trainer; facts: Resumed }> {
+async function resume(file: string, parts: { compiled: CompiledTraining; data: Batches }, options: TrainerOptions): Promise<Opened> {
   try {
     const { facts, tensors } = await readState(file)
-    return { trainer: await Trainer.open(parts, { state: { json: facts.trainer, tensors } }, options), facts }
+    const { position } = facts.trainer
+    // A text that became shorter says nothing against what was learned from it.
+    const epochAgain = !hasPlace(parts.data, position)
+    const json = epochAgain ? { ...facts.trainer, position: { ...position, slot: 0, offset: 0 } } : facts.trainer
+    return { trainer: await Trainer.open(parts, { state: { json, tensors } }, options), facts, epochAgain }
   } catch (cause) {
     const isDamage = isCodedError(cause) && (cause.code.startsWith('safetensors_') || UNUSABLE_STATE.includes(cause.code))
     if (!isDamage) throw cause
@@ -229,6 +232,16 @@ async function resume(
       `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
       { cause }
     )
+  }
+}
+
+function hasPlace(data: Batches, position: BatchPosition): boolean {
+  try {
+    data.seek(position)
+    return true
+  } catch (error) {
+    if (isCodedError(error) && error.code === 'bad_position') return false
+    throw error
   }
 }
 

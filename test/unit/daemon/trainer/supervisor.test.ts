@@ -160,7 +160,10 @@ describe('TrainerSupervisor', function () {
       ['null', tensors],
       [JSON.stringify({ ...facts, trainer: { ...facts.trainer, position: undefined } }), tensors],
       [JSON.stringify({ ...facts, trainer: { ...facts.trainer, version: 2 } }), tensors],
-      [JSON.stringify({ ...facts, trainer: { ...facts.trainer, position: { ...position, slot: 1e9 } } }), tensors],
+      [
+        JSON.stringify({ ...facts, trainer: { ...facts.trainer, position: { ...position, aside: { epoch: 0, slot: 2, slots: 1 } } } }),
+        tensors
+      ],
       [metadata.shoal!, tensors.filter(({ name }) => !name.startsWith('adam.'))],
       [metadata.shoal!, tensors.slice(1)],
       [metadata.shoal!, notNumbers]
@@ -179,6 +182,25 @@ describe('TrainerSupervisor', function () {
         await next.supervisor.stop()
       }
     }
+  })
+
+  it('begins the epoch again of a text that became shorter, with all that it has learned', async () => {
+    await writeInputs()
+    const opened = async (stepsWanted: number) => {
+      const next = trainer()
+      next.supervisor.allow(stepsWanted)
+      await until(() => next.readies.length === 1 && next.steps() === stepsWanted)
+      await next.supervisor.stop()
+      assert.deepEqual(next.deaths, [])
+      const { step, epochAgain } = next.readies[0]!
+      return { step, epochAgain, tensors: (await readSafetensorsFile(join(start().directory, 'state.safetensors'))).tensors }
+    }
+    const before = await opened(3)
+    writeFileSync(join(home(), 'text.txt'), 'It is a truth universally acknowledged.')
+    const after = await opened(0)
+    assert.deepEqual([before.epochAgain, after.epochAgain, after.step], [false, true, 10])
+    assert.deepEqual(after.tensors, before.tensors)
+    assert.equal((await opened(0)).epochAgain, false)
   })
 
   it('ends a trainer that has diverged when a snapshot is asked, and leaves nothing of it on disk', async () => {
