@@ -57,7 +57,7 @@ export async function runMesh(components: MeshRunComponents, options: MeshRunOpt
   const { output, seconds } = components
   const { scenario } = options
   const narrator = new Narrator(output)
-  const report = emptyReport()
+  const report: Report = { ...emptyReport(), stepsLeftOut: scenario.stepsLeftOut }
   const left = scenario.timeoutMs - seconds() * 1000
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(Math.max(1, Math.ceil(left)))])
   let code: number = EXIT.ok
@@ -70,6 +70,7 @@ export async function runMesh(components: MeshRunComponents, options: MeshRunOpt
     narrator.line(
       `${scenario.nodes} nodes, run ${spec.name}, ${scenario.rounds} rounds, at most ${Math.round(scenario.timeoutMs / 1000)} s`
     )
+    if (scenario.stepsLeftOut.length > 0) narrator.leftOut(scenario.stepsLeftOut)
     await stage.play(report, signal)
     const failed = report.expect.filter(row => !row.ok)
     report.ok = failed.length === 0
@@ -212,6 +213,7 @@ class MeshStage {
       times: runner.times,
       contributions: runner.contributions(),
       ghosts: runner.ghosts,
+      deaths: runner.deaths,
       memory: this.#memory,
       told: new Map(runner.states.map(({ index, told }) => [index, new Set(told.keys())]))
     })

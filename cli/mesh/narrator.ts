@@ -4,7 +4,7 @@ import type { Output } from '../output.ts'
 import { peersHere } from '../status-text.ts'
 import type { ReportFault } from './report.ts'
 import type { MeshNews, NodeState } from './runner.ts'
-import type { Step } from './steps.ts'
+import { nodeOf, type Step } from './steps.ts'
 
 export class Narrator {
   readonly #output: Output
@@ -17,6 +17,12 @@ export class Narrator {
   /** One line, with the time where there is one. */
   line(text: string, seconds?: number): void {
     this.#output.progress(seconds === undefined ? text : `${`${seconds.toFixed(1)}s`.padStart(7)}  ${text}`)
+  }
+
+  /** A scenario is judged without these: whoever reads that it held must know. */
+  leftOut(steps: Step[]): void {
+    const named = steps.map(step => [step.do, nodeOf(step)].filter(word => word !== undefined).join(' '))
+    this.line(`left out, since --rounds ends the mesh before: ${named.join(', ')}`)
   }
 
   tell(news: MeshNews): void {

@@ -121,6 +121,8 @@ export interface Report {
   heldOut: ReportHeldOut | null
   expect: ReportExpectation[]
   faults: ReportFault[]
+  /** Steps of the scenario that `--rounds` left no time for: what is expected says nothing of them. */
+  stepsLeftOut: Step[]
   /** Of each node that was there from the beginning and that nothing was done to, the longest first. */
   gaps: ReportGap[]
   /** The longest first, at most a hundred. */
@@ -144,6 +146,7 @@ export function emptyReport(): Report {
     heldOut: null,
     expect: [],
     faults: [],
+    stepsLeftOut: [],
     gaps: [],
     ghosts: [],
     memory: [],

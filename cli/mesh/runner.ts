@@ -266,6 +266,11 @@ export class MeshRunner {
     return this.#ghosts.list()
   }
 
+  /** How often a node was killed, or left. */
+  get deaths(): number {
+    return this.#ghosts.deaths
+  }
+
   /** What became of the contributions of nodes that are alive. */
   contributions(): Contributions {
     return contributionsOf(

@@ -33,6 +33,8 @@ export interface Scenario {
   /** Milliseconds that nodes may take to agree after the end. */
   settleMs: number
   steps: Step[]
+  /** Steps for which a last round that a flag brought forward leaves no time. */
+  stepsLeftOut: Step[]
   expect: Expectation[]
 }
 
@@ -149,6 +151,7 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
   }
   const last = flags.rounds === undefined ? rounds : Number.POSITIVE_INFINITY
   checkSteps(steps, { nodes, rounds: last, namespaces: network === 'namespaces' }, fail)
+  const kept = stepsUntil(rounds, steps)
   return {
     nodes,
     run: run as string,
@@ -162,7 +165,8 @@ function readScenario(value: unknown, flags: ScenarioFlags, fail: Fail): Scenari
     network,
     memoryEveryMs,
     settleMs: map.settle === undefined ? DEFAULT_SETTLE_MS : milliseconds(map.settle, 'settle', fail),
-    steps: stepsUntil(rounds, steps),
+    steps: kept,
+    stepsLeftOut: steps.filter(step => !kept.includes(step)),
     expect
   }
 }

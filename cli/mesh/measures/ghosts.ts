@@ -21,8 +21,11 @@ interface Sight {
 export class Ghosts {
   readonly #dead = new Map<string, { index: number; sinceMs: number }>()
   readonly #seen = new Map<string, Ghost>()
+  /** How often somebody died. */
+  deaths = 0
 
   died(index: number, peer: string, nowMs: number): void {
+    this.deaths++
     this.#dead.set(peer, { index, sinceMs: nowMs })
     this.#forget(({ on }) => on === index)
   }

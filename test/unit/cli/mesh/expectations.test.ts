@@ -7,7 +7,7 @@ import { scenarioOf } from '../../../../cli/mesh/scenario.ts'
 import { loadSpec, loneSpec } from '../../../../cli/mesh/spec.ts'
 
 const contributions = { offered: 4, lost: [] }
-const nothing = { stepsLeft: [], gaps: [], times: null, contributions, ghosts: [], memory: [], told: new Map() }
+const nothing = { stepsLeft: [], gaps: [], times: null, contributions, ghosts: [], deaths: 1, memory: [], told: new Map() }
 const outcome = (anchors: (string | null)[], mesh: number | null = null, alone: number[] | null = null): Outcome => ({
   ...nothing,
   heads: anchors.map((anchor, position) => ({ index: position + 1, head: anchor, anchor })),
@@ -82,6 +82,11 @@ describe('judgeExpectations()', () => {
     )
   })
 
+  it('ghostsWithin does not hold where nobody died', () => {
+    const [row] = judgeExpectations([{ name: 'ghostsWithin', ms: 20_000 }], { ...outcome([]), deaths: 0 })
+    assert.deepEqual(row, { name: 'ghostsWithin', ok: false, got: 'no node died', want: { seconds: 20 } })
+  })
+
   it('ghostsWithin does not hold where the end came before a dead one was seen to go', () => {
     const ghostsWithin = (isListed: boolean): boolean =>
       judgeExpectations([{ name: 'ghostsWithin', ms: 20_000 }], { ...outcome([]), ghosts: [{ of: 3, on: 1, seconds: 5, isListed }] })[0]!.ok
@@ -131,6 +136,7 @@ describe('the report', () => {
       'heldOut',
       'expect',
       'faults',
+      'stepsLeftOut',
       'gaps',
       'ghosts',
       'memory',

@@ -8,12 +8,12 @@ import { temporaryHome } from '../../storage/temporary-home.ts'
 describe('runMesh()', () => {
   const home = temporaryHome()
 
-  it('answers what came of the mesh also where its report cannot be written', async () => {
+  it('answers what came of the mesh, and what was left out of it, also where its report cannot be written', async () => {
     const judge = { heldOut: async () => [], sample: async () => '' }
     const { report, code } = await runMesh(
       { output: new Output({ json: false, verbosity: -1, color: false }), judge, seconds: () => 1.5 },
       {
-        scenario: scenarioOf({ nodes: 1, run: 'none.yaml' }),
+        scenario: scenarioOf({ nodes: 2, run: 'none.yaml', steps: [{ at: { round: 4 }, do: 'kill', node: 2 }] }, { rounds: 3 }),
         folder: home(),
         report: join(home(), 'none', 'report.json'),
         signal: new AbortController().signal
@@ -21,5 +21,6 @@ describe('runMesh()', () => {
     )
     assert.deepEqual([report.ok, report.seconds, code], [false, 1.5, 2])
     assert.match(report.reason!, /^file_unreadable: cannot read .*none\.yaml/)
+    assert.deepEqual(report.stepsLeftOut, [{ at: { kind: 'round', round: 4, node: null }, do: 'kill', node: 2 }])
   })
 })

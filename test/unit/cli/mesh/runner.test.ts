@@ -461,5 +461,6 @@ describe('MeshRunner', () => {
       runner.ghosts.map(({ of, on, isListed }) => ({ of, on, isListed })),
       [{ of: 2, on: 1, isListed: true }]
     )
+    assert.equal(runner.deaths, 1)
   })
 })

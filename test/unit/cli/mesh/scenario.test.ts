@@ -45,6 +45,7 @@ describe('parseScenario()', () => {
         { at: { kind: 'round', round: 2, node: null }, do: 'kill', node: 3 },
         { at: { kind: 'round', round: 4, node: null }, do: 'restart', node: 3 }
       ],
+      stepsLeftOut: [],
       expect: [{ name: 'equalAnchors' }, { name: 'heldOutBelow', limit: 2.5 }]
     })
   })
@@ -97,10 +98,11 @@ describe('parseScenario()', () => {
     assert.match(refusal('nodes: 2\nbaselineRates: [2e-3, no]'), /x.yaml:2: baselineRates has the rate no/)
   })
 
-  it('leaves out steps that a shorter --rounds puts after the end', () => {
+  it('leaves out steps that a shorter --rounds puts after the end, and names them', () => {
+    const { steps, stepsLeftOut } = parseScenario(ISSUE, { rounds: 3 })
     assert.deepEqual(
-      parseScenario(ISSUE, { rounds: 3 }).steps.map(step => step.do),
-      ['kill']
+      [steps, stepsLeftOut].map(list => list.map(step => step.do)),
+      [['kill'], ['restart']]
     )
   })
 
