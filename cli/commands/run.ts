@@ -55,7 +55,7 @@ export function registerRun(program: Command): void {
 
   run
     .command('validate')
-    .description('check a description without starting anything')
+    .description('check a description and fill in its defaults, without starting anything')
     .argument('<file>', 'YAML or JSON')
     .action(
       action(async ({ output }, _options, file) => {
@@ -63,9 +63,10 @@ export function registerRun(program: Command): void {
         const { parseRunSpec, specWarnings } = await import('../../daemon/index.ts')
         const spec = parseRunSpec(await readNamed(file!), { file: file! })
         const warnings = specWarnings(spec)
-        output.answer({ schema: 1, spec, warnings }, () =>
-          [`${file} is a valid description`, ...warnings.map(text => `warning: ${text}`)].join('\n')
-        )
+        const { stringify } = await import('yaml')
+        // Remarks as comments: what is printed is a description again.
+        const remarks = [`${file} is a valid description; with its defaults:`, ...warnings.map(text => `warning: ${text}`)]
+        output.answer({ schema: 1, spec, warnings }, () => [...remarks.map(text => `# ${text}`), stringify(spec).trimEnd()].join('\n'))
       })
     )
 

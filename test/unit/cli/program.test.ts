@@ -110,6 +110,23 @@ describe('the shoal command', function () {
     assert.match(stderr, /apiPort in .* is "many"/)
   })
 
+  it('prints a valid description with its defaults, as one that is valid itself', () => {
+    const [short, whole] = [join(home, 'short.yaml'), join(home, 'whole.yaml')]
+    const model = '{ family: gpt2, depth: 2 }'
+    writeFileSync(
+      short,
+      `{ name: demo, model: ${model}, tokenizer: { kind: bytes }, strategy: { quorum: 1 }, optimizer: { learningRate: 5e-3 } }`
+    )
+    const { status, stdout } = shoal('run', 'validate', short)
+    assert.equal(status, 0)
+    assert.match(
+      stdout,
+      /^# .*short\.yaml is a valid description; .*\n# warning: strategy\.quorum is 1.*\n(?!#)[\s\S]*\n {2}width: 128\n[\s\S]*\n {2}innerSteps: 50\n/
+    )
+    writeFileSync(whole, stdout)
+    assert.equal(shoal('run', 'validate', whole).stdout, stdout.replace(short, whole))
+  })
+
   it('takes no API that is not spoken to by http, and waits for none', () => {
     for (const api of ['localhost:4180', 'https://127.0.0.1:4180', '127.0.0.1:4180'])
       for (const command of [['status'], ['wait', '--for', 'ready', '--timeout', '5s']]) {
