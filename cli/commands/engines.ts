@@ -7,7 +7,7 @@ export function registerEngines(program: Command): void {
   program
     .command('engines')
     .description('what can compute on this machine, fastest first')
-    .option('--measure', 'time a small training step on each, for about ten seconds')
+    .option('--measure', 'time a small training step on each, on js only where it is alone, for about ten seconds')
     .action(
       action<{ measure?: boolean }>(async ({ output, signal }, { measure }) => {
         const { listEngines, measureEngines } = await import('../../daemon/index.ts')
