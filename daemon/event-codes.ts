@@ -28,6 +28,8 @@ const EVENT_CODES: { [code: string]: string } = {
   peer_stalled:
     'A peer said nothing, or next to nothing, for as long as this node waits, on a stream that it opened or when it was asked; or it read nothing of what it was told.',
   block_unavailable: 'Nobody who was asked gave a block in time; it is asked for again where it is still needed.',
+  history_learned:
+    'A run is far ahead of this node, which is new to it or was away for long: its history is learned before its newest round.',
   history_too_long: 'A run is further on than a node can learn: one that is new to it, or was away for so long, cannot follow.',
   bad_chain: 'Records that a peer showed do not lead back to the run by its rules.',
   // trust

@@ -12,6 +12,8 @@ export const TABLES = [
   'heads', // RUN -> the newest record adopted: its CID, round and anchor; RUN/ROUND -> the same of a checkpoint that was fetched
   'rounds', // RUN/ROUND -> the record adopted in that round: CIDs, contributors, seconds, bytes
   'kept', // RUN -> the oldest round of which bodies and anchors may be on disk: those of all before it are forgotten
+  'names', // RUN/ROUND -> the CID of that round's record alone: a row of `rounds` has half a megabyte where there are a thousand members
+  'stretches', // RUN/ROUND -> who was accepted in the rounds since the stretch before it, up to this one
   'own', // RUN/ROUND -> our contribution: CID, snapshot and residual files, and its fate
   'events', // EVENT -> what happened, for `events`; ids count upwards
   'reasons', // EVENT -> those that carry a code, kept by a count of their own for `why`: everyday events do not push them out

@@ -247,7 +247,7 @@ async function fetchChain(
       throw new DaemonError(
         'history_too_long',
         `The way from here to record ${tip} is longer than a node can learn: more than ${MAX_RECORDS_OFF_CHAIN} rounds, or ${listedMax} contributions in them`,
-        { details: { records: found.length + 1, contributions: listed } }
+        { details: { records: found.length + 1, contributions: listed, headRound: found[0]?.record.round ?? record.round } }
       )
     }
     found.push({ cid: next, record })

@@ -436,16 +436,43 @@ class Runs implements RunHost {
     await forgetAdmittance(this.#c.store, run)
     this.#others.delete(run)
     if (joined !== undefined) {
-      this.#joined.delete(run)
-      await joined.member.stop()
-      joined.gossip.stop()
-      joined.opinions.stop()
-      joined.split.stop()
-      this.#c.presence.removeRun(run)
+      await this.#close(joined)
       this.#c.node.stopProviding(run)
     }
     this.#c.events.emit({ type: 'run', run, message: 'left the run' })
     return emptyStatus(run, { name, state: 'left', reason: NOT_IN_IT })
+  }
+
+  async #close({ member, gossip, opinions, split, membership: { run } }: Joined): Promise<void> {
+    this.#joined.delete(run)
+    await member.stop()
+    gossip.stop()
+    opinions.stop()
+    split.stop()
+    this.#c.presence.removeRun(run)
+  }
+
+  /** The history of a run has become another than its member knows, or is to: its part after a round is forgotten, and the run is taken up with what is left. */
+  #beginAnew(run: string, after: number | null): void {
+    void this.#inTurn(run, async () => {
+      const joined = this.#joined.get(run)
+      if (joined === undefined || this.#stopping.signal.aborted) return null
+      this.#others.set(run, { name: joined.manifest.name, state: 'joining', reason: 'its history is being read anew' })
+      await this.#close(joined)
+      if (after !== null) await this.#forgetAfter(joined, after)
+      return joined.membership
+    })
+      .then(membership => (membership === null ? undefined : this.#takeUp(membership)))
+      .catch(error =>
+        this.#c.events.emit({ type: 'run', run, code: codeOf(error), message: `the run could not be begun anew: ${reasonOf(error)}` })
+      )
+  }
+
+  /** Its records and contributions go, too: nobody else asks for what lost. */
+  async #forgetAfter({ ledger, manifest, membership: { run } }: Joined, after: number): Promise<void> {
+    const genesis = { record: run, round: 0, anchor: manifest.genesis.anchor }
+    for await (const { record, contributions } of ledger.forgetAfter(after, genesis))
+      for (const cid of [record, ...contributions.map(part => part.cid)]) await this.#c.store.blocks.delete(cid)
   }
 
   async pause(run: string): Promise<void> {
@@ -645,6 +672,7 @@ class Runs implements RunHost {
       announce: facts => presence.setRun({ run, ...facts }),
       syncHeads: signal => this.#sync.heads(run, this.#membersOf(run), { signal }),
       chain: (peer, fromRound, limit, signal) => this.#sync.chain(peer, run, fromRound, limit, { signal }),
+      beginAnew: after => this.#beginAnew(run, after),
       retention,
       admittance,
       refusedStranger: facts => this.#c.trust.refused(facts),

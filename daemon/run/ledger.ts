@@ -1,7 +1,9 @@
 // What one run keeps on disk between starts: its head, the rounds it adopted, the contributions it holds, and its own with their fates.
 
 import type { RoundRow } from '../../protocols/control/messages.ts'
-import { orderedKey, type RecordOperation, type Store } from '../../storage/index.ts'
+import type { Contribution, RoundRecord } from '../../protocols/rounds/index.ts'
+import { type KeyRange, orderedKey, type RecordOperation, type Store } from '../../storage/index.ts'
+import { DaemonError } from '../errors.ts'
 
 /** How this node takes part in a run. */
 export interface Membership {
@@ -48,6 +50,40 @@ export interface KeptRound extends RoundRow {
   contributions: { cid: string; body: string; peer: string; round: number; tokens: number; age: number }[]
 }
 
+/** @param seconds how long the round took here, null where that is not known */
+export function keptRoundOf(
+  { cid, record }: { cid: string; record: RoundRecord },
+  contributions: readonly Contribution[],
+  { maxTokensPerRound, bytes, seconds }: { maxTokensPerRound: number; bytes: number; seconds: number | null }
+): KeptRound {
+  const weighed = contributions.map((contribution, i) => ({
+    ...contribution,
+    cid: record.contributions[i]!,
+    age: record.round - contribution.round,
+    tokens: Math.min(contribution.tokens, maxTokensPerRound)
+  }))
+  const tokens = weighed.reduce((sum, part) => sum + part.tokens, 0)
+  return {
+    round: record.round,
+    record: cid,
+    parent: record.parent,
+    anchor: record.anchor,
+    closer: record.closer,
+    contributors: weighed.map(({ peer, tokens, loss, age }) => ({ peer, tokens, loss, age })),
+    contributions: weighed.map(({ cid, body, peer, round, tokens, age }) => ({ cid, body, peer, round, tokens, age })),
+    seconds,
+    bytes,
+    adoptedAt: new Date().toISOString(),
+    loss: weighed.reduce((sum, part) => sum + part.loss * part.tokens, 0) / tokens
+  }
+}
+
+/** Rounds, and authors accepted in them, after which a stretch ends: 60 bytes an author, in a row of at most a MiB. */
+const STRETCH_ROUNDS = 1_024
+const STRETCH_AUTHORS = 8_192
+/** Names written at once. */
+const NAMED_AT_ONCE = 1_024
+
 /** Typed access to the store's tables for one run. */
 export class Ledger {
   readonly #store: Store
@@ -62,25 +98,68 @@ export class Ledger {
     return this.#store.records.table<Head>('heads').get(this.#run)
   }
 
+  /** The newest round that is known: that of the head, or one beyond it that was learned. */
+  async end(): Promise<KeptRound | undefined> {
+    for await (const [, row] of this.#rounds().entries({ prefix: `${this.#run}/`, reverse: true, limit: 1 })) return row
+    return undefined
+  }
+
   /**
    * One durable write for the head and the rounds that led to it: after it, they are adopted whatever happens.
-   * @param forkedAfter the last round that the old head and the new one share, where they are on different branches
-   * @returns the records of the branch that is left, oldest first
+   * @param after the round on which they follow, and the last of what was known that stays
+   * @returns the records of the branch that is left, by their rounds
    */
-  async adopt(head: Head, rounds: KeptRound[], forkedAfter: number | null): Promise<string[]> {
+  async adopt(head: Head, rounds: KeptRound[], after: number): Promise<Map<number, string>> {
     const operations: RecordOperation[] = []
-    const left: string[] = []
-    if (forkedAfter !== null) {
-      const abandoned = this.#rounds().entries({ gt: this.#roundKey(forkedAfter), prefix: `${this.#run}/` })
-      for await (const [key, { record }] of abandoned) {
-        operations.push({ type: 'delete', table: 'rounds', key })
-        left.push(record)
-      }
+    const left = new Map<number, string>()
+    const adopted = new Set(rounds.map(({ record }) => record))
+    for await (const [key, record] of this.#names().entries({ gt: this.#roundKey(after), prefix: `${this.#run}/` })) {
+      // Ours again, where the disk had lost a part of it.
+      if (adopted.has(record)) continue
+      operations.push({ type: 'delete', table: 'rounds', key }, { type: 'delete', table: 'names', key })
+      left.set(roundOf(key), record)
     }
-    for (const round of rounds) operations.push({ type: 'put', table: 'rounds', key: this.#roundKey(round.round), value: round })
+    for await (const [key] of this.#stretches().entries({ gt: this.#roundKey(after), prefix: `${this.#run}/` }))
+      operations.push({ type: 'delete', table: 'stretches', key })
+    operations.push(...rounds.flatMap(round => this.#put(round)))
     operations.push({ type: 'put', table: 'heads', key: this.#run, value: head })
     await this.#store.records.batch(operations, { sync: true })
     return left
+  }
+
+  /**
+   * Rounds beyond the head: their records were checked, their anchors nobody has any more. They are history from here on, and a start goes on from the last of them.
+   *
+   * @throws DaemonError `bad_chain` where they do not follow on the newest that is known: another was adopted meanwhile
+   */
+  async learned(rounds: readonly KeptRound[]): Promise<void> {
+    const end = (await this.end())?.record ?? this.#run
+    const { parent, round } = rounds[0]!
+    if (parent !== end)
+      throw new DaemonError('bad_chain', `Round ${round} follows on record ${parent}, and what is known here ends with ${end}`)
+    await this.#store.records.batch(
+      rounds.flatMap(row => this.#put(row)),
+      { sync: true }
+    )
+  }
+
+  /**
+   * Forgets all rounds after one. Where the head is among them this node is a newcomer again, whose history ends there.
+   *
+   * @param genesis the head of a newcomer
+   */
+  async *forgetAfter(round: number, genesis: Head): AsyncGenerator<KeptRound> {
+    if (((await this.head())?.round ?? 0) > round) await this.#store.records.table<Head>('heads').put(this.#run, genesis, { sync: true })
+    // The newest first: whatever is left when the process dies is a history without a gap.
+    const range = { gt: this.#roundKey(round), prefix: `${this.#run}/`, reverse: true }
+    for await (const [key] of this.#stretches().entries(range)) await this.#stretches().delete(key)
+    for await (const [key, row] of this.#rounds().entries(range)) {
+      await this.#store.records.batch([
+        { type: 'delete', table: 'rounds', key },
+        { type: 'delete', table: 'names', key }
+      ])
+      yield row
+    }
   }
 
   round(round: number): Promise<KeptRound | undefined> {
@@ -90,11 +169,12 @@ export class Ledger {
   /** Adopted rounds, newest first. */
   async rounds(limit: number): Promise<KeptRound[]> {
     const rows: KeptRound[] = []
-    for await (const [, row] of this.#rounds().entries({ prefix: `${this.#run}/`, reverse: true, limit })) rows.push(row)
+    const range = { lte: await this.#headKey(), prefix: `${this.#run}/`, reverse: true, limit }
+    for await (const [, row] of this.#rounds().entries(range)) rows.push(row)
     return rows
   }
 
-  /** Adopted rounds from one on, oldest first, one at a time: a long run's are more than memory holds. */
+  /** All rounds that are known from one on, oldest first, one at a time: a long run's are more than memory holds. */
   async *roundsFrom(fromRound: number): AsyncGenerator<KeptRound> {
     for await (const [, row] of this.#rounds().entries({ gte: this.#roundKey(fromRound), prefix: `${this.#run}/` })) yield row
   }
@@ -102,9 +182,63 @@ export class Ledger {
   /** CIDs of adopted records from a round on, oldest first. */
   async chain(fromRound: number, limit: number): Promise<string[]> {
     const records: string[] = []
-    const range = { gte: this.#roundKey(fromRound), prefix: `${this.#run}/`, limit }
-    for await (const [, { record }] of this.#rounds().entries(range)) records.push(record)
+    const range = { gte: this.#roundKey(fromRound), lte: await this.#headKey(), prefix: `${this.#run}/`, limit }
+    for await (const [, record] of this.#names().entries(range)) records.push(record)
     return records
+  }
+
+  /** CIDs of all records that are known up to a round, oldest first. */
+  async names(upTo: number): Promise<string[]> {
+    const records: string[] = []
+    for await (const [, record] of this.#names().entries({ lte: this.#roundKey(upTo), prefix: `${this.#run}/` })) records.push(record)
+    return records
+  }
+
+  /** Who was accepted in the rounds up to `to`, which is not beyond `upTo`: whose rows of those need not be read. */
+  async accepted(upTo: number): Promise<{ authors: Set<string>; to: number }> {
+    const accepted = { authors: new Set<string>(), to: 0 }
+    for await (const [key, authors] of this.#stretches().entries({ lte: this.#roundKey(upTo), prefix: `${this.#run}/` })) {
+      for (const author of authors) accepted.authors.add(author)
+      accepted.to = roundOf(key)
+    }
+    return accepted
+  }
+
+  /**
+   * Notes what a start would else read all rows for: the names of records that have none, in homes of before there were any, and who was accepted in the stretches that have ended.
+   *
+   * @param upTo the last round that no fork is likely to change
+   */
+  async sumUp(upTo: number): Promise<void> {
+    await this.#nameAll()
+    let stretch = { from: await this.#newest(this.#stretches()), authors: new Set<string>() }
+    if (upTo < stretch.from + STRETCH_ROUNDS) return
+    for await (const { round, contributions } of this.roundsFrom(stretch.from + 1)) {
+      if (round > upTo) return
+      for (const { peer } of contributions) stretch.authors.add(peer)
+      if (round < stretch.from + STRETCH_ROUNDS && stretch.authors.size < STRETCH_AUTHORS) continue
+      await this.#stretches().put(this.#roundKey(round), [...stretch.authors])
+      stretch = { from: round, authors: new Set() }
+    }
+  }
+
+  async #nameAll(): Promise<void> {
+    const named = await this.#newest(this.#names())
+    if (named === (await this.#newest(this.#rounds()))) return
+    let operations: RecordOperation[] = []
+    for await (const { round, record } of this.roundsFrom(named + 1)) {
+      operations.push({ type: 'put', table: 'names', key: this.#roundKey(round), value: record })
+      if (operations.length < NAMED_AT_ONCE) continue
+      await this.#store.records.batch(operations)
+      operations = []
+    }
+    await this.#store.records.batch(operations)
+  }
+
+  /** The newest round that a table has; 0 where it has none. */
+  async #newest(table: { entries(range: KeyRange): AsyncIterable<[string, unknown]> }): Promise<number> {
+    for await (const [key] of table.entries({ prefix: `${this.#run}/`, reverse: true, limit: 1 })) return roundOf(key)
+    return 0
   }
 
   /** Anchors of rounds that were fetched on purpose and are to stay. */
@@ -148,7 +282,31 @@ export class Ledger {
     return this.#store.records.table<OwnContribution>('own')
   }
 
+  #names() {
+    return this.#store.records.table<string>('names')
+  }
+
+  #stretches() {
+    return this.#store.records.table<string[]>('stretches')
+  }
+
+  #put(row: KeptRound): RecordOperation[] {
+    const key = this.#roundKey(row.round)
+    return [
+      { type: 'put', table: 'rounds', key, value: row },
+      { type: 'put', table: 'names', key, value: row.record }
+    ]
+  }
+
+  async #headKey(): Promise<string> {
+    return this.#roundKey((await this.head())?.round ?? 0)
+  }
+
   #roundKey(round: number): string {
     return `${this.#run}/${orderedKey(round)}`
   }
+}
+
+function roundOf(key: string): number {
+  return Number(key.slice(key.lastIndexOf('/') + 1))
 }

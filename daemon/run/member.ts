@@ -2,7 +2,7 @@
 // Nothing is decided here. What the rules know is in memory; what must outlive the process is in the ledger before it is acted on.
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as othersTurn } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
 import {
@@ -13,10 +13,13 @@ import {
   createPace,
   createRounds,
   electorateOf,
+  FORK_WINDOW_ROUNDS,
   hasAccepted,
   holdingToTell,
   isAuthor,
   isTooOld,
+  MAX_LISTED_OFF_CHAIN,
+  MAX_RECORDS_OFF_CHAIN,
   neededBy,
   openContribution,
   openRecord,
@@ -56,7 +59,8 @@ import { CatchUp, isNear } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
-import type { Head, KeptRound, Ledger, Membership, OwnContribution } from './ledger.ts'
+import { type Head, type KeptRound, keptRoundOf, type Ledger, type Membership, type OwnContribution } from './ledger.ts'
+import { type Leg, LongWay, type LongWayOptions } from './long-way.ts'
 import { LooseBlocks } from './loose-blocks.ts'
 import type { Phases } from './phases.ts'
 import { continuedPast, type KeptPast, outweighs, pastAfter, pastUpTo, recentPast } from './restart.ts'
@@ -115,6 +119,11 @@ export interface MemberComponents {
   syncHeads(signal: AbortSignal): Promise<{ peer: string; head: string; round: number }[]>
   /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>
+  /**
+   * Has this member stopped, and the run opened anew on the history that is on disk then.
+   * @param after the last round of it that stays; null where all does
+   */
+  beginAnew(after: number | null): void
   retention: Retention
   /** What this node's contributions to a run by invitation need; null where it needs nobody's word. */
   admittance: Admittance | null
@@ -129,6 +138,7 @@ export class RunMember {
   readonly #catchingUp: CatchUp
   readonly #pace: PaceState
   readonly #chains: Chains
+  readonly #longWay: LongWay
   /** All records of our own chain. */
   readonly #adopted: Set<string>
   readonly #loose: LooseBlocks
@@ -142,6 +152,8 @@ export class RunMember {
   #headMoved = new AbortController()
   /** Why the trainer cannot begin: there is no file of the head's anchor yet. */
   #noAnchor: { code: string; message: string } | null = null
+  /** The rules' head as far as the ledger has it: not ours where rounds beyond that were learned, or where the disk lost a part of our past. */
+  #written: string
   #trainerWork: Promise<void> = Promise.resolve()
   #adopting: Promise<void> = Promise.resolve()
   #forgetting: Promise<void> = Promise.resolve()
@@ -160,8 +172,11 @@ export class RunMember {
   #lastAccepted: RunStatus['lastAccepted'] = null
   readonly #heldUp = new HeldUp()
   #told = ''
-  /** The members' chain is longer than this node can learn: said until a round is adopted after all. */
-  #tooFar: string | null = null
+  /** How far the history of members who are far ahead has been learned. */
+  #learned: string | null = null
+  /** While it is: what else would be fetched of chains waits. */
+  #learning: Promise<void> | null = null
+  #isOnLongWay = false
   /** Of the head's round: among them a shared corpus is divided. */
   #contributors: string[] = []
   #waits = false
@@ -180,11 +195,13 @@ export class RunMember {
     this.#c = components
     this.#head = head
     this.#rounds = rounds
+    this.#written = viewOf(rounds).head
     this.#own = new OwnContributions({ ...components, peer: components.self, failed: (what, error) => this.#failed(what, error) })
     this.#pace = createPace(components.manifest.strategy, { now: performance.now(), head: head.record })
     const { run, blocks, fetcher, chain } = components
     this.#loose = new LooseBlocks({ blocks, needed: () => this.#needed() })
     this.#chains = new Chains({ run, blocks, loose: this.#loose, fetcher, chain })
+    this.#longWay = new LongWay({ run, rules: rulesOf(run, components.manifest), ledger: components.ledger, fetcher, chain })
     this.#adopted = new Set(adopted)
     this.#trainer = components.membership.train
       ? new TrainerSupervisor(() => this.#trainerStart(), {
@@ -214,6 +231,8 @@ export class RunMember {
   static async open(components: MemberComponents): Promise<RunMember> {
     const { manifest, run } = components
     const head = (await components.ledger.head()) ?? { record: run, round: 0, anchor: manifest.genesis.anchor }
+    const end = (await components.ledger.end())?.round ?? 0
+    await components.ledger.sumUp(end - FORK_WINDOW_ROUNDS)
     const { earlier, ...past } = await recentPast({ ...components, genesisPeers: manifest.genesis.peers })
     const rounds = createRounds(rulesOf(run, manifest), components.membership.train ? components.self : null, {
       now: performance.now(),
@@ -337,7 +356,7 @@ export class RunMember {
 
   /** What the rules need of what is not adopted. What they have adopted and the ledger has not is in neither's memory for a while. */
   #needed(): ((cid: string) => boolean) | null {
-    return viewOf(this.#rounds).head === this.#head.record ? neededBy(this.#rounds) : null
+    return viewOf(this.#rounds).head === this.#written ? neededBy(this.#rounds) : null
   }
 
   heardHolding(peer: string, contributions: readonly string[]): void {
@@ -366,7 +385,7 @@ export class RunMember {
       state: this.#state(),
       waitingFor: waits,
       split: null,
-      reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#tooFar ?? this.#trainerReason(),
+      reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#learned ?? this.#trainerReason(),
       round: this.#head.round,
       head: this.#head.record,
       anchor: this.#head.anchor,
@@ -407,9 +426,9 @@ export class RunMember {
 
   // ---- rules
 
-  #dispatch(event: RoundEvent): void {
+  #dispatch(event: RoundEvent | readonly RoundEvent[]): void {
     if (this.#stopping.signal.aborted) return
-    if (event.type === 'recordComputed') {
+    if ('type' in event && event.type === 'recordComputed') {
       this.#computed.resolve()
       this.#computed = Promise.withResolvers<void>()
     }
@@ -422,6 +441,8 @@ export class RunMember {
   #obey(command: RoundCommand): void {
     switch (command.type) {
       case 'fetchContribution':
+        // Told in the same breath as the record that lacked it.
+        if (!command.body && remembers(this.#rounds, command.cid)) return
         this.#background(`${command.body ? 'body' : 'contribution'}/${command.cid}`, () => this.#fetchContribution(command))
         return
       case 'announceHolding':
@@ -613,24 +634,116 @@ export class RunMember {
 
   /** Gets a record and those before it that are unknown here, and tells them oldest first, the one asked for even if it was told before. */
   async #fetchRecord(cid: string, holders: string[]): Promise<void> {
+    if (this.#learning !== null) await this.#learning
     // Of a branch that is too old a new head's own record says enough.
     const isKnown = (at: string): boolean => at !== cid && (this.#isKnown(at) || isTooOld(this.#rounds, at))
     const options = this.#chainOptions(holders)
     try {
-      await this.#chains.fetch(cid, isKnown, options, found => {
-        for (const { cid, record } of found) this.#dispatch({ type: 'record', cid, record })
-      })
+      await this.#chains.fetch(cid, isKnown, options, found => this.#tellChain(found))
     } catch (error) {
-      if (isCodedError(error) && error.code === 'history_too_long') this.#noteTooFar(error.message, options)
-      throw error
+      if (!isTooLong(error)) throw error
+      await this.#goLongWay(error, longWayOf(error, options), peer => this.#lookAtBranch(cid, peer))
     }
   }
 
-  /** Of a chain that only strangers name it says nothing of the run, unless nobody here is known yet. */
-  #noteTooFar(message: string, { isStrangers }: ChainOptions): void {
-    if (this.#tooFar !== null || (isStrangers && this.#head.round > 0)) return
-    this.#tooFar = message
-    this.#c.events.emit({ type: 'run', run: this.#c.run, code: 'history_too_long', message })
+  /** Records with what they list, some at a time: were the envelopes of a long chain asked for one by one, nothing else would be done for minutes. */
+  async #tellChain(found: readonly ChainRecord[]): Promise<void> {
+    for (let from = 0; from < found.length; from += RECORDS_TOLD_AT_ONCE) {
+      const records = found.slice(from, from + RECORDS_TOLD_AT_ONCE)
+      const contributions = await this.#contributionsOf(records)
+      this.#dispatch([
+        ...records.map(({ cid, record }) => ({ type: 'record' as const, cid, record })),
+        ...contributions.map(({ cid, contribution }) => ({ type: 'contribution' as const, cid, contribution }))
+      ])
+      await othersTurn()
+    }
+  }
+
+  #isWithAuthors(): boolean {
+    const authors = [...this.#rounds.peers].filter(([peer]) => isAuthor(this.#rounds, peer))
+    const { round } = viewOf(this.#rounds)
+    return isWhereMostAre(
+      authors.map(([, theirs]) => theirs.round),
+      round
+    )
+  }
+
+  /**
+   * Towards a head that is further on than the rules can hold: a chain that goes on from our history is learned.
+   *
+   * @throws DaemonError `history_too_long` where nobody can be asked, or where only strangers are there
+   */
+  async #goLongWay(
+    tooLong: DaemonError,
+    way: LongWayOptions,
+    onParted: (peer: string, shared: number) => void | Promise<void>
+  ): Promise<void> {
+    const [peer] = way.from()
+    // Whoever else names a head so far away is asked again when this is over.
+    if (this.#isOnLongWay) return
+    if (peer === undefined) throw tooLong
+    this.#isOnLongWay = true
+    try {
+      const end = (await this.#c.ledger.end())?.round ?? 0
+      const shared = await this.#longWay.sharedWith(peer, way.signal)
+      if (shared < end) await onParted(peer, shared)
+      else if (this.#isWithAuthors()) throw tooLong
+      else await this.#learn(way)
+    } finally {
+      this.#isOnLongWay = false
+    }
+  }
+
+  /** What was learned is on disk when this fails, too. */
+  async #learn(way: LongWayOptions): Promise<void> {
+    const { run, events } = this.#c
+    const ahead = way.headRound - this.#head.round
+    const message = `the run is ${ahead} rounds further on than this node: their history is learned first`
+    events.emit({ type: 'run', run, code: 'history_learned', message, data: { ahead } })
+    const ended = Promise.withResolvers<void>()
+    this.#learning = ended.promise
+    let isMore = false
+    try {
+      for await (const leg of this.#longWay.ahead(way)) {
+        await this.#keepLeg(leg)
+        isMore = true
+        this.#learned = `learning the run's history: round ${leg.rounds.at(-1)!.round} of ${way.headRound}`
+      }
+    } finally {
+      this.#learned = null
+      this.#learning = null
+      ended.resolve()
+      // If they came meanwhile, the next adoption forgets what was learned.
+      if (isMore && !this.#isWithAuthors()) this.#c.beginAnew(null)
+    }
+  }
+
+  async #keepLeg({ rounds, blocks }: Leg): Promise<void> {
+    const hold = this.#loose.hold()
+    const cids = blocks.map(({ cid }) => cid)
+    try {
+      for (let from = 0; from < blocks.length; from += BLOCKS_WRITTEN_AT_ONCE)
+        await Promise.all(blocks.slice(from, from + BLOCKS_WRITTEN_AT_ONCE).map(({ cid, bytes }) => hold.put(cid, bytes)))
+      // In turn with what is adopted: of two that go on from one round only one is history.
+      const kept = this.#adopting.then(async () => {
+        await this.#c.blocks.sync(cids)
+        await this.#c.ledger.learned(rounds)
+        await this.#loose.adopted(cids)
+      })
+      this.#adopting = kept.catch(() => {})
+      await kept
+    } finally {
+      hold.release()
+    }
+  }
+
+  /** A chain that parted from ours and is too long for the rules, or ours since then is: whichever weighs more is history. */
+  async #weighLongWay(peer: string, shared: number, way: LongWayOptions): Promise<void> {
+    if (!(await this.#longWay.outweighs(peer, shared, way))) return
+    const { run, events, self } = this.#c
+    const message = `a chain that parted from ours after round ${shared} outweighs it: what is ours of it since then is left, and this node learns the other`
+    events.emit({ type: 'run', run, peer, code: 'fork_switched', message, data: { subject: this.#head.record, shared, self } })
+    this.#c.beginAnew(shared)
   }
 
   /**
@@ -648,16 +761,27 @@ export class RunMember {
     try {
       const isOurs = (cid: string): boolean => this.#adopted.has(cid)
       const options = this.#chainOptions(peer === undefined ? [] : [peer])
-      await this.#chains.fetch(head, isOurs, options, theirs => this.#reopen(head, theirs))
+      await this.#chains
+        .fetch(head, isOurs, options, theirs => this.#reopen(head, theirs, options))
+        .catch(async error => {
+          if (!isTooLong(error)) throw error
+          const way = longWayOf(error, options)
+          await this.#goLongWay(error, way, (from, shared) => this.#weighLongWay(from, shared, way))
+        })
     } finally {
       this.#looks.ended(performance.now() - sinceMs)
     }
   }
 
-  async #reopen(head: string, theirs: ChainRecord[]): Promise<void> {
+  async #reopen(head: string, theirs: ChainRecord[], options: ChainOptions): Promise<void> {
     const first = theirs[0]?.record
     if (first === undefined) return
     const { manifest, ledger, run } = this.#c
+    if (await isTooLongAfter(ledger, first.round - 1)) {
+      const way = { ...options, headRound: theirs.at(-1)!.record.round + FORK_WINDOW_ROUNDS }
+      const tooLong = new DaemonError('history_too_long', `What is ours since round ${first.round - 1} is more than the rules can hold`)
+      return this.#goLongWay(tooLong, way, (from, shared) => this.#weighLongWay(from, shared, way))
+    }
     const own = { run, ledger, genesisPeers: manifest.genesis.peers }
     const fork = await pastUpTo(own, first.round - 1)
     const contributions = await this.#contributionsOf(theirs)
@@ -667,7 +791,7 @@ export class RunMember {
     // They may be on the way to a branch that parted further back, which another look has found.
     const root = this.#rounds.tree.root.round
     const past = await this.#pastToHead(root < first.round - 1 ? await pastUpTo(own, root) : fork)
-    if (this.#rounds.tree.root.round < Math.min(root, first.round - 1)) return this.#reopen(head, theirs)
+    if (this.#rounds.tree.root.round < Math.min(root, first.round - 1)) return this.#reopen(head, theirs, options)
     const next = reopenRounds(this.#rounds, {
       now: performance.now(),
       ...(past.trunk === undefined ? {} : { trunk: past.trunk }),
@@ -699,7 +823,7 @@ export class RunMember {
   }
 
   /** The contributions of others' records, as far as their envelopes are here; their bodies are of long ago. */
-  async #contributionsOf(records: ChainRecord[]): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
+  async #contributionsOf(records: readonly ChainRecord[]): Promise<{ cid: string; contribution: Contribution; held: boolean }[]> {
     const contributions: { cid: string; contribution: Contribution; held: boolean }[] = []
     for (const cid of records.flatMap(({ record }) => record.contributions)) {
       const bytes = await this.#c.blocks.get(cid)
@@ -843,7 +967,7 @@ export class RunMember {
 
   // ---- adopting
 
-  async #adopt({ cid, round, anchor, fork, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
+  async #adopt({ cid, round, anchor, ancestor, own }: Extract<RoundCommand, { type: 'adopt' }>): Promise<void> {
     await this.#enter('storing', round)
     const head = { record: cid, round, anchor }
     const adopted = await this.#untilDone(`adopting round ${round}`, async () => {
@@ -851,22 +975,23 @@ export class RunMember {
       const history = since.flatMap(({ record, contributions }) => [record, ...contributions.map(part => part.cid)])
       // Gossip brought them: a head on disk whose records are not would be no history.
       await this.#c.blocks.sync(history)
-      const left = await this.#c.ledger.adopt(head, since, fork ? ancestor.round : null)
+      const left = await this.#c.ledger.adopt(head, since, ancestor.round)
       await this.#loose.adopted(history)
       return { rounds: since, left }
     })
     if (adopted === null) return
     const { rounds, left } = adopted
+    const before = this.#head.round
     this.#head = head
     this.#headMoved.abort()
     this.#headMoved = new AbortController()
-    this.#tooFar = null
+    this.#written = cid
     this.#adoptedAtMs = performance.now()
-    for (const aside of left) this.#adopted.delete(aside)
+    for (const aside of left.values()) this.#adopted.delete(aside)
     for (const kept of rounds) {
       this.#adopted.add(kept.record)
       const { contributors, closer } = kept
-      const instead = left[kept.round - ancestor.round - 1]
+      const instead = kept.round <= before ? left.get(kept.round) : undefined
       const again = instead === undefined ? 'adopted' : 'adopted anew, on another branch than ours was'
       const message = `round ${kept.round} ${again}: ${contributors.length} contributions, closed by ${closer}`
       const data = { ...kept, ...(instead === undefined ? {} : { instead }) }
@@ -882,6 +1007,7 @@ export class RunMember {
     await this.#lookBack()
     await this.#considerAudits(rounds.at(-1)!)
     await this.#forget()
+    await this.#c.ledger.sumUp(round - FORK_WINDOW_ROUNDS)
   }
 
   /** Resolves when it has begun: in a large mesh it takes seconds, and the next adoption does not need it. */
@@ -958,32 +1084,8 @@ export class RunMember {
       record.contributions.map(async part => (await openContribution(await this.#c.fetcher.block(part, this.#fetchOptions()))).contribution)
     )
     const bytes = await Promise.all(parts.map(({ body }) => this.#c.fetcher.bodyBytes(body)))
-    const weighed = parts.map(part => ({
-      ...part,
-      age: record.round - part.round,
-      tokens: Math.min(part.tokens, this.#c.manifest.strategy.maxTokensPerRound)
-    }))
-    const tokens = weighed.reduce((sum, part) => sum + part.tokens, 0)
-    return {
-      round: record.round,
-      record: cid,
-      parent: record.parent,
-      anchor: record.anchor,
-      closer: record.closer,
-      contributors: weighed.map(({ peer, tokens, loss, age }) => ({ peer, tokens, loss, age })),
-      contributions: weighed.map(({ body, peer, round, tokens, age }, i) => ({
-        cid: record.contributions[i]!,
-        body,
-        peer,
-        round,
-        tokens,
-        age
-      })),
-      seconds,
-      bytes: bytes.reduce((sum, size) => sum + size, 0),
-      adoptedAt: new Date().toISOString(),
-      loss: weighed.reduce((sum, part) => sum + part.loss * part.tokens, 0) / tokens
-    }
+    const { maxTokensPerRound } = this.#c.manifest.strategy
+    return keptRoundOf({ cid, record }, parts, { maxTokensPerRound, bytes: bytes.reduce((sum, size) => sum + size, 0), seconds })
   }
 
   async #settle(cid: string, fate: 'included' | 'late' | 'lost'): Promise<void> {
@@ -1306,6 +1408,10 @@ const RETRY_MS = 2_000
 const RATE_WINDOW_MS = 10_000
 /** How many fetch timeouts a whole anchor may take. */
 const ANCHOR_PATIENCE = 6
+/** Records of a chain that the rules are told at once. */
+const RECORDS_TOLD_AT_ONCE = 64
+/** Blocks of a leg that are written at once. */
+const BLOCKS_WRITTEN_AT_ONCE = 256
 /** Rounds of a chain that are read from disk at once when it is adopted. */
 const ROUNDS_READ_AT_ONCE = 64
 
@@ -1322,6 +1428,37 @@ export function trains(state: string): boolean {
  */
 export function keepsUp(round: number | null, newest: number): boolean {
   return round !== null && newest - round <= 1
+}
+
+function isTooLong(error: unknown): error is DaemonError {
+  return error instanceof DaemonError && error.code === 'history_too_long' && error.details !== undefined
+}
+
+/** The other way to a head whose chain the rules cannot hold. */
+function longWayOf({ details }: DaemonError, options: ChainOptions): LongWayOptions {
+  return { ...options, headRound: details!.headRound as number }
+}
+
+/**
+ * Whether we are where the run stands: at least half of the authors who are live are no further than the rules can follow in any run. Anybody can sign rounds that go on from ours, as many as he likes:
+ * while the authors are here those are nothing to go after.
+ *
+ * @param rounds of the heads of live authors
+ */
+export function isWhereMostAre(rounds: readonly number[], ours: number): boolean {
+  const near = rounds.filter(round => round <= ours + FORK_WINDOW_ROUNDS)
+  return near.length > 0 && 2 * near.length >= rounds.length
+}
+
+/** Whether our own history after a round is more than the rules can hold. */
+async function isTooLongAfter(ledger: Pick<Ledger, 'roundsFrom'>, round: number): Promise<boolean> {
+  let [records, listed] = [0, 0]
+  for await (const { contributions } of ledger.roundsFrom(round + 1)) {
+    records++
+    listed += contributions.length
+    if (records > MAX_RECORDS_OFF_CHAIN || listed > MAX_LISTED_OFF_CHAIN) return true
+  }
+  return false
 }
 
 function sentenceOf(givenUp: readonly GivenUp[]): string {

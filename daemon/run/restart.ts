@@ -30,33 +30,75 @@ interface Kept {
 interface Past extends Kept {
   run: string
   genesisPeers: readonly string[]
+  ledger: Pick<Ledger, 'roundsFrom' | 'names' | 'accepted'>
 }
 
 /** What is before the rounds whose blocks are opened. */
 type Before = Pick<KeptPast, 'trunk' | 'earlier'>
 
-/** The rounds that the rules remember. Of those before, the ledger's rows say enough: opening every block of a long run would take minutes. */
-export async function recentPast(past: Past & { ledger: Pick<Ledger, 'head'> }): Promise<KeptPast> {
-  const round = ((await past.ledger.head())?.round ?? 0) - FORK_WINDOW_ROUNDS
-  return pastAfter(past, await pastUpTo(past, round))
+/** A history, as the rules need it that go on from its end: it grows by rows, and keeps none of them. */
+export class GrowingTrunk {
+  readonly #run: string
+  /** Authors accepted so far. */
+  readonly known: Set<string>
+  #recent: readonly (readonly string[])[]
+  #end: Pick<Trunk, 'cid' | 'record' | 'parts'> | null = null
+
+  /** @param known authors accepted in the rounds before the first that it grows by, where that is not round 1 */
+  constructor(run: string, genesisPeers: readonly string[], known: Set<string> = new Set()) {
+    this.#run = run
+    this.known = known
+    this.#recent = [genesisPeers]
+  }
+
+  get round(): number {
+    return this.#end?.record.round ?? 0
+  }
+
+  /** CID of its last record; the run's where it has none. */
+  get cid(): string {
+    return this.#end?.cid ?? this.#run
+  }
+
+  /** What the rules begin with; nothing where that is the genesis. */
+  get start(): { trunk?: Trunk } {
+    return this.#end === null ? {} : { trunk: { ...this.#end, known: this.known, recent: this.#recent } }
+  }
+
+  grow(row: KeptRound): void {
+    const authors = authorsOf(row)
+    this.#recent = [authors, ...this.#recent].slice(0, RECENT_ROUNDS)
+    for (const author of authors) this.known.add(author)
+    this.#end = { cid: row.record, record: recordOf(this.#run, row), parts: row.contributions.map(partOf) }
+  }
 }
 
-/** The rounds up to one, each row read and let go: a row of a thousand members takes half a megabyte. */
-export async function pastUpTo({ ledger, run, genesisPeers }: Omit<Past, 'blocks'>, round: number): Promise<Before> {
-  const earlier: string[] = []
-  const known = new Set<string>()
-  let recent: (readonly string[])[] = [genesisPeers]
-  if (round <= 0) return { earlier }
-  for await (const row of ledger.roundsFrom(1)) {
-    earlier.push(row.record)
-    const authors = authorsOf(row)
-    recent = [authors, ...recent].slice(0, RECENT_ROUNDS)
-    for (const author of authors) known.add(author)
-    if (row.round < round) continue
-    const trunk: Trunk = { cid: row.record, record: recordOf(run, row), parts: row.contributions.map(partOf), known, recent }
-    return { earlier, trunk }
+/**
+ * The rounds that the rules remember. Of those before, the ledger's rows say enough: opening every block of a long run would take minutes.
+ * None of them where rounds beyond the head were learned, whose anchors are nowhere: the rules go on from the last.
+ */
+export async function recentPast(past: Past & { ledger: Pick<Ledger, 'head' | 'end'> }): Promise<KeptPast> {
+  const [head, end] = [(await past.ledger.head())?.round ?? 0, (await past.ledger.end())?.round ?? 0]
+  return pastAfter(past, await pastUpTo(past, end > head ? end : head - FORK_WINDOW_ROUNDS))
+}
+
+/** The rounds up to one. */
+export async function pastUpTo(past: Omit<Past, 'blocks'>, round: number): Promise<Before> {
+  if (round <= 0) return { earlier: [] }
+  const { start } = await trunkUpTo(past, round)
+  return { earlier: await past.ledger.names(round), ...start }
+}
+
+/** Each row is read and let go, since one of a thousand members takes half a megabyte; those of the stretches that are summed up need not be. */
+export async function trunkUpTo({ ledger, run, genesisPeers }: Omit<Past, 'blocks'>, round: number): Promise<GrowingTrunk> {
+  const { authors, to } = await ledger.accepted(round)
+  const trunk = new GrowingTrunk(run, genesisPeers, authors)
+  if (round <= 0) return trunk
+  for await (const row of ledger.roundsFrom(Math.max(1, Math.min(to, round - RECENT_ROUNDS) + 1))) {
+    trunk.grow(row)
+    if (row.round >= round) return trunk
   }
-  throw new DaemonError('block_unavailable', `The ledger of run ${run} ends at round ${earlier.length}, before round ${round}`)
+  throw new DaemonError('block_unavailable', `The ledger of run ${run} ends at round ${trunk.round}, before round ${round}`)
 }
 
 /** The rounds after those, with their blocks. */
@@ -77,6 +119,11 @@ export async function continuedPast(past: Kept, read: KeptPast): Promise<KeptPas
   return pastAfter(past, before)
 }
 
+/** Tokens of known authors in a round. */
+export function weightIn({ contributions }: Pick<KeptRound, 'contributions'>, known: ReadonlySet<string>): number {
+  return contributions.reduce((sum, { peer, tokens }) => sum + (known.has(peer) ? tokens : 0), 0)
+}
+
 /**
  * Whether our own chain outweighs for certain one that parted from it, whatever the rules would make of that: then they need see neither. Anybody may sign a record that parts from ours at the genesis.
  *
@@ -92,8 +139,8 @@ export async function outweighs(
   const known = new Set([...genesisPeers, ...(before.trunk?.known ?? []), ...(before.trunk?.parts ?? []).map(({ peer }) => peer)])
   let more = -theirs.unseen * maxTokensPerRound
   for (const { peer, tokens } of theirs.contributions) if (known.has(peer)) more -= Math.min(tokens, maxTokensPerRound)
-  for await (const { contributions } of ledger.roundsFrom(roundAfter(before))) {
-    for (const { peer, tokens } of contributions) if (known.has(peer)) more += tokens
+  for await (const row of ledger.roundsFrom(roundAfter(before))) {
+    more += weightIn(row, known)
     if (more > 0) return true
   }
   return false

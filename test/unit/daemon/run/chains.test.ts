@@ -164,7 +164,7 @@ describe('Chains.fetch()', () => {
     chains = new Chains(components(), undefined, 11)
     const rejection = await fetch(chain[11]!).catch((error: unknown) => error)
     assert.ok(rejection instanceof DaemonError)
-    assert.deepEqual([rejection.code, rejection.details], ['history_too_long', { records: 12, contributions: 12 }])
+    assert.deepEqual([rejection.code, rejection.details], ['history_too_long', { records: 12, contributions: 12, headRound: 12 }])
     assert.equal(await countBlocks(ours), 0)
     assert.equal((await fetch(chain[11]!, [chain[0]!])).length, 11)
   })

@@ -178,7 +178,7 @@ describe('OwnContributions', () => {
     const adopt = (record: string, parent: string, taken: string[], round = 1) => {
       const contributions = taken.map(cid => ({ cid, body: '', peer: '', round, tokens: 1, age: 0 }))
       const kept = { round, record, parent, anchor: '', contributions } as Partial<KeptRound> as KeptRound // all that is read of it
-      return ledger.adopt({ record, round, anchor: '' }, [kept], round === 1 ? 0 : null)
+      return ledger.adopt({ record, round, anchor: '' }, [kept], round - 1)
     }
     await adopt('A', run, [cid])
     const included = (await own.settle(cid, 'included'))!

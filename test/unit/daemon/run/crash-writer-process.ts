@@ -73,7 +73,7 @@ async function writeRounds(): Promise<never> {
       contributors: [{ peer, tokens: 10, loss: 1, age: 0 }],
       contributions: [{ cid, body: contribution.body, peer, round, tokens: 10, age: 0 }]
     }
-    await ledger.adopt({ record: signed.cid, round, anchor: next.anchor }, [kept], null)
+    await ledger.adopt({ record: signed.cid, round, anchor: next.anchor }, [kept], round - 1)
     acknowledge('adopted', round, signed.cid, next.anchor)
     await own.settle(cid, 'included')
     acknowledge('included', sequence)

@@ -45,7 +45,7 @@ describe('HeldCheckpoints', () => {
       return { round: i + 1, record, parent, anchor, closer: 'p', ...told }
     })
     const { record, round, anchor: newest } = rounds.at(-1)!
-    await new Ledger(store, run).adopt({ record, round, anchor: newest }, rounds, null)
+    await new Ledger(store, run).adopt({ record, round, anchor: newest }, rounds, 0)
   }
   const roundsHeld = async () => (await held.rows()).map(({ round }) => round)
   const chosenRound = async (round?: number) => (await held.chosen(run, manifest, round)).round

@@ -6,7 +6,7 @@ import { peerOf } from '../../../../daemon/identity.ts'
 import { DEMO_SPEC, type Manifest, parseRunSpec, resolveManifest, type SigningKey } from '../../../../daemon/manifest.ts'
 import { type Exchange, Fetcher } from '../../../../daemon/run/fetching.ts'
 import { Ledger } from '../../../../daemon/run/ledger.ts'
-import { keepsUp, type MemberComponents, RunMember } from '../../../../daemon/run/member.ts'
+import { isWhereMostAre, keepsUp, type MemberComponents, RunMember } from '../../../../daemon/run/member.ts'
 import type { Phases } from '../../../../daemon/run/phases.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
 import type { TrainerStart } from '../../../../daemon/trainer/messages.ts'
@@ -63,6 +63,7 @@ describe('RunMember', () => {
       announce: () => {},
       syncHeads: async () => [],
       chain: async () => null,
+      beginAnew: () => {},
       retention: new Retention(store.blocks, GENESIS),
       admittance: null,
       audits: null,
@@ -221,5 +222,12 @@ describe('keepsUp()', () => {
   it('holds for a trainer that adopts the next record, not for one that has to catch up or is on a record that nobody knows', () => {
     assert.deepEqual([keepsUp(7, 7), keepsUp(6, 7), keepsUp(5, 7), keepsUp(null, 7)], [true, true, false, false])
     assert.equal(keepsUp(7, 6), true, 'a fork may lead back')
+  })
+})
+
+describe('isWhereMostAre()', () => {
+  it('holds where at least half of the live authors are near, and not for who knows none', () => {
+    assert.deepEqual([isWhereMostAre([7, 900], 7), isWhereMostAre([263], 7), isWhereMostAre([7, 6, 900], 7)], [true, true, true])
+    assert.deepEqual([isWhereMostAre([], 7), isWhereMostAre([264], 7), isWhereMostAre([7, 900, 900], 7)], [false, false, false])
   })
 })

@@ -10,6 +10,7 @@ import {
   createRounds,
   FORK_WINDOW_ROUNDS,
   hasAccepted,
+  RECENT_ROUNDS,
   type RoundRecord,
   type RunRules,
   reopenRounds,
@@ -33,6 +34,9 @@ describe('a restart', function () {
   /** A row may be read until the next is asked for: whoever keeps it fails. */
   const ledgerOf = (rows: KeptRound[]) => ({
     head: async () => rows.at(-1),
+    end: async () => rows.at(-1),
+    names: async (upTo: number) => rows.filter(({ round }) => round <= upTo).map(({ record }) => record),
+    accepted: async () => ({ authors: new Set<string>(), to: 0 }),
     async *roundsFrom(fromRound: number) {
       for (const row of rows.filter(({ round }) => round >= fromRound)) {
         const { proxy, revoke } = Proxy.revocable(row, {})
@@ -105,6 +109,37 @@ describe('a restart', function () {
       )
       assert.ok(knownAt(state.tree, state.head, peers[2]!), 'the manifest names it')
     }
+  })
+
+  it('reads no row of the stretches that are summed up, and leaves the rules where the whole history would', async () => {
+    const read: number[] = []
+    const ledger = ledgerOf(rounds)
+    const summed = {
+      ...past(),
+      ledger: {
+        ...ledger,
+        accepted: async () => ({ authors: new Set([peers[0]!, peers[1]!]), to: 15 }),
+        async *roundsFrom(fromRound: number) {
+          for await (const row of ledger.roundsFrom(fromRound)) {
+            read.push(row.round)
+            yield row
+          }
+        }
+      }
+    }
+    assert.deepEqual(await recentPast(summed), await recentPast(past()))
+    assert.equal(read[0], 20 - RECENT_ROUNDS + 1)
+  })
+
+  it('goes on from the last round that was learned, where those are beyond the head', async () => {
+    const learned = { ...past(), ledger: { ...ledgerOf(rounds), head: async () => rounds[4] } }
+    const { earlier, trunk, records } = await recentPast(learned)
+    assert.deepEqual([trunk?.cid, earlier.at(-1), records], [rounds.at(-1)!.record, rounds.at(-1)!.record, []])
+    const state = createRounds(rules, peers[0]!, { now: 0, ...(trunk === undefined ? {} : { trunk }) })
+    const whole = createRounds(rules, peers[0]!, { now: 0, ...(await pastAfter(past())) })
+    assert.equal(viewOf(state).head, viewOf(whole).head)
+    assert.deepEqual(viewOf(state).ranks, viewOf(whole).ranks)
+    assert.deepEqual([...state.tree.known].sort(), peers.slice(0, 2).sort())
   })
 
   it('reads back to where a branch parted, and leaves the rules where the whole history would', async () => {
