@@ -142,6 +142,37 @@ describe('RunMember', () => {
     assert.equal(opened.status().reason, message)
   })
 
+  it('knows of an anchor that it computed, also where the record that names it finds no room', async () => {
+    manifest = { ...manifest, strategy: { ...manifest.strategy, deadlineMs: 200, graceMs: 10 } }
+    const put = store.blocks.put.bind(store.blocks)
+    let isFull = false
+    store.blocks.put = async (...block) => {
+      if (isFull) throw new StorageError('disk_full', 'no room')
+      await put(...block)
+    }
+    const retention = new Retention(store.blocks, GENESIS)
+    const told = Promise.withResolvers<string>()
+    const opened = await open({
+      ...{ train: true, self: author, privateKey: key, retention },
+      exchange: { fetch: async () => ({ missing: [] }) },
+      arithmetic: arithmeticOf({
+        // No trainer is needed: the contribution comes from elsewhere.
+        anchorToSafetensors: async () => {
+          throw new ProtocolError('block_missing', 'a block is not here')
+        },
+        nextAnchor: async () => {
+          isFull = true
+          return { anchor: named('anchor 1') } as Awaited<ReturnType<Arithmetic['nextAnchor']>>
+        }
+      }),
+      events: { emit: ({ code, message }: NodeEvent) => code === 'disk_full' && told.resolve(message) } as unknown as EventLog // all that is asked of it
+    })
+    const { cid, bytes, contribution } = await contributionOf()
+    opened.heardContribution(cid, bytes, contribution)
+    assert.match(await told.promise, /^closing round 1: no room/)
+    assert.ok(retention.roots.includes(named('anchor 1')))
+  })
+
   it('writes nothing of another run that somebody names, which may live on it, and does not blame its author', async () => {
     const { cid, bytes } = await contributionOf({ run: named('other'), parent: named('other') })
     const refused = Promise.withResolvers<Partial<NodeEvent>>()
