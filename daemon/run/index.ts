@@ -54,7 +54,7 @@ import { readFiles } from './file-bundle.ts'
 import { createRun } from './genesis.ts'
 import { HeldCheckpoints } from './held-checkpoints.ts'
 import { keptRoots } from './kept-roots.ts'
-import { type Head, type Membership as KeptMembership, Ledger } from './ledger.ts'
+import { type Head, Ledger, type Membership } from './ledger.ts'
 import { RunMember, trains } from './member.ts'
 import { fetchNamedBodies, type NamedBody, namedBodies, tooLarge } from './named-bodies.ts'
 import { Phases } from './phases.ts'
@@ -98,9 +98,6 @@ export interface RunHostComponents {
   /** `phase@round` in which this daemon stays, for tests that kill it there. */
   holdPhase: string | null
 }
-
-/** What its join did not name is left out. */
-type Membership = Omit<KeptMembership, 'engine' | 'threads'> & Partial<Pick<KeptMembership, 'engine' | 'threads'>>
 
 interface Joined {
   manifest: Manifest

@@ -12,8 +12,9 @@ export interface Membership {
   train: boolean
   paused: boolean
   data: string[]
-  engine: string
-  threads: number
+  /** What the join asked for; left out: as the daemon's settings say now. */
+  engine?: string
+  threads?: number
   /** Of others' contributions that are audited; left out: as the daemon's setting says. */
   audit?: number
   joinedAt: string

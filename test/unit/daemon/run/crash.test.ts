@@ -114,7 +114,7 @@ class Promises {
     if (joined === undefined) return
     assert.ok(membership !== undefined)
     // A later one may have been written and not said.
-    if (membership.data[0] === joined) assert.ok(membership.threads >= Number(count))
+    if (membership.data[0] === joined) assert.ok(membership.threads! >= Number(count))
     else assert.ok(Number(membership.data[0]) > Number(joined))
   }
 
