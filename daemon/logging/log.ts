@@ -1,4 +1,4 @@
-// The daemon's log: pino records to HOME/logs with rotation, one line each to stderr, the newest kept in memory for `shoal logs`.
+// The daemon's log: pino records to HOME/logs with rotation, one line each to stderr.
 import { join } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { logLine } from './log-line.ts'
@@ -14,16 +14,11 @@ export interface LogOptions {
   terminal?: { write(line: string, done: (error?: Error | null) => void): unknown; isTTY?: boolean }
 }
 
-/** Lines kept in memory. */
-const RECENT_LINES = 2000
-/** Bytes of the last file's end that are read at the start, so that a restart does not lose the tail. */
-const REMEMBERED_BYTES = 256 * 1024
-
 export interface Log {
   logger: Logger
   /** HOME/logs/daemon.log */
   path: string
-  /** The newest records as pino wrote them (JSON), oldest first. */
+  /** The newest records on disk as pino wrote them (JSON), oldest first. */
   tail(count: number): string[]
   /** Calls `listener` with each new record; the answer stops that. */
   subscribe(listener: (json: string) => void): () => void
@@ -33,7 +28,6 @@ export interface Log {
 /** Opens HOME/logs and makes the logger that every component takes a child of: `logger.child({ component: 'sync' })`. */
 export function openLog(home: string, options: LogOptions): Log {
   const file = new RotatingFile(join(home, 'logs', 'daemon.log'), options)
-  const recent = file.tail(REMEMBERED_BYTES).slice(-RECENT_LINES)
   const listeners = new Set<(json: string) => void>()
   let { terminal } = options
   const colour = terminal?.isTTY === true
@@ -41,8 +35,6 @@ export function openLog(home: string, options: LogOptions): Log {
     write(line: string) {
       const json = line.trimEnd()
       file.write(line)
-      recent.push(json)
-      if (recent.length > RECENT_LINES) recent.shift()
       show(`${logLine(json, colour)}\n`)
       for (const listener of listeners) listener(json)
     }
@@ -64,7 +56,7 @@ export function openLog(home: string, options: LogOptions): Log {
   return {
     logger,
     path: file.path,
-    tail: count => (count === 0 ? [] : recent.slice(-count)),
+    tail: count => file.tail(count),
     subscribe(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

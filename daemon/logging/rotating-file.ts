@@ -9,6 +9,9 @@ export interface RotatingFileOptions {
   files: number
 }
 
+/** Bytes at the end of a file that are read for its last lines: 3,000 of them. */
+const TAIL_BYTES = 1024 ** 2
+
 /** Appends lines at once, so that the last words of a crash are on disk. A full disk loses log lines, never the daemon. */
 export class RotatingFile {
   readonly path: string
@@ -38,23 +41,12 @@ export class RotatingFile {
     }
   }
 
-  /** The last whole lines of the current file, at most `maxBytes` of them. */
-  tail(maxBytes: number): string[] {
-    try {
-      const descriptor = openSync(this.path, 'r')
-      try {
-        const { size } = statSync(this.path)
-        const start = Math.max(0, size - maxBytes)
-        const bytes = Buffer.alloc(size - start)
-        const read = readSync(descriptor, bytes, 0, bytes.byteLength, start)
-        const lines = bytes.toString('utf8', 0, read).split('\n')
-        return lines.slice(start === 0 ? 0 : 1).filter(line => line !== '')
-      } finally {
-        closeSync(descriptor)
-      }
-    } catch {
-      return []
-    }
+  /** The last whole lines, oldest first, as far as the end of this file and of the one before it has them. */
+  tail(count: number): string[] {
+    if (count === 0) return []
+    const newest = linesAtEnd(this.path)
+    const lines = newest.length < count ? [...linesAtEnd(this.#aside(1)), ...newest] : newest
+    return lines.slice(-count)
   }
 
   close(): void {
@@ -75,15 +67,36 @@ export class RotatingFile {
     this.#release()
     // Also where the rest fails: tried at every line, it would push out one older file after the other.
     this.#bytes = 0
-    const { dir, name, ext } = parse(this.path)
-    const aside = (n: number) => (n === 0 ? this.path : join(dir, `${name}.${n}${ext}`))
-    rmSync(aside(this.#options.files - 1), { force: true })
+    rmSync(this.#aside(this.#options.files - 1), { force: true })
     for (let n = this.#options.files - 2; n >= 0; n--) {
       try {
-        renameSync(aside(n), aside(n + 1))
+        renameSync(this.#aside(n), this.#aside(n + 1))
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       }
     }
+  }
+
+  #aside(n: number): string {
+    const { dir, name, ext } = parse(this.path)
+    return n === 0 ? this.path : join(dir, `${name}.${n}${ext}`)
+  }
+}
+
+function linesAtEnd(path: string): string[] {
+  try {
+    const descriptor = openSync(path, 'r')
+    try {
+      const { size } = statSync(path)
+      const start = Math.max(0, size - TAIL_BYTES)
+      const bytes = Buffer.alloc(size - start)
+      const read = readSync(descriptor, bytes, 0, bytes.byteLength, start)
+      const lines = bytes.toString('utf8', 0, read).split('\n')
+      return lines.slice(start === 0 ? 0 : 1).filter(line => line !== '')
+    } finally {
+      closeSync(descriptor)
+    }
+  } catch {
+    return []
   }
 }

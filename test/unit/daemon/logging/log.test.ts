@@ -52,6 +52,19 @@ describe('openLog()', () => {
     )
   })
 
+  it('gives the last lines also where they lie in the file before this one', () => {
+    const log = openLog(home, { level: 'info', maxBytes: 2000, files: 3 })
+    for (let i = 0; i < 60; i++) log.logger.info({ i }, 'a line of the log')
+    const numbers = (count: number) => log.tail(count).map(json => JSON.parse(json).i)
+    assert.deepEqual(
+      numbers(25),
+      Array.from({ length: 25 }, (_, i) => 35 + i)
+    )
+    assert.deepEqual(numbers(0), [])
+    assert.ok(numbers(1_000).length < 60)
+    log.close()
+  })
+
   it('remembers the last lines across a restart and keeps to its level', async () => {
     const terminal: string[] = []
     const first = openLog(home, { level: 'warn', maxBytes: 1e6, files: 2, terminal: { write: line => terminal.push(line) } })
