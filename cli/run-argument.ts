@@ -15,12 +15,13 @@ export async function theRun(control: ControlClient, word: string | undefined, s
   return meant(runs, word, { hint: 'join one with: shoal run join RUN' })
 }
 
-/** The same among the runs of which this node has a checkpoint, too: one may be fetched of a run that one is not in. */
+/** The same, and where it means none of those a run of which this node has a checkpoint: it may have left it, or fetched one of a run that it was never in. */
 export async function theRunWithCheckpoints(control: ControlClient, word: string | undefined, signal: AbortSignal): Promise<string> {
   const [{ runs }, { checkpoints }] = await Promise.all([control.runs({ signal }), control.checkpoints({ signal })])
   const fetched = [...new Set(checkpoints.map(({ run }) => run))].filter(run => !runs.some(row => row.run === run))
   const others = await Promise.all(fetched.map(async run => ({ run, name: (await control.run(run, { signal })).status.name })))
-  return meant([...runs, ...others], word, { hint: 'get one with: shoal checkpoint fetch RUN' })
+  const isJoined = word === undefined ? runs.length === 1 : runMeant(runs, word) !== undefined
+  return meant(isJoined ? runs : [...runs, ...others], word, { hint: 'get one with: shoal checkpoint fetch RUN' })
 }
 
 /** The one of these runs that a word means, or none. @throws CliError `bad_argument` where it means several. */

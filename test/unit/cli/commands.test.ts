@@ -11,7 +11,7 @@ import { judge, readCondition } from '../../../cli/commands/wait.ts'
 import { readIfThere } from '../../../cli/files.ts'
 import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
 import type { Session } from '../../../cli/session.ts'
-import { connectControl, locateDaemon, type PeerRow, type StatusDocument } from '../../../protocols/control/index.ts'
+import { type ControlClient, connectControl, locateDaemon, type PeerRow, type StatusDocument } from '../../../protocols/control/index.ts'
 import { type FakeDaemon, startFakeDaemon } from './fake-daemon.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
@@ -421,6 +421,18 @@ describe('theRunWithCheckpoints()', function () {
     } finally {
       await daemon.close()
     }
+  })
+
+  it('takes the run that the node is in before one of the same name that it left', async () => {
+    const left = { ...RUN_STATUS, run: FETCHED, state: 'left' }
+    const control = {
+      runs: async () => ({ runs: [RUN_STATUS] }),
+      checkpoints: async () => ({ checkpoints: [{ run: FETCHED }] }),
+      run: async () => ({ status: left })
+    } as unknown as ControlClient
+    const { signal } = new AbortController()
+    for (const word of [undefined, RUN_STATUS.name]) assert.equal(await theRunWithCheckpoints(control, word, signal), RUN_STATUS.run)
+    assert.equal(await theRunWithCheckpoints(control, FETCHED, signal), FETCHED)
   })
 })
 
