@@ -1,6 +1,6 @@
-// Counts every byte that passes a connection's socket, encrypted and framed as it is, and ends those that do not pass: libp2p tells a `metrics` object of
-// each connection it opens.
-import type { Metrics, MultiaddrConnection } from '@libp2p/interface'
+// Counts every byte that passes a connection's socket, encrypted and framed as it is, as libp2p tells a `metrics` object of each connection it opens; and ends
+// connections through which nothing passes.
+import type { MessageStream, Metrics, MultiaddrConnection, StreamMuxerFactory } from '@libp2p/interface'
 import { ProtocolError } from '../protocols/errors.ts'
 import type { TrafficCounter } from './node-streams.ts'
 
@@ -21,13 +21,10 @@ export function countWireBytes(traffic: TrafficCounter, onSent: (bytes: number) 
         traffic.received += data.byteLength
       })
       const send = connection.send.bind(connection)
-      const look = endWhenStuck(connection)
       connection.send = data => {
         traffic.sent += data.byteLength
         onSent(data.byteLength)
-        const isRoom = send(data)
-        if (!isRoom) look()
-        return isRoom
+        return send(data)
       }
     },
     trackProtocolStream: () => {},
@@ -46,11 +43,32 @@ export function countWireBytes(traffic: TrafficCounter, onSent: (bytes: number) 
   return () => metrics as unknown as Metrics // Its overloads cannot be said of functions that take nothing.
 }
 
+/** A connection that noise made of another: both keep what they have not handed over. A part that their interface does not name. */
+interface Encrypted extends Buffering {
+  stream: Buffering
+}
+interface Buffering {
+  writeBuffer: { byteLength: number; bufs: readonly unknown[] }
+}
+
+/** The same multiplexers, which end a connection when too much of what they hand over is not sent. */
+export function endUnread(multiplexers: () => StreamMuxerFactory): () => StreamMuxerFactory {
+  return () => {
+    const factory = multiplexers()
+    const create = factory.createStreamMuxer.bind(factory)
+    factory.createStreamMuxer = connection => {
+      endWhenStuck(connection)
+      return create(connection)
+    }
+    return factory
+  }
+}
+
 /**
  * Ends a connection whose peer makes us answer and does not read: what waits for its socket has no bound of its own, and its time limit begins anew with
- * each byte that the peer sends. The answer is to be called when the socket can take no more.
+ * each byte that the peer sends.
  */
-function endWhenStuck(connection: MultiaddrConnection): () => void {
+function endWhenStuck(connection: MessageStream): void {
   let timer: NodeJS.Timeout | undefined
   const end = (why: string) => connection.abort(new ProtocolError('peer_stalled', why))
   const stop = () => {
@@ -58,7 +76,7 @@ function endWhenStuck(connection: MultiaddrConnection): () => void {
     timer = undefined
   }
   const look = () => {
-    if (unsentBytes(connection) > UNSENT_BYTES_MAX) end(`more than ${UNSENT_BYTES_MAX} bytes waited to be sent`)
+    if (unsentBytes(connection as unknown as Encrypted) > UNSENT_BYTES_MAX) end(`more than ${UNSENT_BYTES_MAX} bytes waited to be sent`)
     else if (connection.status === 'open' && connection.writableNeedsDrain)
       timer ??= setTimeout(() => end(`nothing of what waited to be sent left in ${UNSENT_MS_MAX} ms`), UNSENT_MS_MAX)
   }
@@ -68,14 +86,17 @@ function endWhenStuck(connection: MultiaddrConnection): () => void {
     // It goes on sending in a microtask of its own, which comes first.
     queueMicrotask(look)
   })
-  return look
+  const send = connection.send.bind(connection)
+  connection.send = data => {
+    const isRoom = send(data)
+    if (!isRoom) look()
+    return isRoom
+  }
 }
 
-/** A part of a connection that its interface does not name. */
-interface Unsent {
-  writeBuffer: { bufs: readonly unknown[] }
-}
-
-function unsentBytes(connection: MultiaddrConnection): number {
-  return connection.writeBufferLength + UNSENT_PIECE_BYTES * (connection as unknown as Unsent).writeBuffer.bufs.length
+function unsentBytes(connection: Encrypted): number {
+  return [connection, connection.stream].reduce(
+    (sum, { writeBuffer }) => sum + writeBuffer.byteLength + UNSENT_PIECE_BYTES * writeBuffer.bufs.length,
+    0
+  )
 }

@@ -49,7 +49,7 @@ import { Redial } from './node-redial.ts'
 import { frameStream, refusalCodeOf, type TrafficCounter, untilEnded } from './node-streams.ts'
 import { Twins } from './node-twins.ts'
 import { mismatches, mismatchSentence, type VersionMismatch, versionsOf } from './node-versions.ts'
-import { countWireBytes } from './node-wire.ts'
+import { countWireBytes, endUnread } from './node-wire.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
 export const DIAL_TIMEOUT_MS = 5_000
@@ -292,7 +292,7 @@ async function startLibp2p(options: NodeOptions, held: Held) {
     addresses: { listen: options.listen ?? [], announce: options.announce ?? [] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux({ maxInboundStreams: MAX_STREAMS_OF_CONNECTION })],
+    streamMuxers: [endUnread(yamux({ maxInboundStreams: MAX_STREAMS_OF_CONNECTION }))],
     metrics: countWireBytes(wire, options.onBytesSent),
     connectionGater: {
       denyInboundConnection: isTooMany,

@@ -298,6 +298,31 @@ describe('a node', () => {
     await until(() => !node.isConnected(deaf.peer))
   })
 
+  it('drops a peer that makes it answer and does not read, and tells of it', async () => {
+    const node = await start()
+    const told: string[] = []
+    node.onEvent(event => event.type === 'refused' && told.push(`${event.peer} ${event.code}`))
+    await node.handle('/shoal/nodes/flood/1', async stream => {
+      await stream.read()
+      for (;;) await stream.write([new Uint8Array(1024 * 1024)])
+    })
+    const stranger = await openStranger({ network: 'nodes' })
+    strangers.push(stranger)
+    const connection = await stranger.dial(node.addresses()[0]!)
+    await until(() => node.isConnected(stranger.peer))
+    const streams = await Promise.all(Array.from({ length: 8 }, () => connection.newStream('/shoal/nodes/flood/1')))
+    const { maConn, muxer } = connection as unknown as { maConn: Stream; muxer: { sendPing(id: number): void } }
+    maConn.pause()
+    // First all that the two sockets hold, then an answer of thirty bytes to each ping.
+    for (const stream of streams) stream.send(Uint8Array.from([1, 0]))
+    const isTold = () => told.includes(`${stranger.peer} peer_stalled`)
+    for (let id = 1; id < 1_000_000 && connection.status === 'open' && !isTold(); id++) {
+      muxer.sendPing(id)
+      if (id % 1_000 === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    await until(isTold)
+  })
+
   it('reads one stream of gossip of a peer, its newest', async () => {
     const node = await start()
     const stranger = await openStranger({ network: 'nodes' })
