@@ -382,7 +382,8 @@ class Runs implements RunHost {
 
   async #reopen(membership: Membership, signal: AbortSignal): Promise<void> {
     const { run } = membership
-    if (signal.aborted || this.#joined.has(run)) return
+    // It may have been left since.
+    if (signal.aborted || this.#joined.has(run) || (await this.#memberships().get(run)) === undefined) return
     try {
       await this.#open(membership, signal)
     } catch (error) {
@@ -449,26 +450,27 @@ class Runs implements RunHost {
     this.#c.presence.removeRun(run)
   }
 
-  /** The history of a run has become another than its member knows, or is to: its part after a round is forgotten, and the run is taken up with what is left. */
+  /** The history of a run has become another than its member knows, or is to: what was learned of it after a round is forgotten, and the run is taken up with what is left. */
   #beginAnew(run: string, after: number | null): void {
     void this.#inTurn(run, async () => {
       const joined = this.#joined.get(run)
-      if (joined === undefined || this.#stopping.signal.aborted) return null
+      if (joined === undefined || this.#stopping.signal.aborted) return
       this.#others.set(run, { name: joined.manifest.name, state: 'joining', reason: 'its history is being read anew' })
-      await this.#close(joined)
-      if (after !== null) await this.#forgetAfter(joined, after)
-      return joined.membership
+      // Whatever fails, the run is taken up: what is left on disk is a history without a gap.
+      try {
+        await this.#close(joined)
+        if (after !== null) await this.#forgetLearned(joined, after)
+      } catch (error) {
+        const message = `the run is begun anew, with what could not be forgotten of it: ${reasonOf(error)}`
+        this.#c.events.emit({ type: 'run', run, code: codeOf(error), message })
+      }
+      void this.#takeUp(joined.membership)
     })
-      .then(membership => (membership === null ? undefined : this.#takeUp(membership)))
-      .catch(error =>
-        this.#c.events.emit({ type: 'run', run, code: codeOf(error), message: `the run could not be begun anew: ${reasonOf(error)}` })
-      )
   }
 
   /** Its records and contributions go, too: nobody else asks for what lost. */
-  async #forgetAfter({ ledger, manifest, membership: { run } }: Joined, after: number): Promise<void> {
-    const genesis = { record: run, round: 0, anchor: manifest.genesis.anchor }
-    for await (const { record, contributions } of ledger.forgetAfter(after, genesis))
+  async #forgetLearned({ ledger }: Joined, after: number): Promise<void> {
+    for await (const { record, contributions } of ledger.forgetLearned(after))
       for (const cid of [record, ...contributions.map(part => part.cid)]) await this.#c.store.blocks.delete(cid)
   }
 

@@ -144,13 +144,9 @@ export class Ledger {
     )
   }
 
-  /**
-   * Forgets all rounds after one. Where the head is among them this node is a newcomer again, whose history ends there.
-   *
-   * @param genesis the head of a newcomer
-   */
-  async *forgetAfter(round: number, genesis: Head): AsyncGenerator<KeptRound> {
-    if (((await this.head())?.round ?? 0) > round) await this.#store.records.table<Head>('heads').put(this.#run, genesis, { sync: true })
+  /** Forgets what was learned after a round, and nothing that was adopted. */
+  async *forgetLearned(after: number): AsyncGenerator<KeptRound> {
+    const round = Math.max(after, (await this.head())?.round ?? 0)
     // The newest first: whatever is left when the process dies is a history without a gap.
     const range = { gt: this.#roundKey(round), prefix: `${this.#run}/`, reverse: true }
     for await (const [key] of this.#stretches().entries(range)) await this.#stretches().delete(key)

@@ -29,6 +29,8 @@ const TRIES = 6
 const TRY_AGAIN_MS = 5_000
 /** Rounds beyond the head that are learned: their names are 100 MB of memory, and nobody who signs rounds without end fills the disk. */
 const LEARNED_MAX = 2 ** 20
+/** Contributions in them: some 500 bytes each on disk, and as much in the ledger. */
+const LEARNED_CONTRIBUTIONS_MAX = 2 ** 23
 
 /** Some rounds of a chain, checked, with the signed blocks that say so. */
 export interface Leg {
@@ -63,8 +65,10 @@ export class LongWay {
   async sharedWith(peer: string, signal: AbortSignal): Promise<number> {
     const { ledger, chain } = this.#c
     const isShared = async (round: number): Promise<boolean> => {
-      const [theirs] = (await chain(peer, round, 1, signal)) ?? []
-      return theirs !== undefined && theirs === (await ledger.round(round))?.record
+      const theirs = await chain(peer, round, 1, signal)
+      // It may be on its way into the run, and says nothing of its chain.
+      if (theirs === null) throw new DaemonError('block_unavailable', `Peer ${peer} does not say where its chain parted from ours`)
+      return theirs[0] !== undefined && theirs[0] === (await ledger.round(round))?.record
     }
     let [shared, parted] = [0, ((await ledger.end())?.round ?? 0) + 1]
     if (parted > 1 && (await isShared(parted - 1))) return parted - 1
@@ -76,14 +80,22 @@ export class LongWay {
     return shared
   }
 
-  /** Whether a peer's chain outweighs our history for certain: by what it has after the round that they share, checked as far as that takes. Nothing of it is kept. */
+  /**
+   * Whether a peer's chain outweighs our history for certain: by what it has after the round that they share, checked as far as that takes. Nothing of it is kept.
+   *
+   * @throws DaemonError `bad_chain` where it parts later than that: who shows us our own chain, and what came to it since ours was weighed, would outweigh it
+   */
   async outweighs(peer: string, shared: number, options: LongWayOptions): Promise<boolean> {
     const past = this.#past()
     const trunk = await trunkUpTo(past, shared)
     const known = new Set([...past.genesisPeers, ...trunk.known])
     let more = 0
     for await (const round of this.#c.ledger.roundsFrom(shared + 1)) more += weightIn(round, known)
-    for await (const { rounds } of this.#legs(trunk, settledBefore(options), () => [peer], options)) {
+    const ours = (await this.#c.ledger.round(shared + 1))?.record
+    const last = Math.min(settledBefore(options), shared + this.#most)
+    for await (const { rounds } of this.#legs(trunk, last, () => [peer], options)) {
+      if (rounds[0]!.record === ours)
+        throw new DaemonError('bad_chain', `Peer ${peer} says that its chain parted from ours after round ${shared}`)
       for (const round of rounds) more -= weightIn(round, known)
       if (more < 0) return true
     }
@@ -98,13 +110,22 @@ export class LongWay {
   async *ahead(options: LongWayOptions): AsyncGenerator<Leg> {
     const { ledger, run } = this.#c
     const end = (await ledger.end())?.round ?? 0
-    const most = ((await ledger.head())?.round ?? 0) + this.#most
+    const head = (await ledger.head())?.round ?? 0
+    const most = head + this.#most
     const last = settledBefore(options)
-    yield* this.#legs(await trunkUpTo(this.#past(), end), Math.min(last, most), options.from, options)
-    if (last > most)
+    let listed = 0
+    for await (const { contributions } of ledger.roundsFrom(head + 1)) listed += contributions.length
+    if (listed < LEARNED_CONTRIBUTIONS_MAX) {
+      for await (const leg of this.#legs(await trunkUpTo(this.#past(), end), Math.min(last, most), options.from, options)) {
+        yield leg
+        for (const { contributions } of leg.rounds) listed += contributions.length
+        if (listed >= LEARNED_CONTRIBUTIONS_MAX) break
+      }
+    }
+    if (last > most || listed >= LEARNED_CONTRIBUTIONS_MAX)
       throw new DaemonError(
         'history_too_long',
-        `Round ${last} of run ${run} is further on than a node can learn: ${this.#most} rounds after its own`
+        `Round ${last} of run ${run} is further on than a node can learn: ${this.#most} rounds, or ${LEARNED_CONTRIBUTIONS_MAX} contributions in them`
       )
   }
 

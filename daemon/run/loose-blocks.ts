@@ -65,6 +65,11 @@ export class LooseBlocks {
     }
   }
 
+  /** They were of a history that is not ours after all. */
+  loosen(cids: Iterable<string>): void {
+    for (const cid of cids) this.#loose.add(cid)
+  }
+
   /** Deletes what is neither held nor needed. */
   async sweep(): Promise<void> {
     const needed = this.#needed()

@@ -54,7 +54,7 @@ import type { GivenUp } from '../trainer/recovery.ts'
 import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
-import { BranchLooks } from './branch-looks.ts'
+import { BranchLooks, LOOK_MS } from './branch-looks.ts'
 import { CatchUp, isNear } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
@@ -177,6 +177,8 @@ export class RunMember {
   /** While it is: what else would be fetched of chains waits. */
   #learning: Promise<void> | null = null
   #isOnLongWay = false
+  /** When a chain may be weighed next against what was learned: anybody may sign one. */
+  #weighAtMs = Number.NEGATIVE_INFINITY
   /** Of the head's round: among them a shared corpus is divided. */
   #contributors: string[] = []
   #waits = false
@@ -426,14 +428,22 @@ export class RunMember {
 
   // ---- rules
 
-  #dispatch(event: RoundEvent | readonly RoundEvent[]): void {
+  #dispatch(event: RoundEvent): void {
     if (this.#stopping.signal.aborted) return
-    if ('type' in event && event.type === 'recordComputed') {
+    if (event.type === 'recordComputed') {
       this.#computed.resolve()
       this.#computed = Promise.withResolvers<void>()
     }
+    this.#obeyAll(this.#advance(event))
+  }
+
+  #advance(event: RoundEvent | readonly RoundEvent[]): RoundCommand[] {
     const { state, commands } = advance(this.#rounds, event, performance.now())
     this.#rounds = state
+    return commands
+  }
+
+  #obeyAll(commands: readonly RoundCommand[]): void {
     for (const command of commands) this.#obey(command)
     this.#pump()
   }
@@ -642,7 +652,7 @@ export class RunMember {
       await this.#chains.fetch(cid, isKnown, options, found => this.#tellChain(found))
     } catch (error) {
       if (!isTooLong(error)) throw error
-      await this.#goLongWay(error, longWayOf(error, options), peer => this.#lookAtBranch(cid, peer))
+      await this.#goLongWay(error, options)
     }
   }
 
@@ -651,10 +661,12 @@ export class RunMember {
     for (let from = 0; from < found.length; from += RECORDS_TOLD_AT_ONCE) {
       const records = found.slice(from, from + RECORDS_TOLD_AT_ONCE)
       const contributions = await this.#contributionsOf(records)
-      this.#dispatch([
-        ...records.map(({ cid, record }) => ({ type: 'record' as const, cid, record })),
-        ...contributions.map(({ cid, contribution }) => ({ type: 'contribution' as const, cid, contribution }))
-      ])
+      if (this.#stopping.signal.aborted) return
+      const commands = this.#advance(records.map(({ cid, record }) => ({ type: 'record', cid, record })))
+      // Of a record that the rules do not take what it lists is no news: they would refuse each by its author's name.
+      const lacking = contributions.filter(({ cid }) => this.#rounds.lacking.has(cid))
+      commands.push(...this.#advance(lacking.map(({ cid, contribution }) => ({ type: 'contribution', cid, contribution }))))
+      this.#obeyAll(commands)
       await othersTurn()
     }
   }
@@ -669,26 +681,24 @@ export class RunMember {
   }
 
   /**
-   * Towards a head that is further on than the rules can hold: a chain that goes on from our history is learned.
+   * Towards a head that is further on than the rules can hold: a chain that goes on from our history is learned. One that parted from what was learned before is weighed against it; what this node has
+   * adopted it leaves for no chain that it cannot hold.
    *
-   * @throws DaemonError `history_too_long` where nobody can be asked, or where only strangers are there
+   * @throws DaemonError `history_too_long` where nobody can be asked, where only strangers are there, or where it parted before our head
    */
-  async #goLongWay(
-    tooLong: DaemonError,
-    way: LongWayOptions,
-    onParted: (peer: string, shared: number) => void | Promise<void>
-  ): Promise<void> {
-    const [peer] = way.from()
-    // Whoever else names a head so far away is asked again when this is over.
-    if (this.#isOnLongWay) return
-    if (peer === undefined) throw tooLong
+  async #goLongWay(tooLong: DaemonError, options: ChainOptions): Promise<void> {
+    const [peer] = options.from()
+    if (peer === undefined || this.#isWithAuthors()) throw tooLong
+    if (this.#isOnLongWay) throw new DaemonError('block_unavailable', "Another chain's history is being learned: this is asked for again")
     this.#isOnLongWay = true
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(LONG_WAY_MS)])
+    const way = { ...options, signal, headRound: tooLong.details!.headRound as number }
     try {
       const end = (await this.#c.ledger.end())?.round ?? 0
-      const shared = await this.#longWay.sharedWith(peer, way.signal)
-      if (shared < end) await onParted(peer, shared)
-      else if (this.#isWithAuthors()) throw tooLong
-      else await this.#learn(way)
+      const shared = await this.#longWay.sharedWith(peer, signal)
+      if (shared === end) await this.#learn(way)
+      else if (shared >= this.#head.round) await this.#weighLongWay(peer, shared, way)
+      else throw tooLong
     } finally {
       this.#isOnLongWay = false
     }
@@ -708,12 +718,13 @@ export class RunMember {
         await this.#keepLeg(leg)
         isMore = true
         this.#learned = `learning the run's history: round ${leg.rounds.at(-1)!.round} of ${way.headRound}`
+        // They came meanwhile: their next round is adopted, which forgets what was learned.
+        if (this.#isWithAuthors()) return
       }
     } finally {
       this.#learned = null
       this.#learning = null
       ended.resolve()
-      // If they came meanwhile, the next adoption forgets what was learned.
       if (isMore && !this.#isWithAuthors()) this.#c.beginAnew(null)
     }
   }
@@ -726,6 +737,7 @@ export class RunMember {
         await Promise.all(blocks.slice(from, from + BLOCKS_WRITTEN_AT_ONCE).map(({ cid, bytes }) => hold.put(cid, bytes)))
       // In turn with what is adopted: of two that go on from one round only one is history.
       const kept = this.#adopting.then(async () => {
+        this.#stopping.signal.throwIfAborted()
         await this.#c.blocks.sync(cids)
         await this.#c.ledger.learned(rounds)
         await this.#loose.adopted(cids)
@@ -737,12 +749,15 @@ export class RunMember {
     }
   }
 
-  /** A chain that parted from ours and is too long for the rules, or ours since then is: whichever weighs more is history. */
+  /** Two chains of which nothing is adopted here: whichever weighs more is what this node goes after. */
   async #weighLongWay(peer: string, shared: number, way: LongWayOptions): Promise<void> {
+    const nowMs = performance.now()
+    if (nowMs < this.#weighAtMs) return
+    this.#weighAtMs = nowMs + LOOK_MS
     if (!(await this.#longWay.outweighs(peer, shared, way))) return
-    const { run, events, self } = this.#c
-    const message = `a chain that parted from ours after round ${shared} outweighs it: what is ours of it since then is left, and this node learns the other`
-    events.emit({ type: 'run', run, peer, code: 'fork_switched', message, data: { subject: this.#head.record, shared, self } })
+    const { run, events } = this.#c
+    const message = `a chain that parted after round ${shared} outweighs what was learned of another: that is forgotten`
+    events.emit({ type: 'run', run, peer, code: 'history_learned', message, data: { shared } })
     this.#c.beginAnew(shared)
   }
 
@@ -762,25 +777,25 @@ export class RunMember {
       const isOurs = (cid: string): boolean => this.#adopted.has(cid)
       const options = this.#chainOptions(peer === undefined ? [] : [peer])
       await this.#chains
-        .fetch(head, isOurs, options, theirs => this.#reopen(head, theirs, options))
+        .fetch(head, isOurs, options, theirs => this.#reopen(head, theirs))
         .catch(async error => {
           if (!isTooLong(error)) throw error
-          const way = longWayOf(error, options)
-          await this.#goLongWay(error, way, (from, shared) => this.#weighLongWay(from, shared, way))
+          await this.#goLongWay(error, options)
         })
     } finally {
       this.#looks.ended(performance.now() - sinceMs)
     }
   }
 
-  async #reopen(head: string, theirs: ChainRecord[], options: ChainOptions): Promise<void> {
+  async #reopen(head: string, theirs: ChainRecord[]): Promise<void> {
     const first = theirs[0]?.record
     if (first === undefined) return
     const { manifest, ledger, run } = this.#c
     if (await isTooLongAfter(ledger, first.round - 1)) {
-      const way = { ...options, headRound: theirs.at(-1)!.record.round + FORK_WINDOW_ROUNDS }
-      const tooLong = new DaemonError('history_too_long', `What is ours since round ${first.round - 1} is more than the rules can hold`)
-      return this.#goLongWay(tooLong, way, (from, shared) => this.#weighLongWay(from, shared, way))
+      const headRound = theirs.at(-1)!.record.round + FORK_WINDOW_ROUNDS
+      throw new DaemonError('history_too_long', `What is known here after round ${first.round - 1} is more than the rules can hold`, {
+        details: { headRound }
+      })
     }
     const own = { run, ledger, genesisPeers: manifest.genesis.peers }
     const fork = await pastUpTo(own, first.round - 1)
@@ -791,7 +806,7 @@ export class RunMember {
     // They may be on the way to a branch that parted further back, which another look has found.
     const root = this.#rounds.tree.root.round
     const past = await this.#pastToHead(root < first.round - 1 ? await pastUpTo(own, root) : fork)
-    if (this.#rounds.tree.root.round < Math.min(root, first.round - 1)) return this.#reopen(head, theirs, options)
+    if (this.#rounds.tree.root.round < Math.min(root, first.round - 1)) return this.#reopen(head, theirs)
     const next = reopenRounds(this.#rounds, {
       now: performance.now(),
       ...(past.trunk === undefined ? {} : { trunk: past.trunk }),
@@ -976,6 +991,7 @@ export class RunMember {
       // Gossip brought them: a head on disk whose records are not would be no history.
       await this.#c.blocks.sync(history)
       const left = await this.#c.ledger.adopt(head, since, ancestor.round)
+      for (const [round, record] of left) if (round > this.#head.round) await this.#loosen(record)
       await this.#loose.adopted(history)
       return { rounds: since, left }
     })
@@ -1008,6 +1024,12 @@ export class RunMember {
     await this.#considerAudits(rounds.at(-1)!)
     await this.#forget()
     await this.#c.ledger.sumUp(round - FORK_WINDOW_ROUNDS)
+  }
+
+  /** What was learned of a chain that is not ours goes with what nobody needs. */
+  async #loosen(record: string): Promise<void> {
+    const bytes = await this.#c.blocks.get(record)
+    if (bytes !== undefined) this.#loose.loosen([record, ...(await openRecord(bytes)).record.contributions])
   }
 
   /** Resolves when it has begun: in a large mesh it takes seconds, and the next adoption does not need it. */
@@ -1297,7 +1319,8 @@ export class RunMember {
   }
 
   #mayTrain(): boolean {
-    return this.#trainer?.ready === true && this.#paused === null && this.#isAdmitted()
+    // Beyond our head history is known, or a part of it is not: what was trained on it has no place in any round.
+    return this.#trainer?.ready === true && this.#paused === null && this.#isAdmitted() && this.#written === this.#head.record
   }
 
   /** Whether a contribution to the open round would count, as far as this node's own admission goes. */
@@ -1408,6 +1431,8 @@ const RETRY_MS = 2_000
 const RATE_WINDOW_MS = 10_000
 /** How many fetch timeouts a whole anchor may take. */
 const ANCHOR_PATIENCE = 6
+/** How long a history may be learned or weighed before another's turn, in ms; what was learned until then stays. */
+const LONG_WAY_MS = 30 * 60_000
 /** Records of a chain that the rules are told at once. */
 const RECORDS_TOLD_AT_ONCE = 64
 /** Blocks of a leg that are written at once. */
@@ -1432,11 +1457,6 @@ export function keepsUp(round: number | null, newest: number): boolean {
 
 function isTooLong(error: unknown): error is DaemonError {
   return error instanceof DaemonError && error.code === 'history_too_long' && error.details !== undefined
-}
-
-/** The other way to a head whose chain the rules cannot hold. */
-function longWayOf({ details }: DaemonError, options: ChainOptions): LongWayOptions {
-  return { ...options, headRound: details!.headRound as number }
 }
 
 /**

@@ -90,20 +90,17 @@ describe('Ledger', () => {
     await assert.rejects(ledger.learned([kept(3)]), { code: 'bad_chain' })
   })
 
-  it('forgetAfter() tells what it forgets, newest first, and makes a newcomer of who stood there', async () => {
-    const genesis = { record: 'run', round: 0, anchor: 'first' }
+  it('forgetLearned() tells what it forgets, newest first, and leaves what was adopted', async () => {
     const forgotten = async (round: number) => {
       const rounds: number[] = []
-      for await (const row of ledger.forgetAfter(round, genesis)) rounds.push(row.round)
+      for await (const row of ledger.forgetLearned(round)) rounds.push(row.round)
       return rounds
     }
     await ledger.adopt(headOf(kept(2)), [kept(1), kept(2)], 0)
-    await ledger.learned([kept(3), kept(4)])
-    assert.deepEqual(await forgotten(2), [4, 3])
-    assert.deepEqual(await ledger.head(), headOf(kept(2)))
-    assert.deepEqual(await forgotten(1), [2])
-    assert.deepEqual([await ledger.head(), (await ledger.end())?.round], [genesis, 1])
-    assert.deepEqual(await ledger.rounds(10), [])
+    await ledger.learned([kept(3), kept(4), kept(5)])
+    assert.deepEqual(await forgotten(4), [5])
+    assert.deepEqual(await forgotten(1), [4, 3])
+    assert.deepEqual([await ledger.head(), (await ledger.end())?.round], [headOf(kept(2)), 2])
   })
 
   it('sumUp() says who was accepted in stretches of rounds, so that their rows need not be read, until a fork leaves them', async () => {

@@ -185,7 +185,7 @@ describe('LongWay', function () {
       told.set('other', await grow(chain.slice(0, shared), 3, { tokens: 7 }))
       assert.equal(await way.sharedWith('other', signal), shared)
     }
-    assert.equal(await way.sharedWith('nobody', signal), 0)
+    await assert.rejects(way.sharedWith('nobody', signal), { code: 'block_unavailable' })
   })
 
   it('outweighs() counts what authors whom both know have done since, and takes nothing of it', async () => {
@@ -193,6 +193,7 @@ describe('LongWay', function () {
     const heavier = (peer: string, shared: number) => way.outweighs(peer, shared, options())
     await adopt(await grow(chain.slice(0, 20), 30, { tokens: 40 }))
     assert.equal(await heavier('honest', 20), true)
+    await assert.rejects(heavier('honest', 19), { code: 'bad_chain' }, 'round 20 is ours, and so would those after it be')
     told.set('short', chain.slice(0, 44))
     await assert.rejects(heavier('short', 20), { code: 'block_unavailable' })
     assert.equal((await ledger.end())?.round, 50)

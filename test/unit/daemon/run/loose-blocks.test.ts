@@ -51,6 +51,16 @@ describe('LooseBlocks', () => {
     assert.equal([...disk.cids].filter(cid => cid.startsWith('needed')).length, 1_000)
   })
 
+  it('lets go what was of a history that is not ours after all, unless it is of ours as well', async () => {
+    const disk = memoryDisk()
+    for (const cid of ['learned', 'of both']) disk.cids.add(cid)
+    const loose = new LooseBlocks({ blocks: disk, needed: () => () => false })
+    loose.loosen(['learned', 'of both'])
+    await loose.adopted(['of both'])
+    await loose.sweep()
+    assert.deepEqual([...disk.cids], ['of both'])
+  })
+
   it('lets nothing go while more is adopted than is written down', async () => {
     const disk = memoryDisk()
     let isPending = true
