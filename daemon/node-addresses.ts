@@ -40,13 +40,13 @@ export async function freeAddresses(listen: string[]): Promise<{ addresses: stri
   try {
     for (const text of listen) {
       const { host, port } = hostAndPort(text)
-      const server = port === 0 ? undefined : await bound(text, host, port)
+      const server = await bound(text, host, port)
       if (server === null) {
         taken.push(text)
         addresses.push(text.replace(`/tcp/${port}`, '/tcp/0'))
       } else {
         addresses.push(text)
-        if (server !== undefined) servers.push(server)
+        servers.push(server)
       }
     }
   } finally {
