@@ -19,6 +19,8 @@ export class RotatingFile {
   #descriptor: number | undefined
   /** Written since the file was begun, or since it could not be put aside. */
   #bytes: number
+  /** The last line did not fit on the disk as a whole. */
+  #isTorn = false
   #isClosed = false
 
   constructor(path: string, options: RotatingFileOptions) {
@@ -35,7 +37,10 @@ export class RotatingFile {
       if (this.#bytes >= this.#options.maxBytes) this.#rotate()
       // A file that could not be opened at the last line may be by now: descriptors run out and come back.
       this.#descriptor ??= this.#open()
-      this.#bytes += writeSync(this.#descriptor, line)
+      const text = this.#isTorn ? `\n${line}` : line
+      const written = writeSync(this.#descriptor, text)
+      this.#bytes += written
+      this.#isTorn = written < Buffer.byteLength(text)
     } catch {
       // No place to say it: the health check of the disk does.
     }
@@ -44,9 +49,8 @@ export class RotatingFile {
   /** The last whole lines, oldest first, as far as the end of this file and of the one before it has them. */
   tail(count: number): string[] {
     if (count === 0) return []
-    const newest = linesAtEnd(this.path)
-    const lines = newest.length < count ? [...linesAtEnd(this.#aside(1)), ...newest] : newest
-    return lines.slice(-count)
+    const { lines, isWhole } = linesAtEnd(this.path)
+    return (isWhole && lines.length < count ? [...linesAtEnd(this.#aside(1)).lines, ...lines] : lines).slice(-count)
   }
 
   close(): void {
@@ -83,7 +87,8 @@ export class RotatingFile {
   }
 }
 
-function linesAtEnd(path: string): string[] {
+/** @returns also whether there are none before them */
+function linesAtEnd(path: string): { lines: string[]; isWhole: boolean } {
   try {
     const descriptor = openSync(path, 'r')
     try {
@@ -91,12 +96,16 @@ function linesAtEnd(path: string): string[] {
       const start = Math.max(0, size - TAIL_BYTES)
       const bytes = Buffer.alloc(size - start)
       const read = readSync(descriptor, bytes, 0, bytes.byteLength, start)
-      const lines = bytes.toString('utf8', 0, read).split('\n')
-      return lines.slice(start === 0 ? 0 : 1).filter(line => line !== '')
+      // What follows the last line's end is not whole.
+      const lines = bytes
+        .toString('utf8', 0, read)
+        .split('\n')
+        .slice(start === 0 ? 0 : 1, -1)
+      return { lines: lines.filter(line => line !== ''), isWhole: start === 0 }
     } finally {
       closeSync(descriptor)
     }
   } catch {
-    return []
+    return { lines: [], isWhole: true }
   }
 }

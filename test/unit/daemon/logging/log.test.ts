@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openLog } from '../../../../daemon/logging/log.ts'
@@ -62,6 +62,19 @@ describe('openLog()', () => {
     )
     assert.deepEqual(numbers(0), [])
     assert.ok(numbers(1_000).length < 60)
+    log.close()
+  })
+
+  it('leaves out no line between two that it gives, and no half line', async () => {
+    const log = openLog(home, { level: 'info', maxBytes: 1.6e6, files: 3 })
+    for (let i = 0; i < 30; i++) log.logger.info({ i, text: 'x'.repeat(1e5) }, 'a long line')
+    await appendFile(log.path, '{"half of a')
+    const numbers = log.tail(1_000).map(json => JSON.parse(json).i)
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, at) => 29 - numbers.length + 1 + at)
+    )
+    assert.ok(numbers.length >= 9)
     log.close()
   })
 
