@@ -13,7 +13,7 @@ import {
 } from './constants.ts'
 import type { RoundCommand } from './events.ts'
 import { chooseTarget } from './following.ts'
-import { addHolder, isMissingParts, liveHolders, missingParts, peersAt, type RoundsState, uproot, wakeAt } from './state.ts'
+import { addHolder, isMissingParts, liveHolders, missingParts, needsEnvelopes, peersAt, type RoundsState, uproot, wakeAt } from './state.ts'
 
 /** Does what is needed next to make the target the head: fetch, compute, or take over an anchor when we are far behind. */
 export function pursue(state: RoundsState, target: TreeRecord, out: RoundCommand[]): void {
@@ -233,7 +233,7 @@ export function askHeads(state: RoundsState, out: RoundCommand[]): void {
     }
   }
   for (const [cid, waiting] of state.lacking) {
-    for (const record of waiting) if (!state.tree.byCid.has(record)) waiting.delete(record)
+    for (const record of waiting) if (!needsEnvelopes(state, record)) waiting.delete(record)
     if (waiting.size === 0) {
       state.lacking.delete(cid)
       state.unknown.delete(cid)

@@ -31,7 +31,7 @@ import { chooseTarget, mayBeHead, reconsider } from './following.ts'
 import { drop, examine, fetchAhead, markReady, remember, take } from './intake.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { closeIfDue, missedBy, noteSilence, orderOf, rivalIfDue, waitingFor } from './proposing.ts'
-import { liveHolders, noteTooOld, placedIn, type RoundsState, wakeAt } from './state.ts'
+import { liveHolders, needsEnvelopes, noteTooOld, placedIn, type RoundsState, wakeAt } from './state.ts'
 import { announceFirst } from './telling.ts'
 
 /** What a node has on disk when it starts. */
@@ -350,7 +350,7 @@ function forget(state: RoundsState): void {
   for (const record of tree.byCid.values())
     if (!record.ready && !record.passed) state.listedOffChain += record.record?.contributions.length ?? 0
   for (const [cid, waiting] of state.lacking) {
-    for (const record of waiting) if (!tree.byCid.has(record)) waiting.delete(record)
+    for (const record of waiting) if (!needsEnvelopes(state, record)) waiting.delete(record)
     if (waiting.size === 0) state.lacking.delete(cid)
   }
   for (const [cid, { askedAt }] of state.unknown) {

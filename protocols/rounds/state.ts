@@ -255,6 +255,11 @@ export function uproot(state: RoundsState, record: TreeRecord): void {
   state.treeChanged = true
 }
 
+/** Whether the envelopes that a record lacks are of any use: one whose anchor was taken as it is needs none any more. */
+export function needsEnvelopes({ tree }: RoundsState, record: string): boolean {
+  return tree.byCid.get(record)?.ready === false
+}
+
 /** The bodies of a record that are not here. */
 export function missingParts(state: RoundsState, record: TreeRecord): Part[] {
   return record.parts.filter(part => state.contributions.get(part.cid)?.held !== true)

@@ -10,7 +10,8 @@ import { World } from './world.ts'
 const STORMS = 6
 /** Storms of 64 nodes and 30 rounds that were broken once, and by what. */
 const FOUND: { [seed: number]: string } = {
-  736: 'of what an author was told before it lost its disk, it was asked again when others gave its work back'
+  736: 'of what an author was told before it lost its disk, it was asked again when others gave its work back',
+  868: 'a record whose anchor was taken from others went on asking for an envelope that nobody had'
 }
 
 describe('a big storm', function () {
