@@ -27,7 +27,7 @@ export const MAX_UNDERWAY = 4 * (MAX_RECORDS_OFF_CHAIN + MAX_LISTED_OFF_CHAIN)
 /** What a page on its way counts for, since it may be 4 MiB of anything. */
 const PAGE_WEIGHT = MAX_PAGE_BYTES / 128
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
-const WRITTEN_AT_ONCE = 256
+export const WRITTEN_AT_ONCE = 256
 
 export interface ChainRecord {
   cid: string

@@ -89,6 +89,8 @@ const NAMED_AT_ONCE = 1_024
 export class Ledger {
   readonly #store: Store
   readonly #run: string
+  /** The end of the last stretch, once it was read: it is asked for with each round, and its row is large. */
+  #summedTo: number | null = null
 
   constructor(store: Store, run: string) {
     this.#store = store
@@ -120,8 +122,10 @@ export class Ledger {
       operations.push({ type: 'delete', table: 'rounds', key }, { type: 'delete', table: 'names', key })
       left.set(roundOf(key), record)
     }
-    for await (const [key] of this.#stretches().entries({ gt: this.#roundKey(after), prefix: `${this.#run}/` }))
+    for await (const [key] of this.#stretches().entries({ gt: this.#roundKey(after), prefix: `${this.#run}/` })) {
       operations.push({ type: 'delete', table: 'stretches', key })
+      this.#summedTo = null
+    }
     operations.push(...rounds.flatMap(round => this.#put(round)))
     operations.push({ type: 'put', table: 'heads', key: this.#run, value: head })
     await this.#store.records.batch(operations, { sync: true })
@@ -149,6 +153,7 @@ export class Ledger {
     const round = Math.max(after, (await this.head())?.round ?? 0)
     // The newest first: whatever is left when the process dies is a history without a gap.
     const range = { gt: this.#roundKey(round), prefix: `${this.#run}/`, reverse: true }
+    this.#summedTo = null
     for await (const [key] of this.#stretches().entries(range)) await this.#stretches().delete(key)
     for await (const [key, row] of this.#rounds().entries(range)) {
       await this.#store.records.batch([
@@ -207,14 +212,18 @@ export class Ledger {
    * @param upTo the last round that no fork is likely to change
    */
   async sumUp(upTo: number): Promise<void> {
-    await this.#nameAll()
-    let stretch = { from: await this.#newest(this.#stretches()), authors: new Set<string>() }
+    if (this.#summedTo === null) {
+      await this.#nameAll()
+      this.#summedTo = await this.#newest(this.#stretches())
+    }
+    let stretch = { from: this.#summedTo, authors: new Set<string>() }
     if (upTo < stretch.from + STRETCH_ROUNDS) return
     for await (const { round, contributions } of this.roundsFrom(stretch.from + 1)) {
       if (round > upTo) return
       for (const { peer } of contributions) stretch.authors.add(peer)
       if (round < stretch.from + STRETCH_ROUNDS && stretch.authors.size < STRETCH_AUTHORS) continue
       await this.#stretches().put(this.#roundKey(round), [...stretch.authors])
+      this.#summedTo = round
       stretch = { from: round, authors: new Set() }
     }
   }

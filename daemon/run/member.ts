@@ -56,7 +56,7 @@ import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
 import { BranchLooks, LOOK_MS } from './branch-looks.ts'
 import { CatchUp, isNear } from './catch-up.ts'
-import { type ChainOptions, type ChainRecord, Chains } from './chains.ts'
+import { type ChainOptions, type ChainRecord, Chains, WRITTEN_AT_ONCE } from './chains.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import { type Head, type KeptRound, keptRoundOf, type Ledger, type Membership, type OwnContribution } from './ledger.ts'
@@ -733,8 +733,8 @@ export class RunMember {
     const hold = this.#loose.hold()
     const cids = blocks.map(({ cid }) => cid)
     try {
-      for (let from = 0; from < blocks.length; from += BLOCKS_WRITTEN_AT_ONCE)
-        await Promise.all(blocks.slice(from, from + BLOCKS_WRITTEN_AT_ONCE).map(({ cid, bytes }) => hold.put(cid, bytes)))
+      for (let from = 0; from < blocks.length; from += WRITTEN_AT_ONCE)
+        await Promise.all(blocks.slice(from, from + WRITTEN_AT_ONCE).map(({ cid, bytes }) => hold.put(cid, bytes)))
       // In turn with what is adopted: of two that go on from one round only one is history.
       const kept = this.#adopting.then(async () => {
         this.#stopping.signal.throwIfAborted()
@@ -1435,8 +1435,6 @@ const ANCHOR_PATIENCE = 6
 const LONG_WAY_MS = 30 * 60_000
 /** Records of a chain that the rules are told at once. */
 const RECORDS_TOLD_AT_ONCE = 64
-/** Blocks of a leg that are written at once. */
-const BLOCKS_WRITTEN_AT_ONCE = 256
 /** Rounds of a chain that are read from disk at once when it is adopted. */
 const ROUNDS_READ_AT_ONCE = 64
 
