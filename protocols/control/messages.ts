@@ -134,7 +134,7 @@ export interface StandingRow {
   byOperator: boolean
   /** Of a ban; null: for ever, or none. */
   until: string | null
-  /** They fade; probation begins at 20, a ban at 100. */
+  /** They fade; probation begins at 20, a ban at 90. */
   points: number
   /** Bans by this node itself within the last month. */
   bans: number

@@ -56,10 +56,13 @@ export const OPINION_NEWS_MS = OPINION_REPEAT_MS / 2
 export const MAX_SAID = 8
 /** Rounds that an opinion may be about, back from the head: further back nobody here knows who had been accepted before. */
 export const OPINION_ROUNDS = 128
-/** Opinions of one author that count at once, peers that others have opinions about, and authors heard about one of them. */
+/** Opinions of one author that count at once, peers that others have opinions about, and authors heard about one of them: half of a thousand. */
 export const MAX_OPINIONS_PER_AUTHOR = 8
 export const MAX_ACCUSED = 256
-export const MAX_ACCUSERS = 64
-/** Distinct authors whose opinions put a peer on probation here: two at least, and a third of those who were accepted in the last rounds. Fewer is a quarrel. */
+export const MAX_ACCUSERS = 512
+/**
+ * Distinct authors whose opinions put a peer on probation here, and keep it there: two at least, and half of those who were accepted in the last rounds. Nobody
+ * waits for who is on probation, so with fewer a clique of liars could have all honest members close without one another; of the accepted, fewer than half lie.
+ */
 export const ACCUSERS_LEAST = 2
-export const ACCUSERS_SHARE = 1 / 3
+export const ACCUSERS_SHARE = 1 / 2

@@ -72,6 +72,8 @@ export interface Accusation {
   run: string
   round: number
   code: string
+  /** How many authors it is weighed against. */
+  electorate: number
   /** Unix ms when it came. */
   at: number
 }
@@ -255,9 +257,8 @@ function takeOpinion(state: TrustState, event: Extract<TrustEvent, { type: 'opin
   }
   accusers ??= new Map()
   state.accused.set(about, accusers)
-  accusers.set(author, { author, run, round, code, at: now })
-  const ofRun = [...accusers.values()].filter(accusation => accusation.run === run).length
-  if (!isEnough(ofRun, electorate)) return true
+  accusers.set(author, { author, run, round, code, electorate, at: now })
+  if (!isEnough(accusers, run)) return true
   const row = rowOf(state, { peer: about, accepted: aboutAccepted }, now, out)
   settle(row, code, now, out, true)
   out.push({ type: 'keep', row })
@@ -275,13 +276,16 @@ function isNewOfUs({ accusedOurselves }: TrustState, author: string, code: strin
   return true
 }
 
-function isEnough(accusers: number, electorate: number): boolean {
-  return accusers >= Math.max(ACCUSERS_LEAST, Math.ceil(electorate * ACCUSERS_SHARE))
+/** The accusers of one run, against the most authors that any of them was weighed against. */
+function isEnough(accusers: ReadonlyMap<string, Accusation>, run: string): boolean {
+  const ofRun = [...accusers.values()].filter(accusation => accusation.run === run)
+  const electorate = Math.max(...ofRun.map(accusation => accusation.electorate))
+  return ofRun.length >= Math.max(ACCUSERS_LEAST, Math.ceil(electorate * ACCUSERS_SHARE))
 }
 
 function isStillSaid({ accused }: TrustState, peer: string): boolean {
-  const runs = [...(accused.get(peer)?.values() ?? [])].map(({ run }) => run)
-  return runs.some(run => runs.filter(other => other === run).length >= ACCUSERS_LEAST)
+  const accusers = accused.get(peer) ?? new Map<string, Accusation>()
+  return [...accusers.values()].some(({ run }) => isEnough(accusers, run))
 }
 
 function takeWord(state: TrustState, event: Extract<TrustEvent, { type: 'ban' | 'unban' }>, now: number, out: TrustCommand[]): void {
@@ -314,7 +318,7 @@ function takeTick(state: TrustState, heads: ReadonlyMap<string, number>, now: nu
       Object.assign(row, { byOperator: false, points: 0, audited: 0, at: now })
       become(row, 'good', 'ban_ended', null, out)
     }
-    // Opinions keep whom they put on probation there as long as it is no quarrel. Those of before a restart are not known, and come again if they still hold.
+    // Opinions keep whom they put on probation there as long as they are enough. Those of before a restart are not known, and come again if they still hold.
     const isHeld = now - state.startedAt! < OPINION_VALID_MS || isStillSaid(state, row.peer)
     settle(row, row.reason ?? 'tick', now, out, row.reason === 'opinions' && isHeld)
     const saidAt = row.saidAt

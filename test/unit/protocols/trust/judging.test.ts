@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import {
   BAN_FACTOR,
   BAN_FIRST_MS,
@@ -40,7 +41,7 @@ describe('judge()', () => {
       run: 'run',
       round: 5,
       aboutAccepted: true,
-      electorate: 6,
+      electorate: 4,
       ...more
     })
 
@@ -151,11 +152,36 @@ describe('judge()', () => {
     assert.equal(standingOf(state, 'X'), 'probation')
   })
 
-  it('wants a third of the recent authors behind an opinion in a large run', () => {
-    for (const author of ['A', 'B', 'C']) opinion(author, 'X', { electorate: 12 })
+  it('wants half of the recent authors behind an opinion in a large run', () => {
+    for (const author of ['A', 'B', 'C', 'D', 'E']) opinion(author, 'X', { electorate: 12 })
     assert.equal(standingOf(state, 'X'), 'good')
-    opinion('D', 'X', { electorate: 12 })
+    opinion('F', 'X', { electorate: 12 })
     assert.equal(standingOf(state, 'X'), 'probation')
+  })
+
+  it('neither puts anybody on probation nor keeps anybody there for what fewer than half of the authors say', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 3, max: 40 }),
+        fc.array(fc.tuple(fc.nat(), fc.nat(9), fc.nat(2 * OPINION_REPEAT_MS)), { maxLength: 200 }),
+        (electorate, words) => {
+          state = createTrust('self', [])
+          for (let n = 0; n < electorate; n++) opinion(`honest${n}`, 'long ago', { electorate })
+          const liars = Math.ceil(electorate / 2) - 1
+          const wasSaidMs = now
+          for (const [liar, about, waitMs] of words) {
+            now += waitMs
+            opinion(`liar${liar % liars}`, `honest${about}`, { electorate })
+            opinion(`liar${liar % liars}`, 'long ago', { electorate })
+            tick()
+            for (let n = 0; n < 10; n++) assert.equal(standingOf(state, `honest${n}`), 'good')
+          }
+          now = Math.max(now, wasSaidMs + OPINION_VALID_MS)
+          tick()
+          assert.equal(standingOf(state, 'long ago'), 'good')
+        }
+      )
+    )
   })
 
   it('does not listen to those whom it does not trust, nor to anybody about himself', () => {
