@@ -579,6 +579,7 @@ class Parts {
       notJoined.length > 0 ? { level: 'fail', message: named(notJoined), fix: 'once the cause is gone: shoal run join RUN' } : null,
       'this node is in every run that it was told to join'
     )
+    this.#health.tellWaiting()
   }
 
   #face(): NodeFace {

@@ -104,13 +104,21 @@ describe('isHarmless()', () => {
 })
 
 describe('HealthBoard', () => {
-  it('makes an event of a line that comes or goes, not of one that stays', () => {
-    const events: Omit<NodeEvent, 'id' | 'ts'>[] = []
+  let events: Omit<NodeEvent, 'id' | 'ts'>[]
+  let nowMs: number
+  let board: HealthBoard
+  beforeEach(() => {
+    events = []
+    nowMs = 0
     const emit = (facts: Omit<NodeEvent, 'id' | 'ts'>) => {
       events.push(facts)
       return { id: 1, ts: '', ...facts }
     }
-    const board = new HealthBoard({ events: { emit } })
+    board = new HealthBoard({ events: { emit } }, { now: () => nowMs })
+  })
+  const messages = () => events.map(event => event.message)
+
+  it('makes an event of a line that comes or goes, not of one that stays', () => {
     for (const n of [1, 2]) board.show({ level: 'warn', code: 'no_peers', message: `alone ${n}`, fix: 'start one' })
     board.show({ level: 'fail', code: 'disk_full', message: 'full', fix: null })
     assert.deepEqual(
@@ -119,10 +127,36 @@ describe('HealthBoard', () => {
     )
     board.clear('no_peers', 'company')
     board.clear('no_peers', 'company')
-    assert.deepEqual(
-      events.map(event => event.message),
-      ['alone 1', 'full', 'company']
-    )
+    assert.deepEqual(messages(), ['alone 1', 'full', 'company'])
+  })
+
+  it('shows a line that flickers as it is, and tells of it once a minute', () => {
+    const looks = 1_800
+    for (let look = 0; look < looks; look++) {
+      nowMs = look * 2_000
+      board.check('origin_full', look % 2 === 0 ? { level: 'warn', message: 'full', fix: null } : null, 'room')
+      board.tellWaiting()
+      assert.equal(board.rows().length, 1 - (look % 2))
+    }
+    assert.deepEqual(messages().slice(0, 2), ['full', 'room'])
+    assert.ok(events.length <= 62, `${events.length} events in an hour`)
+    assert.ok(events.every(({ message }, i) => message !== events[i - 1]?.message))
+  })
+
+  it('tells the state that a line has come to in the end, once, and nothing where that was told before', () => {
+    const full = { level: 'warn', code: 'disk_full', message: 'full', fix: null } as const
+    board.show(full)
+    board.clear('disk_full', 'room')
+    board.show(full)
+    board.show({ ...full, level: 'fail', message: 'full to the brim' })
+    assert.deepEqual(messages(), ['full', 'room'])
+    for (nowMs = 0; nowMs <= 122_000; nowMs += 2_000) board.tellWaiting()
+    assert.deepEqual(messages().splice(2), ['full to the brim'])
+    board.clear('disk_full', 'room again')
+    board.show({ ...full, level: 'fail' })
+    board.clear('disk_full', 'room for good')
+    for (; nowMs <= 300_000; nowMs += 2_000) board.tellWaiting()
+    assert.deepEqual(messages().splice(3), ['room again'])
   })
 
   it('named() names eight peers of a crowd, and how many more there are', () => {
