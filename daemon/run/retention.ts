@@ -206,7 +206,11 @@ export class Retention {
         here.named === null ? await this.#blocksOf(root) : [...here.named].filter(([, isBrought]) => isBrought).map(([cid]) => cid)
       // It may have come again while others were read.
       if (this.#here.get(root) !== here) continue
-      for (const cid of brought ?? []) this.#left.add(cid)
+      for (const cid of brought ?? []) {
+        // What went before may have left it: it belongs behind those that name it now.
+        this.#left.delete(cid)
+        this.#left.add(cid)
+      }
       this.#here.delete(root)
       this.#unname(here)
     }
@@ -216,7 +220,8 @@ export class Retention {
     // Equal tensors have equal chunks, so a block of a forgotten anchor may be one of a kept one.
     for (const root of keep) for (const cid of (await this.#blocksOf(root)) ?? [root]) if (this.#left.has(cid)) spared.add(cid)
     for (const root of this.#lists.keys()) if (!keep.has(root)) this.#lists.delete(root)
-    for (const cid of this.#left) {
+    // Chunks before their index, and the root last: a later life finds the blocks of what a kill left by nothing else.
+    for (const cid of [...this.#left].reverse()) {
       if (spared.has(cid) || this.#isNamedBeside(cid)) continue
       this.#deleting = this.#blocks.delete(cid)
       await this.#deleting

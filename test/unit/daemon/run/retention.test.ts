@@ -108,6 +108,34 @@ describe('Retention', () => {
     assert.equal(await count(), 4 + 4 + 4, 'the genesis, and the newest anchor and body')
   })
 
+  it('forget() leaves nothing for ever, whichever delete a kill came after', async () => {
+    const genesis = await body('genesis')
+    for (let isKilled = true, deletesLeft = 0; isKilled; deletesLeft++) {
+      const rounds: KeptRound[] = []
+      for (let r = 1; r <= 6; r++)
+        rounds.unshift(round(r, await body(`anchor ${r}`, 'frozen'), await body(`delta ${r}`, r < 5 ? 'same' : 'new')))
+      const ledger = ledgerOf(rounds)
+      let deletes = 0
+      isKilled = false
+      const killing = {
+        get: (cid: string) => blocks.get(cid),
+        delete: async (cid: string) => {
+          isKilled ||= deletes++ === deletesLeft
+          if (isKilled) throw new Error('killed')
+          await blocks.delete(cid)
+        }
+      }
+      const first = new Retention(killing, genesis)
+      await first.resume(ledger, 2)
+      for (const head of [4, 5, 6]) if (!isKilled) await first.forget(rounds.slice(6 - head, 8 - head), [], []).catch(() => {})
+      const last = new Retention(blocks, genesis)
+      await last.resume(ledger, 2)
+      await last.forget(rounds.slice(0, 2), [], [])
+      for (const { anchor } of rounds.slice(0, 2)) await readable(anchor)
+      assert.equal(await count(), 4 + 4 + 4 + (4 - 1) + (4 - 1), `after ${deletesLeft} deletes`)
+    }
+  })
+
   it('forget() deletes after a restart what this node offered and no record took, once its fate is settled', async () => {
     const retention = new Retention(blocks, await body('genesis'))
     const [offered, settled] = await Promise.all(
