@@ -4,7 +4,7 @@ import { openBlockFiles } from '../../storage/index.ts'
 import { anchorToSafetensors, bodyToSafetensors, safetensorsToAnchor } from './anchor-files.ts'
 import type { Calls, WorkerReply, WorkerRequest } from './calls.ts'
 import { packError } from './carried-error.ts'
-import { checkContribution } from './check-contribution.ts'
+import { checkContribution, KnownNorms } from './check-contribution.ts'
 import { encodeContribution } from './encode-contribution.ts'
 import { nextAnchor } from './next-anchor.ts'
 
@@ -14,7 +14,7 @@ const reply = (message: WorkerReply): void => port.postMessage(message)
 
 const blocks = await openBlockFiles((workerData as { home: string }).home)
 blocks.onCorrupt(cid => reply({ type: 'corrupt', cid }))
-const components = { blocks, norms: new Map<string, number>() }
+const components = { blocks, norms: new KnownNorms() }
 const cancels = new Map<number, AbortController>()
 let queue: Promise<void> = Promise.resolve()
 

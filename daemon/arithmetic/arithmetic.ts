@@ -74,7 +74,10 @@ export class Arithmetic {
     return this.#call('nextAnchor', request, options)
   }
 
-  /** Null where a body may be counted, else the reason. Fails with `block_missing` where blocks are not here: that is not the author's fault. */
+  /**
+   * Null where a body may be counted, else the reason. Fails with `block_missing` where blocks are not here: that is not the author's fault.
+   * One that was checked lately is not read again, so that they may have gone since.
+   */
   checkContribution(request: CheckContributionRequest, options?: CallOptions): Promise<BodyRefusal | null> {
     return this.#call('checkContribution', request, options)
   }

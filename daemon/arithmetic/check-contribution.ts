@@ -1,22 +1,29 @@
 // What a contribution's body must be before it is counted: a pure function of the body and the anchor it was measured from.
 import { ProtocolError } from '../../protocols/errors.ts'
+import { RecentMap } from '../../protocols/recent-map.ts'
 import { type Codec, createCodec } from '../../training/compression/index.ts'
 import { TrainingError } from '../../training/errors.ts'
 import { addSquares, NORM_RATIO_MAX } from '../../training/outer/index.ts'
 import { type AnchorStage, anchorCodec, anchorLayout, bodyFits } from './anchor-layout.ts'
 import { type BlockSource, openBody, TensorReader } from './body-reader.ts'
 import type { BodyRefusal, CheckContributionRequest } from './calls.ts'
-import { NORMS_KEPT } from './constants.ts'
+import { ANCHOR_NORMS_KEPT, BODY_NORMS_KEPT } from './constants.ts'
 import { sliceLengths } from './slices.ts'
 
 export interface CheckComponents {
   blocks: BlockSource
-  /** Norms of anchors by CID, kept between calls. */
-  norms: Map<string, number>
+  norms: KnownNorms
+}
+
+/** What bodies and anchors came to, kept between calls: their names say all that it depends on. What could not be read is not kept. */
+export class KnownNorms {
+  readonly anchors = new RecentMap<string, number>(ANCHOR_NORMS_KEPT)
+  /** By body, codec and anchor. */
+  readonly bodies = new RecentMap<string, number | BodyRefusal>(BODY_NORMS_KEPT)
 }
 
 /**
- * Null for a body that may be counted.
+ * Null for a body that may be counted. A body that was checked is not read again: any number of authors may name the same one.
  * @throws ProtocolError block_missing (not the author's fault), DaemonError bad_anchor, TrainingError bad_codec; whatever the blocks throw
  */
 export async function checkContribution(
@@ -24,13 +31,23 @@ export async function checkContribution(
   request: CheckContributionRequest,
   signal?: AbortSignal
 ): Promise<BodyRefusal | null> {
+  const { body, parentAnchor } = request
   const codec = createCodec(request.codec)
-  const stages = anchorLayout(await openBody(blocks, request.parentAnchor))
-  const norm = await bodyNorm(blocks, request.body, codec, stages, signal)
+  const layout = async (): Promise<AnchorStage[]> => anchorLayout(await openBody(blocks, parentAnchor))
+  const norm = await known(norms.bodies, `${body} ${codec.name} ${parentAnchor}`, async () =>
+    bodyNorm(blocks, body, codec, await layout(), signal)
+  )
   if (typeof norm === 'string') return norm
   // All nodes compute the same bits, so a stated norm is equal or wrong.
   if (norm !== request.norm) return 'norm_mismatch'
-  return norm > NORM_RATIO_MAX * (await anchorNorm(blocks, norms, request.parentAnchor, stages, signal)) ? 'norm_too_large' : null
+  const ofAnchor = await known(norms.anchors, parentAnchor, async () => anchorNorm(blocks, await layout(), signal))
+  return norm > NORM_RATIO_MAX * ofAnchor ? 'norm_too_large' : null
+}
+
+async function known<T>(kept: Map<string, T>, name: string, compute: () => Promise<T>): Promise<T> {
+  const value = kept.get(name) ?? (await compute())
+  kept.set(name, value)
+  return value
 }
 
 async function bodyNorm(
@@ -71,21 +88,10 @@ function refusalOf(error: unknown): BodyRefusal | null {
 }
 
 /** Norm of an anchor's trainable tensors. */
-async function anchorNorm(
-  blocks: BlockSource,
-  norms: Map<string, number>,
-  anchor: string,
-  stages: readonly AnchorStage[],
-  signal?: AbortSignal
-): Promise<number> {
-  const known = norms.get(anchor)
-  if (known !== undefined) return known
+async function anchorNorm(blocks: BlockSource, stages: readonly AnchorStage[], signal?: AbortSignal): Promise<number> {
   let squares = 0
   for (const { tensors } of stages)
     for (const { trainable, count } of tensors)
       squares = await addTensorSquares(squares, new TensorReader(blocks, trainable), anchorCodec, count, signal)
-  const norm = Math.sqrt(squares)
-  if (norms.size >= NORMS_KEPT) norms.delete(norms.keys().next().value!)
-  norms.set(anchor, norm)
-  return norm
+  return Math.sqrt(squares)
 }

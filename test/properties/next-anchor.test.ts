@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { anchorToSafetensors } from '../../daemon/arithmetic/anchor-files.ts'
-import { checkContribution } from '../../daemon/arithmetic/check-contribution.ts'
+import { checkContribution, KnownNorms } from '../../daemon/arithmetic/check-contribution.ts'
 import { nextAnchor } from '../../daemon/arithmetic/next-anchor.ts'
 import { isCodedError } from '../../daemon/errors.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../protocols/cids.ts'
@@ -129,7 +129,7 @@ describe('nextAnchor()', function () {
           let accepted = false
           try {
             const reason = await checkContribution(
-              { blocks: spoiled, norms: new Map() },
+              { blocks: spoiled, norms: new KnownNorms() },
               { body: root, codec: 'topk', norm, parentAnchor: anchor }
             )
             // Bytes that are another contribution of the same norm (a kept value at another place) are as good as any.

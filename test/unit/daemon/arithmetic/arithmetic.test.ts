@@ -185,6 +185,34 @@ describe('Arithmetic', function () {
     await assert.rejects(check({ body: 'bafyreigad4vpc2c4gneyzhxesncqbwycarvwrsa6xdvbrgq6zachydiwrq' }), { code: 'block_missing' })
   })
 
+  it('remembers what a body came to, for its anchor and codec, and not that it was not here', async () => {
+    const { anchor } = await genesis()
+    const { body, norm, blocks } = await encode(tensorsOf(65, 0.01))
+    const check = (changes: Record<string, unknown> = {}) =>
+      arithmetic.checkContribution({ body, codec: 'int8', norm, parentAnchor: anchor, ...changes })
+    const store = await openBlockFiles(home())
+    const chunk = blocks[0]!
+    const bytes = await store.get(chunk)
+    await store.delete(chunk)
+    await assert.rejects(check(), { code: 'block_missing' })
+    await store.put(chunk, bytes!)
+    assert.equal(await check(), null)
+    const bad = await encode(tensorsOf(66, 1000))
+    assert.equal(await check({ body: bad.body, norm: bad.norm }), 'norm_too_large')
+    const noIndex = await putCbor(store, { v: 1, stages: 'many' })
+    assert.equal(await check({ body: noIndex }), 'bad_body')
+    // As no other look would find it.
+    for (const cid of [chunk, bad.body, noIndex]) await store.delete(cid)
+    assert.equal(await check(), null)
+    assert.equal(await check({ norm: norm * 2 }), 'norm_mismatch')
+    assert.equal(await check({ body: bad.body, norm: bad.norm }), 'norm_too_large')
+    assert.equal(await check({ body: noIndex }), 'bad_body')
+    const { anchor: other } = await genesis(NESTEROV)
+    await assert.rejects(check({ parentAnchor: other }), { code: 'block_missing' })
+    assert.equal(await check({ codec: 'f16' }), 'shape_mismatch')
+    await store.close()
+  })
+
   it('states the norm of what the others decode', async () => {
     const delta = tensorsOf(71, 0.01)
     assert.equal((await encode(delta, 'f32')).norm, deltaNorm(delta))
