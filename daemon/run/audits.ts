@@ -1,6 +1,6 @@
 // Audits: this node's own look at what others contributed. One contribution at a time, in a process of its own; what is too much is passed over.
 import { randomBytes, randomInt } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isAudited, type Standing, verdictOf } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
@@ -16,7 +16,8 @@ export interface AuditsComponents {
   run: string
   self: string
   manifest: Manifest
-  directory: string
+  /** A folder for files that are gone afterwards, also after a kill: each is as large as the model. */
+  scratch: string
   tokenizerJson: string | null
   sources: string[]
   blocks: BlockStore
@@ -100,10 +101,11 @@ export class Audits {
   }
 
   async #audit({ cid, body, peer, round, anchor }: Audit): Promise<void> {
-    const { arithmetic, blocks, directory, events, manifest, run, sources, tokenizerJson } = this.#c
+    const { arithmetic, blocks, events, manifest, run, scratch, sources, tokenizerJson } = this.#c
     if (!(await blocks.has(anchor)) || !(await blocks.has(body))) return
-    const anchorFile = join(directory, 'audit-anchor.safetensors')
-    const changeFile = join(directory, 'audit-change.safetensors')
+    await mkdir(scratch, { recursive: true })
+    const anchorFile = join(scratch, `audit-${run}-anchor.safetensors`)
+    const changeFile = join(scratch, `audit-${run}-change.safetensors`)
     try {
       await arithmetic.anchorToSafetensors({ anchor, file: anchorFile })
       await arithmetic.bodyToSafetensors({ body, codec: manifest.strategy.codec, file: changeFile })

@@ -675,7 +675,7 @@ class Runs implements RunHost {
       retention,
       admittance,
       refusedStranger: facts => this.#c.trust.refused(facts),
-      audits: this.#audits({ run, manifest, membership, directory, tokenizerJson, sources })
+      audits: this.#audits({ run, manifest, membership, tokenizerJson, sources })
     })
     try {
       gossip.start({
@@ -751,14 +751,12 @@ class Runs implements RunHost {
     return Admittance.open(components, signal)
   }
 
-  #audits(
-    facts: Pick<AuditsComponents, 'run' | 'manifest' | 'directory' | 'tokenizerJson' | 'sources'> & { membership: Membership }
-  ): Audits | null {
+  #audits(facts: Pick<AuditsComponents, 'run' | 'manifest' | 'tokenizerJson' | 'sources'> & { membership: Membership }): Audits | null {
     const { membership, ...rest } = facts
     const fraction = membership.audit ?? this.#c.defaults.audit
     if (fraction === 0) return null
-    const { node, store, events, trust } = this.#c
-    const shared = { self: node.peer, blocks: store.blocks, arithmetic: this.#arithmetic, events }
+    const { home, node, store, events, trust } = this.#c
+    const shared = { self: node.peer, scratch: scratchFolder(home), blocks: store.blocks, arithmetic: this.#arithmetic, events }
     return new Audits({ ...rest, ...shared, standing: peer => trust.standing(peer) }, { fraction })
   }
 

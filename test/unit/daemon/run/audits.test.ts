@@ -1,7 +1,7 @@
 // Audits with the real store, arithmetic and process, on a model that takes milliseconds.
 import assert from 'node:assert/strict'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
 import { EventLog } from '../../../../daemon/events.ts'
 import type { Manifest } from '../../../../daemon/manifest.ts'
@@ -9,7 +9,7 @@ import { Audits } from '../../../../daemon/run/audits.ts'
 import type { KeptRound } from '../../../../daemon/run/ledger.ts'
 import type { NodeEvent } from '../../../../protocols/control/messages.ts'
 import { isAudited, type Standing, verdictOf } from '../../../../protocols/trust/index.ts'
-import { openStore, type Store } from '../../../../storage/index.ts'
+import { type BlockStore, openStore, type Store } from '../../../../storage/index.ts'
 import { initialParameters } from '../../../../training/models/initial-parameters.ts'
 import { createModel, type ModelConfig } from '../../../../training/models/model.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
@@ -69,15 +69,13 @@ describe('Audits', function () {
     const stages = model.stages.map(({ name, parameters }) => ({ name, tensors: parameters.map(({ name }) => name) }))
     const strategy = { outer: { name: 'averaging' }, codec: { name: 'f32' } } as const
     const { anchor } = await arithmetic.safetensorsToAnchor({ tensors: parameters, stages, strategy })
-    const directory = join(home(), 'runs', 'run')
-    await mkdir(directory, { recursive: true })
     const contribution = async (peer: string, factor: number) => {
-      const deltaFile = join(directory, 'delta.safetensors')
+      const deltaFile = join(home(), 'delta.safetensors')
       await writeTensors(
         deltaFile,
         parameters.map(tensor => ({ ...tensor, values: tensor.values.map(value => value * factor) }))
       )
-      const nextResidualFile = join(directory, 'residual.safetensors')
+      const nextResidualFile = join(home(), 'residual.safetensors')
       const { body } = await arithmetic.encodeContribution({
         deltaFile,
         residualFile: null,
@@ -95,7 +93,7 @@ describe('Audits', function () {
     ]
     const text = join(home(), 'text.txt')
     await writeFile(text, 'It is a truth universally acknowledged. '.repeat(100))
-    const before = await readdir(directory)
+    const scratch = join(home(), 'scratch')
 
     const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
     const told: NodeEvent[] = []
@@ -107,7 +105,7 @@ describe('Audits', function () {
     const manifest = { model: MODEL, tokenizer: { kind: 'bytes' }, strategy } as unknown as Manifest // all that is read of it
     const audits = new Audits(
       {
-        ...{ run: 'run', self: ME, manifest, directory, tokenizerJson: null, sources: [text] },
+        ...{ run: 'run', self: ME, manifest, scratch, tokenizerJson: null, sources: [text] },
         ...{ blocks: store.blocks, arithmetic, events, standing: () => 'good' as const }
       },
       { fraction: 1, niceness: 0 }
@@ -128,6 +126,39 @@ describe('Audits', function () {
     )
     assert.match(told[0]!.message, /to NaN: harmful$/, 'a loss that is no number is told as text')
     assert.equal(told[0]!.data?.after, 'NaN')
-    assert.deepEqual(await readdir(directory), before)
+    assert.deepEqual(await readdir(scratch), [])
+  })
+
+  it('make their files in scratch only, which a daemon that was killed empties when it starts', async () => {
+    const files: string[] = []
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const scratch = join(home(), 'scratch')
+    const failing = {
+      anchorToSafetensors: async ({ file }) => {
+        files.push(file)
+        return { bytes: 1 }
+      },
+      bodyToSafetensors: async ({ file }) => {
+        files.push(file)
+        throw new Error('enough was seen')
+      }
+    } as Partial<Arithmetic> as Arithmetic // all that is asked of it
+    const audits = new Audits(
+      {
+        ...{ run: 'run', self: ME, scratch, tokenizerJson: null, sources: [], standing: () => 'good' as const, arithmetic: failing },
+        manifest: { strategy: { codec: { name: 'f32' } } } as Manifest, // all that is read of it
+        blocks: { has: async () => true } as Partial<BlockStore> as BlockStore,
+        events: { emit: () => resolve() } as unknown as EventLog
+      },
+      { fraction: 1 }
+    )
+    const contributions = [{ cid: 'cid', body: 'body', peer: 'peer', round: 1, tokens: 1, age: 0 }]
+    audits.consider({ round: 1, contributions } as Partial<KeptRound> as KeptRound, 'anchor')
+    await promise
+    await audits.stop()
+    assert.deepEqual(
+      files.map(file => dirname(file)),
+      [scratch, scratch]
+    )
   })
 })
