@@ -18,7 +18,7 @@ import {
 } from '../protocols/trust/index.ts'
 import type { RecordOperation, Records } from '../storage/index.ts'
 import type { EventLog } from './events.ts'
-import { createRefusals, noteRefusal } from './refusals.ts'
+import { MEMBERS_REFUSALS, Refusals, STRANGERS_REFUSALS } from './refusals.ts'
 
 /** Milliseconds between two looks at what fades. */
 const TICK_MS = 60_000
@@ -46,8 +46,9 @@ export class TrustBook {
   readonly #onError: (error: unknown) => void
   readonly #listeners = new Set<(peer: string, standing: Standing) => void>()
   /** What is told of connections, and of runs: a crowd at the door hides nothing of what goes on inside. */
-  readonly #atNode = createRefusals()
-  readonly #inRuns = createRefusals()
+  readonly #atNode = new Refusals(STRANGERS_REFUSALS)
+  readonly #inRuns = new Refusals(STRANGERS_REFUSALS)
+  readonly #ofMembers = new Refusals(MEMBERS_REFUSALS)
   #forget: () => void = () => {}
   #ticker: NodeJS.Timeout | undefined
   /** The newest batch: fails where its write does. */
@@ -151,16 +152,22 @@ export class TrustBook {
   }
 
   /**
-   * Told once a minute a peer and code, and so many of all together; judged by whether or not it is told. What names no subject may be the same thing again,
-   * such as the streams of one connection that broke: it counts once a minute.
+   * What another did: so many are told a peer and code, and so many of all together; judged by whether or not it is told. What names no subject may be the same
+   * thing again, such as the streams of one connection that broke: of strangers it counts once a minute.
    */
   refused(facts: Omit<NodeEvent, 'id' | 'ts'>): void {
-    const { run, peer = '', code = '', message, data } = facts
-    const { isFirst, untold } = noteRefusal(run === undefined ? this.#atNode : this.#inRuns, { peer, code }, performance.now())
+    const { peer = '', code = '', message, data } = facts
+    const { isFirst, untold } = this.#refusalsOf(facts).note({ peer, code }, performance.now())
     if (untold === 0) this.#c.events.emit(facts)
     else if (untold !== null)
       this.#c.events.emit({ ...facts, message: `${message} (and ${untold} times since it was last told)`, data: { ...data, untold } })
     else if (isFirst || data?.subject !== undefined) this.#heard(facts)
+  }
+
+  /** A ban keeps away what a peer sends itself, and not what others bring of it: a banned member has no more room than strangers. */
+  #refusalsOf({ run, peer }: Omit<NodeEvent, 'id' | 'ts'>): Refusals {
+    if (run === undefined) return this.#atNode
+    return peer !== undefined && this.isAccepted(peer, run) && !this.isBanned(peer) ? this.#ofMembers : this.#inRuns
   }
 
   #heard({ type, peer, code, run, round, data }: Omit<NodeEvent, 'id' | 'ts'>): void {
@@ -189,7 +196,7 @@ export class TrustBook {
         const lasts = until === null ? (standing === 'banned' ? ' for good' : '') : ` until ${new Date(until).toISOString()}`
         const row = this.#state.judged.get(peer)
         const isWorthIt = row?.accepted === true || row?.byOperator === true || reason === 'unbanned'
-        const isTold = isWorthIt || noteRefusal(this.#inRuns, { peer, code }, performance.now()).untold !== null
+        const isTold = isWorthIt || this.#inRuns.note({ peer, code }, performance.now()).untold !== null
         if (isTold)
           this.#c.events.emit({
             ...{ type: 'trust', peer, code, message: `${peer} is ${WORDS[standing]}${lasts}: ${reason}` },

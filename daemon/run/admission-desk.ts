@@ -26,7 +26,7 @@ import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { SigningKey } from '../manifest.ts'
 import { originOf } from '../origins.ts'
-import { createRefusals, noteRefusal } from '../refusals.ts'
+import { Refusals, STRANGERS_REFUSALS } from '../refusals.ts'
 
 /** A run for which this node may invite. */
 export interface InvitingRun {
@@ -70,7 +70,7 @@ export class AdmissionDesk {
   /** What is decided about a run is decided one after the other, each on disk before the next. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #told = new RecentMap<string, string>(MAX_TOLD)
-  readonly #refusals = createRefusals()
+  readonly #refusals = new Refusals(STRANGERS_REFUSALS)
   #telling: Promise<void> | null = null
 
   constructor(components: AdmissionDeskComponents) {
@@ -291,7 +291,7 @@ export class AdmissionDesk {
 
   /** Ids and wrong secrets cost nothing, and who takes turns with two of them is refused for another reason each time. */
   #tellRefused(run: string, peer: string, code: AdmissionRefusal): void {
-    if (noteRefusal(this.#refusals, { peer, code }, performance.now()).untold === null) return
+    if (this.#refusals.note({ peer, code }, performance.now()).untold === null) return
     this.#tell(run, peer, code, `${peer} was not admitted: ${ADMISSION_REFUSALS[code]}`)
   }
 

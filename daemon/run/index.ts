@@ -674,7 +674,7 @@ class Runs implements RunHost {
       beginAnew: after => this.#beginAnew(run, after),
       retention,
       admittance,
-      refusedStranger: facts => this.#c.trust.refused(facts),
+      refused: facts => this.#c.trust.refused(facts),
       audits: this.#audits({ run, manifest, membership, tokenizerJson, sources })
     })
     try {

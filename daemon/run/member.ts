@@ -47,7 +47,7 @@ import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
-import { isCheap } from '../refusals.ts'
+import { isOthersDoing } from '../refusals.ts'
 import type { Death } from '../trainer/deaths.ts'
 import type { TrainerReady, TrainerStart, TrainerStep } from '../trainer/messages.ts'
 import type { GivenUp } from '../trainer/recovery.ts'
@@ -107,8 +107,8 @@ export interface MemberComponents {
   arithmetic: Arithmetic
   gossip: MemberGossip
   events: EventLog
-  /** Judges by a stranger's refusal, and tells it unless many of its kind were told. */
-  refusedStranger(facts: Omit<NodeEvent, 'id' | 'ts'>): void
+  /** Judges by what another did, and tells it unless many of its kind were told. */
+  refused(facts: Omit<NodeEvent, 'id' | 'ts'>): void
   phases: Phases
   trainerStart(anchorFile: string, firstStep: number, contributors: string[]): TrainerStart
   /** Live members of this run beside this node. */
@@ -529,7 +529,7 @@ export class RunMember {
   }
 
   #report(report: Extract<RoundCommand, { type: 'report' }>, facts: Omit<NodeEvent, 'id' | 'ts'>): void {
-    if (isCheap(report, { self: this.#c.self, isAccepted: peer => this.isAccepted(peer) })) this.#c.refusedStranger(facts)
+    if (isOthersDoing(report, this.#c)) this.#c.refused(facts)
     else this.#c.events.emit(facts)
   }
 
@@ -638,7 +638,7 @@ export class RunMember {
     } catch (error) {
       if (!isCodedError(error) || this.#stopping.signal.aborted) throw error
       const message = `record ${cid} was named and could not be taken: ${reasonOf(error)}`
-      this.#c.refusedStranger({ type: 'refused', run: this.#c.run, code: error.code, message, data: { subject: cid } })
+      this.#c.refused({ type: 'refused', run: this.#c.run, code: error.code, message, data: { subject: cid } })
     }
   }
 

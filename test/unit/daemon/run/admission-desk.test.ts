@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
-import { REFUSALS_PER_MINUTE } from '../../../../daemon/refusals.ts'
+import { STRANGERS_REFUSALS } from '../../../../daemon/refusals.ts'
 import { AdmissionDesk } from '../../../../daemon/run/admission-desk.ts'
 import { MAX_ASKS } from '../../../../protocols/admission/constants.ts'
 import { type AdmissionAnswer, type AdmissionRequest, type Candidate, decodeInvitation } from '../../../../protocols/admission/index.ts'
@@ -82,8 +82,8 @@ describe('AdmissionDesk', () => {
     }
     const codes = (await events.since(0, 1_000)).map(({ code }) => code)
     assert.deepEqual(codes, ['not_admitted', 'invitation_unknown', 'not_admitted'], "the operator's word, and each refusal once")
-    for (let n = 0; n < 2 * REFUSALS_PER_MINUTE; n++) await ask(`guest ${n}`, new Uint8Array(16))
-    assert.equal(events.last, REFUSALS_PER_MINUTE + 1)
+    for (let n = 0; n < 2 * STRANGERS_REFUSALS.all.burst; n++) await ask(`guest ${n}`, new Uint8Array(16))
+    assert.equal(events.last, STRANGERS_REFUSALS.all.burst + 1)
   })
 
   it('tells the other inviters of a peer that is refused after it was let in, and says that it was sent away', async () => {

@@ -56,7 +56,7 @@ describe('RunMember', () => {
       arithmetic: arithmeticOf({}),
       gossip: { publishContribution: async () => {}, publishHolding: async () => {}, publishRecord: async () => {} },
       events: { emit: () => {} } as unknown as EventLog, // all that is asked of it
-      refusedStranger: () => {},
+      refused: () => {},
       phases: { enter: async () => {} } as unknown as Phases,
       trainerStart: () => ({ directory: home() }) as TrainerStart,
       livePeers: () => [],
@@ -183,7 +183,7 @@ describe('RunMember', () => {
           return { missing: cids.filter(wanted => wanted !== cid) }
         }
       },
-      refusedStranger: event => refused.resolve(event)
+      refused: event => refused.resolve(event)
     })
     opened.heardHolding(author, [cid])
     const { code, peer, data } = await refused.promise
