@@ -22,8 +22,8 @@ export type Expectation =
   | { name: 'ghostsWithin'; ms: number }
   /** Resident memory of the daemons that live from beginning to end grows by less, from `afterMs` on. */
   | { name: 'memoryGrowthBelow'; megabytesAnHour: number; afterMs: number }
-  /** These nodes have told events with these codes. */
-  | { name: 'tells'; codes: Record<number, string[]> }
+  /** Events with these codes, by the node that told them; `2|6` for one of the two, where chance says which. */
+  | { name: 'tells'; codes: Record<string, string[]> }
 
 type Readers = { [Name in Expectation['name']]: (argument: unknown, path: string, fail: Fail) => Expectation & { name: Name } }
 
@@ -61,12 +61,12 @@ const READERS: Readers = {
   tells: (argument, path, fail) => {
     if (typeof argument !== 'object' || argument === null || Array.isArray(argument) || Object.keys(argument).length === 0)
       return fail(path, `is ${JSON.stringify(argument) ?? 'without a value'}`, 'want codes by node, as { tells: { 5: [disk_full] } }')
-    const codes: Record<number, string[]> = {}
+    const codes: Record<string, string[]> = {}
     for (const [node, given] of Object.entries(argument)) {
-      const index = integer(/^[1-9]\d*$/.test(node) ? Number(node) : node, `${path}.${node}`, 1, MAX_NODES, fail)
+      for (const index of node.split('|')) integer(/^[1-9]\d*$/.test(index) ? Number(index) : index, `${path}.${node}`, 1, MAX_NODES, fail)
       const wanted = list(given, `${path}.${node}`, fail)
       if (wanted.length === 0) fail(`${path}.${node}`, 'names no code', 'want codes, as [disk_full]')
-      codes[index] = wanted.map(code =>
+      codes[node] = wanted.map(code =>
         typeof code === 'string' ? code : fail(`${path}.${node}`, `has ${JSON.stringify(code)}`, 'want codes, as [disk_full]')
       )
     }
@@ -160,7 +160,7 @@ function judge(expectation: Expectation, outcome: Outcome): ReportExpectation {
       return judgeMemory(expectation, outcome)
     case 'tells': {
       const missing = Object.entries(expectation.codes).flatMap(([node, codes]) =>
-        codes.filter(code => told.get(Number(node))?.has(code) !== true).map(code => ({ node: Number(node), code }))
+        codes.filter(code => !node.split('|').some(index => told.get(Number(index))?.has(code))).map(code => ({ node, code }))
       )
       return row(missing.length === 0, { missing }, expectation.codes)
     }

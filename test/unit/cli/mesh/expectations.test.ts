@@ -73,13 +73,26 @@ describe('judgeExpectations()', () => {
       [
         [false, [ghost]],
         [false, lost],
-        [false, { missing: [{ node: 6, code: 'block_corrupted' }] }]
+        [false, { missing: [{ node: '6', code: 'block_corrupted' }] }]
       ]
     )
     assert.deepEqual(
       judgeExpectations(expect.slice(0, 2), outcome([])).map(({ ok }) => ok),
       [true, true]
     )
+  })
+
+  it('tells takes the word of either node where chance says which it is', () => {
+    const told = new Map([
+      [1, new Set(['peer_silent'])],
+      [5, new Set(['peer_silent', 'fork_switched'])]
+    ])
+    const row = (...nodes: string[]) => {
+      const codes = Object.fromEntries(nodes.map(node => [node, ['fork_switched']]))
+      return judgeExpectations([{ name: 'tells', codes }], { ...outcome([]), told })[0]!
+    }
+    assert.deepEqual([row('1|5').ok, row('5|6').ok], [true, true])
+    assert.deepEqual(row('1|2').got, { missing: [{ node: '1|2', code: 'fork_switched' }] })
   })
 
   it('ghostsWithin does not hold where nobody died', () => {

@@ -273,6 +273,7 @@ steps:
       ['expect: [{ memoryGrowthBelow: { megabytesAnHour: 1 } }]', /add memory: 10s/],
       ['memory: 10s\nexpect: [{ memoryGrowthBelow: {} }]', /want a number above 0/],
       ['expect: [{ tells: { two: [disk_full] } }]', /want a whole number from 1 to 256/],
+      ['expect: [{ tells: { 1|0: [disk_full] } }]', /want a whole number from 1 to 256/],
       ['expect: [{ tells: {} }]', /want codes by node/],
       ['expect: [{ tells: { 5: } }]', /names no code/],
       ['expect: [{ tells: { 5: [] } }]', /names no code/]

@@ -8,10 +8,19 @@ const FOLDER = resolve(import.meta.dirname, '../../../../../test/mesh/scenarios'
 
 describe('the kept scenarios', () => {
   for (const name of readdirSync(FOLDER).filter(name => name !== 'tiny.yaml')) {
-    it(`${name} can be read and expects one anchor`, () => {
-      const { run, expect } = parseScenario(readFileSync(join(FOLDER, name), 'utf8'), {}, name)
+    it(`${name} can be read, and expects one anchor and a word of whoever is parted`, () => {
+      const { run, steps, expect } = parseScenario(readFileSync(join(FOLDER, name), 'utf8'), {}, name)
       assert.equal(run, 'tiny.yaml')
       assert.ok(expect.some(entry => entry.name === 'equalAnchors'))
+      const telling = expect.flatMap(entry => (entry.name === 'tells' ? Object.keys(entry.codes).map(Number) : []))
+      for (const step of steps) {
+        if (step.do !== 'partition') continue
+        for (const deaf of step.oneWay ? step.groups.slice(0, 1) : step.groups)
+          assert.ok(
+            deaf.some(node => telling.includes(node)),
+            `nobody of ${deaf.join(' ')} has to tell of it`
+          )
+      }
     })
   }
 })
