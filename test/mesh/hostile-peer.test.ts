@@ -1,5 +1,5 @@
 // A hostile peer, a real libp2p node, speaks every protocol wrongly to a real daemon that trains with an honest one: the daemon lives, its memory is bounded,
-// rounds go on, and each way is told of under its code. It takes minutes, so it runs by hand: SHOAL_HOSTILE_TIMES=1 for each way once,
+// rounds go on, and each way that is refused is told of under its code. It takes minutes, so it runs by hand: SHOAL_HOSTILE_TIMES=1 for each way once,
 // SHOAL_HOSTILE_WAYS=member: for those only whose names begin so.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'

@@ -983,6 +983,13 @@ describe('a flood', () => {
     assert.equal(node.state.contributions.size, 2_048)
   })
 
+  it('of contributions reaches eight rounds beyond the open one', () => {
+    const node = new Node('A')
+    const codes = (round: number) => of(node.seen('B', round, `parent of ${round}`), 'report').map(({ code }) => code)
+    assert.deepEqual([codes(9), codes(10)], [[], ['too_far_ahead']])
+    assert.deepEqual([...node.state.contributions.keys()], ['B9'])
+  })
+
   it('of names that nobody can show, of refusals and of peers is bounded', () => {
     const node = new Node('A')
     const names = Array.from({ length: 4_500 }, (_, n) => `n${n}`)
