@@ -3,6 +3,7 @@
 import type { RoundRow } from '../../protocols/control/messages.ts'
 import type { Contribution, RoundRecord } from '../../protocols/rounds/index.ts'
 import { type KeyRange, orderedKey, type RecordOperation, type Store } from '../../storage/index.ts'
+import { normScales, type ScreeningSpec } from '../../training/outer/index.ts'
 import { DaemonError } from '../errors.ts'
 
 /** How this node takes part in a run. */
@@ -48,22 +49,38 @@ export interface OwnContribution {
 /** An adopted round as the node keeps it: what the API tells, and what a restart needs to go on. */
 export interface KeptRound extends RoundRow {
   parent: string
-  contributions: { cid: string; body: string; peer: string; round: number; tokens: number; age: number }[]
+  contributions: {
+    cid: string
+    body: string
+    peer: string
+    round: number
+    tokens: number
+    age: number
+    /** What its change was multiplied by where screening cut it and this node followed the round; the arithmetic works it out from the same facts. */
+    scale?: number
+  }[]
 }
 
 /** @param seconds how long the round took here, null where that is not known */
 export function keptRoundOf(
   { cid, record }: { cid: string; record: RoundRecord },
   contributions: readonly Contribution[],
-  { maxTokensPerRound, bytes, seconds }: { maxTokensPerRound: number; bytes: number; seconds: number | null }
+  {
+    maxTokensPerRound,
+    screening = null,
+    bytes,
+    seconds
+  }: { maxTokensPerRound: number; screening?: ScreeningSpec | null; bytes: number; seconds: number | null }
 ): KeptRound {
   const weighed = contributions.map((contribution, i) => ({
     ...contribution,
+    author: contribution.peer,
     cid: record.contributions[i]!,
     age: record.round - contribution.round,
     tokens: Math.min(contribution.tokens, maxTokensPerRound)
   }))
   const tokens = weighed.reduce((sum, part) => sum + part.tokens, 0)
+  const scales = normScales(weighed, screening)
   return {
     round: record.round,
     record: cid,
@@ -71,7 +88,10 @@ export function keptRoundOf(
     anchor: record.anchor,
     closer: record.closer,
     contributors: weighed.map(({ peer, tokens, loss, age }) => ({ peer, tokens, loss, age })),
-    contributions: weighed.map(({ cid, body, peer, round, tokens, age }) => ({ cid, body, peer, round, tokens, age })),
+    contributions: weighed.map(({ cid, body, peer, round, tokens, age }, i) => ({
+      ...{ cid, body, peer, round, tokens, age },
+      ...(scales[i] === 1 ? {} : { scale: scales[i]! })
+    })),
     seconds,
     bytes,
     adoptedAt: new Date().toISOString(),

@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay, setImmediate as othersTurn } from 'node:timers/promises'
 import type { Phase } from '../../protocols/control/constants.ts'
 import type { NodeEvent, RunStatus } from '../../protocols/control/messages.ts'
+import { named } from '../../protocols/named.ts'
 import {
   advance,
   advancePace,
@@ -42,7 +43,6 @@ import type { Branch } from '../../protocols/split/index.ts'
 import { OPINION_ROUNDS, type Opinion, type Standing } from '../../protocols/trust/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
-import { type Contributed, normScales } from '../../training/outer/index.ts'
 import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
@@ -926,27 +926,7 @@ export class RunMember {
     const { anchor } = await this.#c.arithmetic.nextAnchor({ parentAnchor, contributions, strategy: this.#c.manifest.strategy })
     // Before anything else can fail: what is in no list is never forgotten.
     this.#c.retention.came(anchor, round)
-    this.#tellOfCuts(round, parts, contributions)
     return anchor
-  }
-
-  /** What screening scaled down: the arithmetic works it out for itself, from the same facts. */
-  #tellOfCuts(round: number, parts: readonly Part[], contributions: readonly Contributed[]): void {
-    const scales = normScales(contributions, this.#c.manifest.strategy.screening ?? null)
-    for (const [i, scale] of scales.entries()) {
-      if (scale === 1) continue
-      const { cid, peer } = parts[i]!
-      const { sentence } = REASONS.norm_cut
-      this.#c.events.emit({
-        type: 'refused',
-        run: this.#c.run,
-        round,
-        peer,
-        code: 'norm_cut',
-        message: sentence,
-        data: { subject: cid, scale }
-      })
-    }
   }
 
   /** Which of these are not whole here, though the rules took them for held. */
@@ -1012,6 +992,7 @@ export class RunMember {
       const message = `round ${kept.round} ${again}: ${contributors.length} contributions, closed by ${closer}`
       const data = { ...kept, ...(instead === undefined ? {} : { instead }) }
       this.#c.events.emit({ type: 'round', run: this.#c.run, round: kept.round, peer: closer, message, data })
+      this.#tellCut(kept)
       this.#tellSlow(kept)
     }
     for (const { cid, fate } of own) await this.#untilDone(`keeping what became of ${cid}`, () => this.#settle(cid, fate))
@@ -1044,6 +1025,15 @@ export class RunMember {
     this.#share = rounds.length === 0 ? null : shareOf(rounds, this.#c.self)
     this.#lastAccepted = lastAcceptedIn(rounds, this.#c.self) ?? this.#lastAccepted
     this.#contributors = rounds[0]?.contributors.map(({ peer }) => peer) ?? []
+  }
+
+  /** In one event for all of a round: anybody may bring a crowd of them. */
+  #tellCut({ round, record, contributions }: KeptRound): void {
+    const cut = contributions.flatMap(({ cid, peer, scale }) => (scale === undefined ? [] : [{ cid, peer, scale }]))
+    if (cut.length === 0) return
+    const parts = cut.map(({ peer, scale }) => `that of ${peer} by ${scale.toPrecision(2)}`)
+    const message = `${cut.length} of ${contributions.length} changes were larger by far than most and counted in part: ${named(parts, ', ')}`
+    this.#c.events.emit({ type: 'refused', run: this.#c.run, round, code: 'norm_cut', message, data: { record, cut } })
   }
 
   /** A round past its deadline is the question that operators ask most: it is answered before they do. */
@@ -1106,8 +1096,9 @@ export class RunMember {
       record.contributions.map(async part => (await openContribution(await this.#c.fetcher.block(part, this.#fetchOptions()))).contribution)
     )
     const bytes = await Promise.all(parts.map(({ body }) => this.#c.fetcher.bodyBytes(body)))
-    const { maxTokensPerRound } = this.#c.manifest.strategy
-    return keptRoundOf({ cid, record }, parts, { maxTokensPerRound, bytes: bytes.reduce((sum, size) => sum + size, 0), seconds })
+    const { maxTokensPerRound, screening = null } = this.#c.manifest.strategy
+    const total = bytes.reduce((sum, size) => sum + size, 0)
+    return keptRoundOf({ cid, record }, parts, { maxTokensPerRound, screening, bytes: total, seconds })
   }
 
   async #settle(cid: string, fate: 'included' | 'late' | 'lost'): Promise<void> {

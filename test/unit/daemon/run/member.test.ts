@@ -76,7 +76,7 @@ describe('RunMember', () => {
     return { anchorToSafetensors: async () => ({ bytes: 1 }), checkContribution: async () => null, ...calls } as Arithmetic
   }
 
-  async function contributionOf(more: Partial<Contribution> = {}) {
+  async function contributionOf(more: Partial<Contribution> = {}, signing = key) {
     const { optimizer, model, strategy } = manifest
     const { root: body, blocks } = encodeBody([{ name: 'stage', tensors: [{ name: 't', shape: [1], bytes: new Uint8Array(1) }] }])
     for (const { cid, bytes } of blocks) await store.blocks.put(cid, bytes)
@@ -84,7 +84,7 @@ describe('RunMember', () => {
       ...{ run: RUN, round: 1, parent: RUN, peer: author, steps: 1, tokens: optimizer.batch * optimizer.accumulation * model.context },
       ...{ loss: 3, norm: 1, codec: createCodec(strategy.codec).name, body, ...more }
     }
-    return { contribution, ...(await signContribution(contribution, key)) }
+    return { contribution, ...(await signContribution(contribution, signing)) }
   }
 
   it('goes on where nobody has the anchor of its head any more, and trains from the next', async () => {
@@ -189,6 +189,52 @@ describe('RunMember', () => {
     const { code, peer, data } = await refused.promise
     assert.deepEqual([code, peer, data], ['wrong_run', undefined, { subject: cid }])
     assert.equal(await store.blocks.has(cid), false)
+  })
+
+  it('tells of all whom screening cut in a round by one event, when the round is adopted', async () => {
+    const told: Partial<NodeEvent>[] = []
+    const isTold = Promise.withResolvers<void>()
+    const opened = await open({
+      exchange: { fetch: async () => ({ missing: [] }) },
+      arithmetic: arithmeticOf({
+        nextAnchor: async () => ({ anchor: named('anchor 1') }) as Awaited<ReturnType<Arithmetic['nextAnchor']>>
+      }),
+      events: {
+        emit: (event: Partial<NodeEvent>) => {
+          if (event.type === 'round' || event.code === 'norm_cut') told.push(event)
+          if (told.length === 2) isTold.resolve()
+        }
+      } as unknown as EventLog // all that is asked of it
+    })
+    const normFactor = manifest.strategy.screening!.normFactor
+    const parts = await Promise.all(
+      [1, 1, 1, 2 * normFactor, 4 * normFactor].map(async (norm, i) => {
+        const signing = i === 0 ? key : await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(10 + i))
+        return contributionOf({ norm, peer: peerOf(signing) }, signing)
+      })
+    )
+    for (const { cid, bytes, contribution } of parts) opened.heardContribution(cid, bytes, contribution)
+    const inOrder = parts.toSorted((a, b) => (a.contribution.peer < b.contribution.peer ? -1 : 1))
+    const facts = {
+      run: RUN,
+      round: 1,
+      parent: RUN,
+      contributions: inOrder.map(({ cid }) => cid),
+      anchor: named('anchor 1'),
+      closer: author
+    }
+    const record = await signRecord(facts, key)
+    opened.heardRecord(record.cid, record.bytes, facts)
+    await isTold.promise
+    const cut = inOrder
+      .filter(({ contribution }) => contribution.norm > 1)
+      .map(({ cid, contribution: { peer, norm } }) => ({ cid, peer, scale: normFactor / norm }))
+    assert.deepEqual(
+      told.map(({ type, code }) => code ?? type),
+      ['round', 'norm_cut']
+    )
+    assert.deepEqual(told[1]!.data, { record: record.cid, cut })
+    assert.match(told[1]!.message!, /^2 of 5 changes were larger by far than most and counted in part: that of 12D/)
   })
 
   it('tells its rules that a peer is gone only where it was here', async () => {
