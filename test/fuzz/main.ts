@@ -4,6 +4,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { numberFlag } from '../number-flag.ts'
 import { DECODERS, decoderNamed } from './decoders.ts'
 import type { Fault, Range, Report } from './fuzz-process.ts'
 import { Fuzzer } from './judge.ts'
@@ -16,21 +17,7 @@ const HANG_MS = 5 * 60_000
 /** Bytes of a failing input that are printed. */
 const SHOWN_BYTES = 4_096
 
-const { values } = parseArgs({
-  options: {
-    count: { type: 'string', default: '10000' },
-    decoder: { type: 'string', multiple: true, default: [] },
-    seed: { type: 'string', default: '1' },
-    from: { type: 'string', default: '0' },
-    processes: { type: 'string', default: String(availableParallelism()) },
-    resume: { type: 'string' }
-  }
-})
-const seed = Number(values.seed)
-const from = Number(values.from)
-const count = Number(values.count)
-const chosen = values.decoder.length === 0 ? DECODERS : values.decoder.map(decoderNamed)
-const tallies = openTallies(values.resume ?? null, { seed, from, count }, RANGE)
+const { seed, from, count, processes, chosen, tallies } = options()
 
 /** One child process, and what it is asked. */
 class Hand {
@@ -83,7 +70,7 @@ class Hand {
   }
 }
 
-const hands = Array.from({ length: Number(values.processes) }, () => new Hand())
+const hands = Array.from({ length: processes }, () => new Hand())
 let failed = false
 console.log(`seed ${seed}, inputs ${from} to ${from + count - 1} for each of ${chosen.length} decoders`)
 for (const { name } of chosen) {
@@ -104,6 +91,36 @@ for (const { name } of chosen) {
 }
 for (const hand of hands) hand.end()
 process.exitCode = failed ? 1 : 0
+
+/** Exit 2 names a flag that makes no sense, a decoder that there is not, or a file of other inputs. */
+function options() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        count: { type: 'string', default: '10000' },
+        decoder: { type: 'string', multiple: true, default: [] },
+        seed: { type: 'string', default: '1' },
+        from: { type: 'string', default: '0' },
+        processes: { type: 'string', default: String(availableParallelism()) },
+        resume: { type: 'string' }
+      }
+    })
+    const inputs = {
+      seed: numberFlag('seed', values.seed, 0),
+      from: numberFlag('from', values.from, 0),
+      count: numberFlag('count', values.count, 1)
+    }
+    return {
+      ...inputs,
+      processes: numberFlag('processes', values.processes, 1),
+      chosen: values.decoder.length === 0 ? DECODERS : values.decoder.map(decoderNamed),
+      tallies: openTallies(values.resume ?? null, inputs, RANGE)
+    }
+  } catch (error) {
+    console.error(`fuzz: ${error instanceof Error ? error.message : String(error)}`)
+    process.exit(2)
+  }
+}
 
 async function fuzz(decoder: string): Promise<Fault | null> {
   const tally = tallies.of(decoder)

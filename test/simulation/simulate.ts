@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
+import { numberFlag, UsageError } from '../number-flag.ts'
 import { noTotals, type Totals, type Worst, withStorm } from './storm-totals.ts'
 import type { StormAnswer, StormOrder } from './storm-worker.ts'
 
@@ -25,8 +26,6 @@ interface Saved {
   code: string
   totals: Totals
 }
-
-class UsageError extends Error {}
 
 /** Taken before anything runs: what is compiled meanwhile is not what runs. */
 const CODE = fingerprint()
@@ -101,23 +100,17 @@ function options(): Range & { workers: number; resume: string | null } {
   try {
     const { values } = parseArgs({ options: { from: text, count: text, nodes: text, rounds: text, workers: text, resume: text } })
     return {
-      from: numberOf('from', values.from ?? '1', 0),
-      count: numberOf('count', values.count ?? '100', 1),
-      nodes: numberOf('nodes', values.nodes ?? '64', 4),
-      rounds: numberOf('rounds', values.rounds ?? '30', 1),
-      workers: numberOf('workers', values.workers ?? '2', 1),
+      from: numberFlag('from', values.from ?? '1', 0),
+      count: numberFlag('count', values.count ?? '100', 1),
+      nodes: numberFlag('nodes', values.nodes ?? '64', 4),
+      rounds: numberFlag('rounds', values.rounds ?? '30', 1),
+      workers: numberFlag('workers', values.workers ?? '2', 1),
       resume: values.resume ?? null
     }
   } catch (error) {
     if (error instanceof UsageError) throw error
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
-}
-
-function numberOf(flag: string, value: string, least: number): number {
-  const number = Number(value)
-  if (Number.isSafeInteger(number) && number >= least && value.trim() !== '') return number
-  throw new UsageError(`--${flag} must be a whole number of at least ${least}, not "${value}"`)
 }
 
 function saved(file: string, range: Range): Totals | null {
