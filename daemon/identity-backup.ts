@@ -7,6 +7,7 @@
 //   key CAESQ...
 import { chmod, constants, copyFile, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { PrivateKey } from '@libp2p/interface'
 import { makeFolder, writeFileAtomic } from '../storage/index.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { openHome } from './home.ts'
@@ -41,7 +42,7 @@ export async function backUpIdentity(home: string, file: string): Promise<{ peer
   }
   const key = await parseIdentity(path, stored)
   const peer = peerOf(key)
-  const text = [FIRST_LINE, REMARK, `peer ${peer}`, `made ${new Date().toISOString()}`, `key ${identityText(key)}`].join('\n')
+  const text = backupText(key)
   let made: boolean
   try {
     made = await createSecret(file, text)
@@ -104,7 +105,12 @@ function existing(home: string, what: string): DaemonError {
   })
 }
 
-async function readBackup(file: string) {
+/** What stands in a backup that is made now. */
+export function backupText(key: PrivateKey): string {
+  return [FIRST_LINE, REMARK, `peer ${peerOf(key)}`, `made ${new Date().toISOString()}`, `key ${identityText(key)}`].join('\n')
+}
+
+async function readBackup(file: string): Promise<PrivateKey> {
   let text: string | undefined
   try {
     text = await readIfThere(file)
@@ -112,6 +118,11 @@ async function readBackup(file: string) {
     throw new DaemonError('backup_unreadable', `cannot read ${file}: ${reasonOf(cause)}`, { cause })
   }
   if (text === undefined) throw new DaemonError('backup_unreadable', `cannot read ${file}: there is no such file`)
+  return await parseBackup(file, text)
+}
+
+/** @throws {DaemonError} `backup_foreign`, `backup_damaged` */
+export async function parseBackup(file: string, text: string): Promise<PrivateKey> {
   // A mail or an editor may have given its lines other ends.
   const [first = '', ...lines] = text.slice(0, MAX_BACKUP_BYTES).split(/\r?\n/)
   if (!first.startsWith('shoal identity ')) {

@@ -112,7 +112,7 @@ async function openOne(place: string, names: string[]): Promise<Weights> {
 }
 
 async function openShards(place: string): Promise<Weights> {
-  const shardOf = parseIndex(await readText(place, INDEX, SAFETENSORS_HEADER_BYTES_MAX))
+  const shardOf = parseShardIndex(await readText(place, INDEX, SAFETENSORS_HEADER_BYTES_MAX))
   const shards = new Map<string, OpenSafetensors>()
   const close = async () => {
     for (const shard of shards.values()) await shard.close()
@@ -142,7 +142,8 @@ async function openShards(place: string): Promise<Weights> {
   }
 }
 
-function parseIndex(text: string): Map<string, string> {
+/** Shards by the tensors in them. @throws StorageError `checkpoint_index`, `checkpoint_path` */
+export function parseShardIndex(text: string): Map<string, string> {
   const { weight_map: map } = parseObject('checkpoint_index', INDEX, text)
   if (typeof map !== 'object' || map === null || Array.isArray(map))
     throw new StorageError('checkpoint_index', `${INDEX} has no weight_map`)

@@ -1,4 +1,4 @@
-// Every decoder of bytes from outside, in one table: what valid inputs look like, how they are read and written again, and whose error refuses them.
+// Every decoder of bytes that others may have made, in one table: what valid inputs look like, how they are read and written again, and whose error refuses them.
 import { Readable } from 'node:stream'
 import * as dagCbor from '@ipld/dag-cbor'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
@@ -8,6 +8,8 @@ import { parseScenario } from '../../cli/mesh/scenario.ts'
 import { queryNumber, readBody } from '../../daemon/api/requests.ts'
 import { findRoute, ROUTES, type RouteComponents } from '../../daemon/api/routes.ts'
 import { DaemonError } from '../../daemon/errors.ts'
+import { identityText, keyOf } from '../../daemon/identity.ts'
+import { backupText, parseBackup } from '../../daemon/identity-backup.ts'
 import {
   DEMO_SPEC,
   decodeManifest,
@@ -20,6 +22,7 @@ import {
 } from '../../daemon/manifest.ts'
 import { parseAddress } from '../../daemon/node-addresses.ts'
 import { openNoRuns } from '../../daemon/run/no-runs.ts'
+import { decodeInvitation, encodeInvitation, type InvitationText } from '../../protocols/admission/index.ts'
 import {
   decodeAdmissionAnswer,
   decodeAdmissionRequest,
@@ -31,6 +34,7 @@ import {
 import { AnswerDecoder, AnswerEncoder, decodeRequest, encodeRequest } from '../../protocols/blocks/messages.ts'
 import { decodeBodyRoot, decodeStageIndex, encodeBodyRoot, encodeStageIndex } from '../../protocols/bodies/messages.ts'
 import { cidFromBytes, cidOf, cidToBytes, DAG_CBOR, parseCid, RAW } from '../../protocols/cids.ts'
+import { INVITATION_PREFIX } from '../../protocols/control/constants.ts'
 import { ControlError } from '../../protocols/control/errors.ts'
 import { encodeServerSentEvent, parseServerSentEvents, type ServerSentEvent } from '../../protocols/control/server-sent-events.ts'
 import { isProtocolError } from '../../protocols/errors.ts'
@@ -59,6 +63,7 @@ import {
   encodeSyncRequest
 } from '../../protocols/sync/messages.ts'
 import { decodeOpinion, encodeOpinion } from '../../protocols/trust/messages.ts'
+import { parseShardIndex } from '../../storage/checkpoints.ts'
 import { encodeSafetensors, readSafetensors, StorageError, type StoredTensor } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import { tokenizerFromJson } from '../../training/data/tokenizer-json.ts'
@@ -124,6 +129,12 @@ async function recordOf(changes: Partial<RoundRecord> = {}): Promise<RoundRecord
 async function manifestOf(): Promise<Manifest> {
   const tokenizer = { kind: 'bytes' as const, vocabulary: 257, json: null }
   return resolveManifest(parseRunSpec(DEMO_SPEC), { author: await self(), tokenizer, anchor: cid(9) })
+}
+
+async function invitationOf(addresses: number): Promise<InvitationText> {
+  const inviter = await self()
+  const address = `/ip4/127.0.0.1/tcp/4101/p2p/${inviter}`
+  return { run: cid(1), inviter, addresses: new Array<string>(addresses).fill(address), secret: new Uint8Array(16).fill(5) }
 }
 
 const TENSORS: StoredTensor[] = [
@@ -524,6 +535,31 @@ export const DECODERS: readonly FuzzedDecoder[] = [
     })
   },
   {
+    name: 'invitation',
+    form: 'cbor',
+    isRefusal: isProtocolError,
+    allocatesMiB: 8,
+    open: async () => {
+      const texts = [encodeInvitation(await invitationOf(1)), encodeInvitation(await invitationOf(0))]
+      return {
+        seeds: texts.map(invitation => Buffer.from(invitation.slice(INVITATION_PREFIX.length), 'base64url')),
+        decode: bytes => decodeInvitation(INVITATION_PREFIX + Buffer.from(bytes).toString('base64url')),
+        again: (value: InvitationText) => decodeInvitation(encodeInvitation(value))
+      }
+    }
+  },
+  {
+    name: 'invitation-text',
+    form: 'bytes',
+    isRefusal: isProtocolError,
+    allocatesMiB: 8,
+    open: async () => ({
+      seeds: [Buffer.from(encodeInvitation(await invitationOf(2)))],
+      decode: bytes => decodeInvitation(text(bytes)),
+      again: (value: InvitationText) => decodeInvitation(encodeInvitation(value))
+    })
+  },
+  {
     name: 'opinion',
     form: 'cbor',
     isRefusal: isProtocolError,
@@ -618,13 +654,15 @@ export const DECODERS: readonly FuzzedDecoder[] = [
   {
     name: 'control-body',
     form: 'json',
-    isRefusal: isDaemon,
+    // An invitation's own error goes to who asks as it is.
+    isRefusal: error => isDaemon(error) || isProtocolError(error),
     allocatesMiB: 24,
     open: async () => ({
       seeds: [
         { data: ['/a', 'sotu:1790-1860'], train: true, engine: 'auto', threads: 2 },
         { run: 'demo', round: 3, directory: '/tmp/x' },
         { address: '/ip4/127.0.0.1/tcp/4101' },
+        { invitation: encodeInvitation(await invitationOf(1)), name: 'attic', train: true },
         { spec: DEMO_SPEC, file: 'run.yaml', baseDir: '/tmp' },
         { spec: RUN_YAML }
       ].map(body => Buffer.from(JSON.stringify(body))),
@@ -723,6 +761,31 @@ export const DECODERS: readonly FuzzedDecoder[] = [
         decode: bytes => readSafetensors(framed(bytes)).tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape }))
       }
     }
+  },
+  {
+    name: 'checkpoint-index',
+    form: 'json',
+    isRefusal: isStorage,
+    allocatesMiB: 24,
+    open: async () => ({
+      seeds: [
+        { metadata: { total_size: 96 }, weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' } },
+        { weight_map: { 'transformer.wte.weight': 'a.safetensors' } }
+      ].map(index => Buffer.from(JSON.stringify(index))),
+      decode: bytes => parseShardIndex(text(bytes)),
+      again: (shardOf: Map<string, string>) => parseShardIndex(JSON.stringify({ weight_map: Object.fromEntries(shardOf) }))
+    })
+  },
+  {
+    name: 'identity-backup',
+    form: 'bytes',
+    isRefusal: isDaemon,
+    allocatesMiB: 8,
+    open: async () => ({
+      seeds: [Buffer.from(backupText(await key)), Buffer.from(backupText(await key).replaceAll('\n', '\r\n'))],
+      decode: async bytes => identityText(await parseBackup('a backup', text(bytes))),
+      again: async (identity: string) => identityText(await parseBackup('a backup', backupText((await keyOf(identity))!)))
+    })
   },
   {
     name: 'checkpoint-config',
