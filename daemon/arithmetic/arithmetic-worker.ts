@@ -16,19 +16,36 @@ const blocks = await openBlockFiles((workerData as { home: string }).home)
 blocks.onCorrupt(cid => reply({ type: 'corrupt', cid }))
 const components = { blocks, norms: new KnownNorms() }
 const cancels = new Map<number, AbortController>()
-let queue: Promise<void> = Promise.resolve()
+
+type Call = Extract<WorkerRequest, { type: 'call' }>
+/** What waits, by rank. */
+const waiting: [others: Call[], checks: Call[], strangersChecks: Call[]] = [[], [], []]
+let isAnswering = false
 
 port.on('message', (message: WorkerRequest) => {
   if (message.type === 'cancel') {
     cancels.get(message.id)?.abort()
     return
   }
-  const controller = new AbortController()
-  cancels.set(message.id, controller)
-  queue = queue.then(() => answer(message, controller.signal))
+  cancels.set(message.id, new AbortController())
+  waiting[rankOf(message)].push(message)
+  if (!isAnswering) void answerAll()
 })
 
-async function answer(call: Extract<WorkerRequest, { type: 'call' }>, signal: AbortSignal): Promise<void> {
+function rankOf(call: Call): 0 | 1 | 2 {
+  if (call.name !== 'checkContribution') return 0
+  return call.request.isStrangers === true ? 2 : 1
+}
+
+async function answerAll(): Promise<void> {
+  isAnswering = true
+  const next = (): Call | undefined => waiting.find(calls => calls.length > 0)?.shift()
+  for (let call = next(); call !== undefined; call = next()) await answer(call)
+  isAnswering = false
+}
+
+async function answer(call: Call): Promise<void> {
+  const { signal } = cancels.get(call.id)!
   try {
     signal.throwIfAborted()
     reply({ type: 'result', id: call.id, result: await perform(call, signal) })

@@ -45,8 +45,9 @@ interface CallOptions {
 }
 
 /**
- * Calls are answered in the order made, one at a time. The worker starts with the first call; if it dies, the calls that wait fail with
- * `arithmetic_crashed` and the next call starts another. Errors arrive in the class of the room that threw them.
+ * Calls are answered one at a time, in the order made, but for checks: those wait until no other call does, and those of strangers' contributions until no
+ * other check does. The worker starts with the first call; if it dies, the calls that wait fail with `arithmetic_crashed` and the next call starts another.
+ * Errors arrive in the class of the room that threw them.
  */
 export class Arithmetic {
   readonly #home: string

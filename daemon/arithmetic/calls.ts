@@ -53,6 +53,8 @@ export interface CheckContributionRequest {
   norm: number
   /** The anchor that the contribution was measured from. */
   parentAnchor: string
+  /** Its author is nobody whom the run knows: it waits until nothing else does. @default false */
+  isStrangers?: boolean
 }
 
 /** Why a body is refused; stable codes that `shoal why` shows. */

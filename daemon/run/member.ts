@@ -57,6 +57,7 @@ import type { Audits } from './audits.ts'
 import { BranchLooks, LOOK_MS } from './branch-looks.ts'
 import { CatchUp, isNear } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains, WRITTEN_AT_ONCE } from './chains.ts'
+import { CheckTurns } from './check-turns.ts'
 import { OwnContributions } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import { type Head, type KeptRound, keptRoundOf, type Ledger, type Membership, type OwnContribution } from './ledger.ts'
@@ -142,6 +143,7 @@ export class RunMember {
   /** All records of our own chain. */
   readonly #adopted: Set<string>
   readonly #loose: LooseBlocks
+  readonly #checkTurns = new CheckTurns(() => this.#rounds)
   readonly #stopping = new AbortController()
   readonly #fetching = new Set<string>()
   #rounds: RoundsState
@@ -581,14 +583,17 @@ export class RunMember {
     if (!body) return
     await this.#enter('fetching', contribution.round)
     await this.#fetchBody(contribution, options)
-    const refusal = await this.#refusalOf(contribution)
-    if (refusal !== null) {
-      this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
-      return
-    }
-    // Others are told next that it is held here: its author may rely on that when its own disk is gone.
-    await this.#c.fetcher.keep(contribution.body, [cid])
-    this.#dispatch({ type: 'contributionHeld', cid })
+    const parentAnchor = await this.#anchorAfter(contribution.parent)
+    await this.#checkTurns.run(cid, contribution.peer, async isStrangers => {
+      const refusal = await this.#refusalOf(contribution, parentAnchor, isStrangers)
+      if (refusal !== null) {
+        this.#dispatch({ type: 'contributionRefused', cid, reason: refusal })
+        return
+      }
+      // Others are told next that it is held here: its author may rely on that when its own disk is gone.
+      await this.#c.fetcher.keep(contribution.body, [cid])
+      this.#dispatch({ type: 'contributionHeld', cid })
+    })
   }
 
   #fetchBody({ body, round }: Contribution, options: FetchOptions): Promise<void> {
@@ -596,10 +601,9 @@ export class RunMember {
     return this.#c.fetcher.body(body, { ...options, ...telling, totalBytesMax: this.#bodyBytesMax() })
   }
 
-  async #refusalOf(contribution: Contribution): Promise<ReasonCode | null> {
-    if (contribution.codec !== createCodec(this.#c.manifest.strategy.codec).name) return 'wrong_codec'
-    const { body, codec, norm, parent } = contribution
-    return this.#c.arithmetic.checkContribution({ body, codec, norm, parentAnchor: await this.#anchorAfter(parent) })
+  async #refusalOf({ body, codec, norm }: Contribution, parentAnchor: string, isStrangers: boolean): Promise<ReasonCode | null> {
+    if (codec !== createCodec(this.#c.manifest.strategy.codec).name) return 'wrong_codec'
+    return this.#c.arithmetic.checkContribution({ body, codec, norm, parentAnchor, isStrangers })
   }
 
   /** The anchor of a record, once it is here: what a contribution to it was measured from, whatever our head is by now. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
+import { Arithmetic, type EncodedContribution } from '../../../../daemon/arithmetic/arithmetic.ts'
 import { DaemonError } from '../../../../daemon/errors.ts'
 import { listBodyBlocks } from '../../../../protocols/bodies/index.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
@@ -283,6 +283,25 @@ describe('Arithmetic', function () {
     assert.deepEqual(corrupt, [blocks[1]])
     assert.equal((await genesis()).anchor, anchor)
     await arithmetic.anchorToSafetensors({ anchor, file: path('out') })
+  })
+
+  it('lets all other calls pass the checks that wait, and those of strangers wait for all', async () => {
+    const { anchor } = await genesis()
+    const made: EncodedContribution[] = []
+    for (const seed of [93, 94, 95, 96]) made.push(await encode(tensorsOf(seed, 0.01)))
+    const answered: string[] = []
+    const check = (i: number, isStrangers: boolean) =>
+      arithmetic
+        .checkContribution({ ...made[i]!, codec: 'int8', parentAnchor: anchor, isStrangers })
+        .then(() => answered.push(isStrangers ? `stranger ${i}` : `author ${i}`))
+    await Promise.all([
+      check(0, true),
+      check(1, true),
+      check(2, true),
+      check(3, false),
+      arithmetic.anchorToSafetensors({ anchor, file: path('out') }).then(() => answered.push('file'))
+    ])
+    assert.deepEqual(answered, ['stranger 0', 'file', 'author 3', 'stranger 1', 'stranger 2'])
   })
 
   it('gives up a call by its signal and goes on with the others', async () => {

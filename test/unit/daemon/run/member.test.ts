@@ -4,6 +4,7 @@ import type { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
 import type { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
 import { DEMO_SPEC, type Manifest, parseRunSpec, resolveManifest, type SigningKey } from '../../../../daemon/manifest.ts'
+import { STRANGERS_CHECKED_AT_ONCE } from '../../../../daemon/run/check-turns.ts'
 import { type Exchange, Fetcher } from '../../../../daemon/run/fetching.ts'
 import { Ledger } from '../../../../daemon/run/ledger.ts'
 import { isWhereMostAre, keepsUp, type MemberComponents, RunMember } from '../../../../daemon/run/member.ts'
@@ -171,6 +172,37 @@ describe('RunMember', () => {
     opened.heardContribution(cid, bytes, contribution)
     assert.match(await told.promise, /^closing round 1: no room/)
     assert.ok(retention.roots.includes(named('anchor 1')))
+  })
+
+  it('checks an author’s contribution while those of a crowd wait, and then theirs', async () => {
+    const ofAuthor = Promise.withResolvers<void>()
+    const crowdIsIn = Promise.withResolvers<void>()
+    const allHeld = Promise.withResolvers<void>()
+    const checked: (boolean | undefined)[] = []
+    const crowd = 3 * STRANGERS_CHECKED_AT_ONCE
+    const opened = await open({
+      exchange: { fetch: async () => ({ missing: [] }) },
+      arithmetic: arithmeticOf({
+        checkContribution: async ({ isStrangers }) => {
+          checked.push(isStrangers)
+          if (checked.length === STRANGERS_CHECKED_AT_ONCE) crowdIsIn.resolve()
+          if (checked.length === crowd + 1) allHeld.resolve()
+          if (isStrangers) await ofAuthor.promise
+          else ofAuthor.resolve()
+          return null
+        }
+      })
+    })
+    for (let i = 0; i < crowd; i++) {
+      const stranger = await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(10 + i))
+      const { cid, bytes, contribution } = await contributionOf({ peer: peerOf(stranger) }, stranger)
+      opened.heardContribution(cid, bytes, contribution)
+    }
+    await crowdIsIn.promise
+    const { cid, bytes, contribution } = await contributionOf()
+    opened.heardContribution(cid, bytes, contribution)
+    await allHeld.promise
+    assert.equal(checked.indexOf(false), STRANGERS_CHECKED_AT_ONCE)
   })
 
   it('writes nothing of another run that somebody names, which may live on it, and does not blame its author', async () => {
