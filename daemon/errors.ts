@@ -92,6 +92,7 @@ export type DaemonErrorCode =
   | 'arithmetic_crashed'
   | 'bad_anchor'
   | 'bad_contribution'
+  | 'norm_too_large' // of this node's own change
   // bench round
   | 'bench_failed'
 

@@ -49,7 +49,7 @@ const EVENT_CODES: { [code: string]: string } = {
   contribution_late: "A contribution of this node came after its round's record; it may enter the next, discounted.",
   contribution_lost: 'A contribution of this node is in neither of the records that could have taken it.',
   contribution_restored: 'Work of this node that no record took is in its local model again, and part of its next contribution.',
-  contribution_dropped: 'A contribution of this node counts no more: its work is in the local model, or its bytes are gone (`isGone`).',
+  contribution_dropped: 'A contribution of this node counts no more: its work is in the local model, or is lost (`isGone`).',
   // blocks and the disk
   block_corrupted: 'A block was damaged on disk: it is set aside and fetched again.',
   block_repaired: 'A damaged block was fetched again and is whole.',

@@ -4,7 +4,7 @@ import { openBlockFiles } from '../../storage/index.ts'
 import { anchorToSafetensors, bodyToSafetensors, safetensorsToAnchor } from './anchor-files.ts'
 import type { Calls, WorkerReply, WorkerRequest } from './calls.ts'
 import { packError } from './carried-error.ts'
-import { checkContribution, KnownNorms } from './check-contribution.ts'
+import { checkContribution, KnownNorms, normMax } from './check-contribution.ts'
 import { encodeContribution } from './encode-contribution.ts'
 import { nextAnchor } from './next-anchor.ts'
 
@@ -64,6 +64,8 @@ function perform(call: Extract<WorkerRequest, { type: 'call' }>, signal: AbortSi
       return nextAnchor(components, call.request, signal)
     case 'checkContribution':
       return checkContribution(components, call.request, signal)
+    case 'normMax':
+      return normMax(components, call.request, signal)
     case 'anchorToSafetensors':
       return anchorToSafetensors(components, call.request, signal)
     case 'bodyToSafetensors':

@@ -12,6 +12,7 @@ import type {
   EncodeContributionRequest,
   EncodedContribution,
   NextAnchorRequest,
+  NormMaxRequest,
   SafetensorsToAnchorRequest,
   WorkerReply,
   WorkerRequest,
@@ -81,6 +82,11 @@ export class Arithmetic {
    */
   checkContribution(request: CheckContributionRequest, options?: CallOptions): Promise<BodyRefusal | null> {
     return this.#call('checkContribution', request, options)
+  }
+
+  /** The norm above which a contribution is refused with `norm_too_large`. */
+  normMax(request: NormMaxRequest, options?: CallOptions): Promise<number> {
+    return this.#call('normMax', request, options)
   }
 
   /** Writes an anchor's tensors as f32 to a safetensors file, in one step. */

@@ -57,6 +57,11 @@ export interface CheckContributionRequest {
   isStrangers?: boolean
 }
 
+export interface NormMaxRequest {
+  /** The anchor that a contribution is measured from. */
+  parentAnchor: string
+}
+
 /** Why a body is refused; stable codes that `shoal why` shows. */
 export type BodyRefusal =
   | 'bad_body' // an index or a chunk is not what the format says
@@ -95,6 +100,7 @@ export interface Calls {
   encodeContribution: { request: EncodeContributionRequest; result: EncodedContribution }
   nextAnchor: { request: NextAnchorRequest; result: WrittenAnchor }
   checkContribution: { request: CheckContributionRequest; result: BodyRefusal | null }
+  normMax: { request: NormMaxRequest; result: number }
   anchorToSafetensors: { request: AnchorToSafetensorsRequest; result: { bytes: number } }
   bodyToSafetensors: { request: BodyToSafetensorsRequest; result: { bytes: number } }
   safetensorsToAnchor: { request: SafetensorsToAnchorRequest; result: WrittenAnchor }

@@ -6,7 +6,7 @@ import { TrainingError } from '../../training/errors.ts'
 import { addSquares, NORM_RATIO_MAX } from '../../training/outer/index.ts'
 import { type AnchorStage, anchorCodec, anchorLayout, bodyFits } from './anchor-layout.ts'
 import { type BlockSource, openBody, TensorReader } from './body-reader.ts'
-import type { BodyRefusal, CheckContributionRequest } from './calls.ts'
+import type { BodyRefusal, CheckContributionRequest, NormMaxRequest } from './calls.ts'
 import { ANCHOR_NORMS_KEPT, BODY_NORMS_KEPT } from './constants.ts'
 import { sliceLengths } from './slices.ts'
 
@@ -33,15 +33,23 @@ export async function checkContribution(
 ): Promise<BodyRefusal | null> {
   const { body, parentAnchor } = request
   const codec = createCodec(request.codec)
-  const layout = async (): Promise<AnchorStage[]> => anchorLayout(await openBody(blocks, parentAnchor))
   const norm = await known(norms.bodies, `${body} ${codec.name} ${parentAnchor}`, async () =>
-    bodyNorm(blocks, body, codec, await layout(), signal)
+    bodyNorm(blocks, body, codec, await layoutOf(blocks, parentAnchor), signal)
   )
   if (typeof norm === 'string') return norm
   // All nodes compute the same bits, so a stated norm is equal or wrong.
   if (norm !== request.norm) return 'norm_mismatch'
-  const ofAnchor = await known(norms.anchors, parentAnchor, async () => anchorNorm(blocks, await layout(), signal))
-  return norm > NORM_RATIO_MAX * ofAnchor ? 'norm_too_large' : null
+  return norm > (await normMax({ blocks, norms }, request, signal)) ? 'norm_too_large' : null
+}
+
+/** The largest norm that a contribution measured from an anchor may have. */
+export async function normMax({ blocks, norms }: CheckComponents, { parentAnchor }: NormMaxRequest, signal?: AbortSignal): Promise<number> {
+  const ofAnchor = async (): Promise<number> => anchorNorm(blocks, await layoutOf(blocks, parentAnchor), signal)
+  return NORM_RATIO_MAX * (await known(norms.anchors, parentAnchor, ofAnchor))
+}
+
+async function layoutOf(blocks: BlockSource, anchor: string): Promise<AnchorStage[]> {
+  return anchorLayout(await openBody(blocks, anchor))
 }
 
 async function known<T>(kept: Map<string, T>, name: string, compute: () => Promise<T>): Promise<T> {

@@ -19,7 +19,7 @@ export interface CatchUpComponents {
   anchorFile(head: Head): Promise<string>
   onAdopting(head: Head): Promise<void>
   onAdopted(): void
-  /** @param isGone whether its work is lost: its bytes are gone. */
+  /** @param isGone whether its work is lost: its bytes are gone, or nobody would take them. */
   onEnd(own: OwnContribution, fate: 'restored' | 'dropped', isGone: boolean): void
   failed(what: string, error: unknown): void
 }
@@ -29,6 +29,7 @@ export class CatchUp {
   readonly #c: CatchUpComponents
   #at: { record: string; round: number | null } | null = null
   #lost: OwnContribution[] = []
+  #diverged: OwnContribution | null = null
 
   constructor(components: CatchUpComponents) {
     this.#c = components
@@ -53,6 +54,16 @@ export class CatchUp {
     this.#lost.push(own)
   }
 
+  /** One that nobody would take, whose change is in the trainer's parameters: put back, it would be in the next as well. */
+  diverged(own: OwnContribution): void {
+    this.#diverged = own
+  }
+
+  /** Whether the trainer is still where such a one led it: what it would learn there is of no use. */
+  get isAstray(): boolean {
+    return this.#diverged !== null
+  }
+
   /** A fork led to where it is not lost. */
   found(cid: string): void {
     this.#lost = this.#lost.filter(own => own.cid !== cid)
@@ -62,7 +73,7 @@ export class CatchUp {
     const { trainer, head } = this.#c
     while (trainer?.ready && this.#at !== null) {
       const [own] = this.#lost
-      if (this.#at.record !== head().record) await this.#adopt(trainer, this.#at.record)
+      if (this.#at.record !== head().record || this.isAstray) await this.#adopt(trainer, this.#at.record)
       else if (own !== undefined) await this.#putBack(trainer, own)
       else return
     }
@@ -83,6 +94,8 @@ export class CatchUp {
     if (this.#at?.record !== from) return
     await trainer.adopt(file, head.record, isNear ? 'shift' : 'keep')
     this.#at = { record: head.record, round: head.round }
+    // A trainer's base is at its last snapshot: moved from there to an anchor, also to the same, it leaves behind what was in that.
+    if (this.#diverged !== null) await this.#end(this.#diverged, 'dropped', true)
     this.#c.onAdopted()
   }
 
@@ -110,6 +123,7 @@ export class CatchUp {
   async #end(own: OwnContribution, fate: 'restored' | 'dropped', isGone = false): Promise<void> {
     await this.#c.own.mark(own, fate)
     this.#lost = this.#lost.filter(({ sequence }) => sequence !== own.sequence)
+    if (this.#diverged?.sequence === own.sequence) this.#diverged = null
     this.#c.onEnd(own, fate, isGone)
     await this.#c.own.forgetFiles()
   }

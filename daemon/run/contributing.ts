@@ -4,7 +4,7 @@ import { type Contribution, type Fate, openContribution, signContribution } from
 import { type BlockStore, openSafetensors } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, EncodedContribution, StageNames } from '../arithmetic/arithmetic.ts'
-import { isCodedError } from '../errors.ts'
+import { DaemonError, isCodedError } from '../errors.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import type { SnapshotResult } from '../trainer/messages.ts'
 import type { Admittance } from './admittance.ts'
@@ -56,11 +56,18 @@ export class OwnContributions {
     return own
   }
 
-  /** Encodes, signs and stores it. */
-  async offer(own: OwnContribution): Promise<OfferedContribution> {
-    const { run, peer, manifest, privateKey, ledger, blocks, retention, admittance } = this.#components
+  /**
+   * Encodes, signs and stores it.
+   *
+   * @param parentAnchor what it was measured from
+   * @throws DaemonError `norm_too_large` for one that everybody would refuse, and hold against this node
+   */
+  async offer(own: OwnContribution, parentAnchor: string): Promise<OfferedContribution> {
+    const { run, peer, manifest, privateKey, ledger, blocks, arithmetic, retention, admittance } = this.#components
     const { body, norm } = await this.#encode(own)
     retention.came(body, own.round)
+    const normMax = await arithmetic.normMax({ parentAnchor })
+    if (norm > normMax) throw tooLarge(own.round, norm, normMax)
     const { round, parent, tokens, steps, loss } = own
     const codec = createCodec(manifest.strategy.codec).name
     const grant = admittance?.grantFor(round)
@@ -105,18 +112,18 @@ export class OwnContributions {
   }
 
   /**
-   * One of those, to be told again; null where it can only be put back. No contribution is worth the run: whatever is wrong with one is told, not thrown.
+   * One of those, to be told again; `lost` where it can only be put back, `diverged` where it cannot be either. No contribution is worth the run: whatever is wrong with one is told, not thrown.
    *
-   * @param isRoundOpen whether one that was never offered still can be
+   * @param parentAnchor see {@link offer}; null where one that was never offered cannot be any more
    */
-  async offerAgain(own: OwnContribution, isRoundOpen: boolean): Promise<OfferedContribution | null> {
+  async offerAgain(own: OwnContribution, parentAnchor: string | null): Promise<OfferedContribution | 'lost' | 'diverged'> {
     try {
-      if (own.cid === null) return isRoundOpen ? await this.offer(own) : null
+      if (own.cid === null) return parentAnchor === null ? 'lost' : await this.offer(own, parentAnchor)
       const bytes = await this.#components.blocks.get(own.cid)
-      return bytes === undefined ? null : { bytes, ...(await openContribution(bytes)) }
+      return bytes === undefined ? 'lost' : { bytes, ...(await openContribution(bytes)) }
     } catch (error) {
       this.#components.failed(`offering the contribution to round ${own.round} again`, error)
-      return null
+      return whyNotOffered(error)
     }
   }
 
@@ -205,6 +212,19 @@ export class OwnContributions {
   #file(kind: OwnFile['kind'], sequence: number): string {
     return ownFile(this.#components.directory, { kind, sequence })
   }
+}
+
+function tooLarge(round: number, norm: number, normMax: number): DaemonError {
+  return new DaemonError(
+    'norm_too_large',
+    `our contribution to round ${round} is not offered: its change has a norm of ${norm.toExponential(2)}, and more than ${normMax.toExponential(2)} is no training. ` +
+      "It is given up, and training goes on from the anchor. Look at this node's data and engine; where others tell the same of theirs, the run learns too fast"
+  )
+}
+
+/** What becomes of a contribution that could not be offered. */
+export function whyNotOffered(error: unknown): 'lost' | 'diverged' {
+  return isCodedError(error) && error.code === 'norm_too_large' ? 'diverged' : 'lost'
 }
 
 function isOpen({ fate }: OwnContribution): boolean {

@@ -58,7 +58,7 @@ import { BranchLooks, LOOK_MS } from './branch-looks.ts'
 import { CatchUp, isNear } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains, WRITTEN_AT_ONCE } from './chains.ts'
 import { CheckTurns } from './check-turns.ts'
-import { OwnContributions } from './contributing.ts'
+import { OwnContributions, whyNotOffered } from './contributing.ts'
 import type { Fetcher, FetchOptions } from './fetching.ts'
 import { type Head, type KeptRound, keptRoundOf, type Ledger, type Membership, type OwnContribution } from './ledger.ts'
 import { type Leg, LongWay, type LongWayOptions } from './long-way.ts'
@@ -1179,7 +1179,6 @@ export class RunMember {
     // A deadline that ran while the trainer was being made would have it contribute its very first step.
     if (ready.step === 0) this.#paced({ type: 'adopted', head: this.#head.record, round: this.#head.round })
     this.#paced({ type: 'steps', steps: ready.stepsSinceSnapshot })
-    this.#trainer?.allow(this.#allowed)
     this.#work(() => this.#recover(ready))
     this.#catchUp()
   }
@@ -1236,9 +1235,9 @@ export class RunMember {
 
   async #reoffer(own: OwnContribution): Promise<void> {
     const isRoundOpen = own.round === this.#head.round + 1 && own.parent === this.#head.record && this.#isAdmitted()
-    const offered = await this.#own.offerAgain(own, isRoundOpen)
-    if (offered === null) {
-      this.#catchingUp.lost(own)
+    const offered = await this.#own.offerAgain(own, isRoundOpen ? this.#head.anchor : null)
+    if (offered === 'lost' || offered === 'diverged') {
+      this.#catchingUp[offered](own)
       return
     }
     this.#c.retention.came(offered.contribution.body, own.round)
@@ -1315,7 +1314,8 @@ export class RunMember {
 
   #mayTrain(): boolean {
     // Beyond our head history is known, or a part of it is not: what was trained on it has no place in any round.
-    return this.#trainer?.ready === true && this.#paused === null && this.#isAdmitted() && this.#written === this.#head.record
+    if (this.#written !== this.#head.record || this.#catchingUp.isAstray) return false
+    return this.#trainer?.ready === true && this.#paused === null && this.#isAdmitted()
   }
 
   /** Whether a contribution to the open round would count, as far as this node's own admission goes. */
@@ -1329,6 +1329,7 @@ export class RunMember {
       this.#paced({ type: 'contributeFailed', retryMs: TICK_MS })
       return
     }
+    const { anchor } = this.#head
     let own: OwnContribution | null = null
     const sinceMs = performance.now()
     try {
@@ -1338,7 +1339,7 @@ export class RunMember {
       const made = await this.#untilDone(`keeping the snapshot for round ${round}`, () => this.#own.made(snapshot, parent))
       if (made === null) return
       own = made
-      const { cid, bytes, contribution } = await this.#own.offer(made)
+      const { cid, bytes, contribution } = await this.#own.offer(made, anchor)
       own = null
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
@@ -1350,8 +1351,8 @@ export class RunMember {
       await this.#c.gossip.publishContribution(bytes)
       await this.#enter('announced', round)
     } catch (error) {
-      // What was measured goes back into the local model, and into the next contribution.
-      if (own !== null) this.#catchingUp.lost(own)
+      // What was measured goes back into the local model, and into the next contribution, if others can take it at all.
+      if (own !== null) this.#catchingUp[whyNotOffered(error)](own)
       this.#catchUp()
       this.#paced({ type: 'contributeFailed', retryMs: RETRY_MS })
       throw error
@@ -1418,7 +1419,7 @@ const OWN_FATES = {
   contribution_late: "came after its round's record and may enter the next, discounted",
   contribution_lost: 'is in neither of the records that could have taken it',
   contribution_restored: 'was taken back into the local model, and is part of the next one',
-  contribution_dropped: 'counts no more: its work is in the local model, or its bytes are gone'
+  contribution_dropped: 'counts no more: its work is in the local model, or is lost'
 } as const
 /** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
 const RETRY_MS = 2_000

@@ -176,7 +176,6 @@ class TrainerProcess {
   }
 
   async adopt(anchorFile: string, record: string, mode: 'shift' | 'keep'): Promise<void> {
-    if (record === this.#record) return
     await this.#trainer.adopt(await readTensors(anchorFile), mode)
     this.#record = record
     await this.save()

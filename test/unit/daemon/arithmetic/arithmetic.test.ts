@@ -178,6 +178,8 @@ describe('Arithmetic', function () {
     assert.equal(await check({ body: anchor, codec: 'int8' }), 'shape_mismatch')
     const large = await encode(tensorsOf(62, 1000))
     assert.equal(await check({ body: large.body, norm: large.norm }), 'norm_too_large')
+    const normMax = await arithmetic.normMax({ parentAnchor: anchor })
+    assert.ok(norm < normMax && normMax < large.norm, 'as its own author can know')
     const store = await openBlockFiles(home())
     const noIndex = await putCbor(store, { v: 1, stages: 'many' })
     assert.equal(await check({ body: noIndex }), 'bad_body')

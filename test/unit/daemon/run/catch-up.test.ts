@@ -187,6 +187,25 @@ describe('CatchUp', () => {
       assert.deepEqual([node.failures, node.ended], [[error.code], ['dropped as gone 1', 'restored 2']])
     })
 
+  it('brings a trainer that has diverged back to the anchor, again and again until it is there, and drops what nobody would take', async () => {
+    const node = new Node()
+    // Its snapshot was taken, and it learned 2 more there.
+    node.base = 1_000_000
+    node.local = 1_000_002
+    node.catchUp.diverged(rowOf(1, { fate: 'made', cid: null }))
+    node.during = {
+      'adopt P': () => {
+        throw new DaemonError('disk_full', 'no room')
+      }
+    }
+    await assert.rejects(node.catchUp.toHead(), { code: 'disk_full' })
+    assert.deepEqual([node.catchUp.isAstray, node.ended], [true, []])
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['shift P', 'shift P'])
+    assert.deepEqual([node.local, node.learned], [102, 2])
+    assert.deepEqual([node.catchUp.isAstray, node.ended], [false, ['dropped as gone 1']])
+  })
+
   it('tries again what failed for another reason', async () => {
     const node = new Node()
     node.catchUp.lost(rowOf(1))

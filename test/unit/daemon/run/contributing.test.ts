@@ -16,6 +16,8 @@ import { makeFolder, openStore, StorageError, type Store } from '../../../../sto
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryBlocks, STAGES, tensorsOf, writeTensors } from '../arithmetic/small-mesh.ts'
 
+const ANCHOR = 'anchor'
+
 describe('OwnContributions', () => {
   const home = temporaryHome()
   const run = cidOf(new Uint8Array([7]), DAG_CBOR)
@@ -24,11 +26,13 @@ describe('OwnContributions', () => {
   let own: OwnContributions
   let told: string[]
   let came: string[]
+  let normMax: number
   beforeEach(async () => {
     store = await openStore(home())
     ledger = new Ledger(store, run)
     told = []
     came = []
+    normMax = Number.POSITIVE_INFINITY
     own = await contributionsIn('a')
   })
   afterEach(async () => {
@@ -42,7 +46,10 @@ describe('OwnContributions', () => {
     return new OwnContributions({
       ...{ run, peer: peerOf(privateKey), privateKey, directory, ledger, blocks: store.blocks, admittance: null, stages: STAGES },
       manifest: { strategy: { codec: { name: 'int8' } } } as Manifest, // all that is read of it
-      arithmetic: { encodeContribution: request => encodeContribution({ blocks: new MemoryBlocks() }, request) } as Arithmetic,
+      arithmetic: {
+        encodeContribution: request => encodeContribution({ blocks: new MemoryBlocks() }, request),
+        normMax: async () => normMax
+      } as Partial<Arithmetic> as Arithmetic, // all that is asked of it
       retention: { came: (root, round) => came.push(`${root} ${round}`) },
       failed: (_, error) => told.push((error as { code: string }).code)
     } satisfies OwnComponents)
@@ -77,30 +84,30 @@ describe('OwnContributions', () => {
   })
 
   it('goes on in a home that was moved, with what the codec left over', async () => {
-    await own.offer(await made(1))
+    await own.offer(await made(1), ANCHOR)
     const second = await made(2)
     const expected = await bodyOf(2, residual(1))
     renameSync(join(home(), 'a'), join(home(), 'b'))
     own = await contributionsIn('b')
-    const { contribution } = await own.offer(second)
+    const { contribution } = await own.offer(second, ANCHOR)
     assert.equal(contribution.body, expected)
     assert.deepEqual(told, [])
     assert.ok(!JSON.stringify(await ledger.own(9)).includes(home()), 'the ledger holds no path')
   })
 
   it('adds nothing that the codec left over from one whose whole change a fork left in the parameters', async () => {
-    await own.offer(await made(1))
+    await own.offer(await made(1), ANCHOR)
     const [first] = await ledger.own(1)
     await own.mark({ ...first!, isKept: true }, 'dropped')
     const second = await made(2)
     const [alone, withBoth] = [await bodyOf(2, null), await bodyOf(2, residual(1))]
     assert.notEqual(alone, withBoth)
-    const { contribution } = await own.offer(second)
+    const { contribution } = await own.offer(second, ANCHOR)
     assert.equal(contribution.body, alone)
   })
 
   it('counts what the codec left over as nothing where its file is missing or damaged, and tells', async () => {
-    await own.offer(await made(1))
+    await own.offer(await made(1), ANCHOR)
     const spoilt: [string, (file: string) => void][] = [
       ['file_missing', file => rmSync(file)],
       ['safetensors_truncated', file => truncateSync(file, 1000)]
@@ -108,25 +115,44 @@ describe('OwnContributions', () => {
     for (const [i, [code, spoil]] of spoilt.entries()) {
       const next = await made(i + 2)
       spoil(residual(i + 1))
-      const { contribution } = await own.offer(next)
+      const { contribution } = await own.offer(next, ANCHOR)
       assert.equal(contribution.body, await bodyOf(i + 2, null))
       assert.deepEqual(told.splice(0), [code])
     }
   })
 
   it('offers none whose delta is no use, and has none to put back', async () => {
-    await own.offer(await made(1))
+    await own.offer(await made(1), ANCHOR)
     const second = await made(2)
     rmSync(deltaFile(trainerFolder(join(home(), 'a')), 2))
-    await assert.rejects(own.offer(second), { code: 'file_missing' })
+    await assert.rejects(own.offer(second, ANCHOR), { code: 'file_missing' })
     assert.deepEqual(told, [], 'what is carried is as it was')
     await assert.rejects(own.sentFile(second), { code: 'file_missing' }, 'nor can it be put back')
     writeFileSync(deltaFile(trainerFolder(join(home(), 'a')), 2), 'damaged')
     await assert.rejects(own.sentFile(second), { code: 'safetensors_truncated' })
   })
 
+  it('signs none that others would refuse for its norm, and says how large it is and may be', async () => {
+    await own.offer(await made(1), ANCHOR)
+    const diverged = await made(2)
+    normMax = 1e-3
+    await assert.rejects(own.offer(diverged, ANCHOR), {
+      code: 'norm_too_large',
+      message: /round 2 .* norm of \d\.\d\de\+?-?\d+, .* 1\.00e-3 /
+    })
+    assert.equal(await own.offerAgain(diverged, ANCHOR), 'diverged')
+    assert.deepEqual(told, ['norm_too_large'])
+    assert.deepEqual(await ledger.own(1), [diverged])
+    normMax = Number.POSITIVE_INFINITY
+    await own.mark(diverged, 'dropped')
+    const third = await made(3)
+    const expected = await bodyOf(3, residual(1))
+    const { contribution } = await own.offer(third, ANCHOR)
+    assert.equal(contribution.body, expected, 'nothing of it is carried')
+  })
+
   it('leaves no file of one that could not be offered, once it is put back or given up', async () => {
-    await own.offer(await made(1))
+    await own.offer(await made(1), ANCHOR)
     for (const [sequence, fate] of [
       [2, 'restored'],
       [3, 'dropped']
@@ -150,7 +176,7 @@ describe('OwnContributions', () => {
     store.blocks.put = async () => {
       throw new StorageError('disk_full', 'no room')
     }
-    await assert.rejects(own.offer(failing), { code: 'disk_full' })
+    await assert.rejects(own.offer(failing, ANCHOR), { code: 'disk_full' })
     assert.deepEqual(came, [`${await bodyOf(1, null)} 1`])
   })
 
@@ -163,18 +189,18 @@ describe('OwnContributions', () => {
     for (const [i, [code, spoil]] of spoilt.entries()) {
       const failing = await made(i + 1)
       await spoil(deltaFile(trainerFolder(join(home(), 'a')), i + 1))
-      assert.equal(await own.offerAgain(failing, true), null)
+      assert.equal(await own.offerAgain(failing, ANCHOR), 'lost')
       assert.deepEqual(told.splice(0), [code])
       await own.mark(failing, 'dropped')
     }
     const whole = await made(4)
-    assert.equal(await own.offerAgain(whole, false), null, 'its round is over')
-    assert.notEqual(await own.offerAgain(whole, true), null)
+    assert.equal(await own.offerAgain(whole, null), 'lost', 'its round is over')
+    assert.notEqual(await own.offerAgain(whole, ANCHOR), 'lost')
     assert.deepEqual(told, [])
   })
 
   it('takes up after a restart what a record had taken that a fork set aside', async () => {
-    const { cid } = await own.offer(await made(1))
+    const { cid } = await own.offer(await made(1), ANCHOR)
     const adopt = (record: string, parent: string, taken: string[], round = 1) => {
       const contributions = taken.map(cid => ({ cid, body: '', peer: '', round, tokens: 1, age: 0 }))
       const kept = { round, record, parent, anchor: '', contributions } as Partial<KeptRound> as KeptRound // all that is read of it
@@ -212,7 +238,7 @@ describe('OwnContributions', () => {
   })
 
   it('remembers that a fork set aside the record that had taken one, and takes it for included where another takes it all the same', async () => {
-    const { cid } = await own.offer(await made(1))
+    const { cid } = await own.offer(await made(1), ANCHOR)
     assert.equal((await own.settle(cid, 'included'))?.isSetAside, undefined)
     const late = await own.settle(cid, 'late')
     assert.equal(late?.isSetAside, true)

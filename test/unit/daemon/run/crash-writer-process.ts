@@ -60,7 +60,7 @@ async function writeRounds(): Promise<never> {
     await writeTensors(deltaFile(trainerFolder(directory), sequence), tensorsOf(sequence, 0.01))
     const made = await own.made({ sequence, round, steps: 1, tokens: 10, loss: 1 }, parent)
     acknowledge('made', sequence)
-    const { cid, contribution } = await own.offer(made)
+    const { cid, contribution } = await own.offer(made, anchor)
     acknowledge('offered', sequence, cid, contribution.body)
     const { body, codec, norm } = contribution
     const part = { body, codec, author: peer, tokens: 10, age: 0, norm }

@@ -219,6 +219,25 @@ describe('TrainerSupervisor', function () {
     }
   })
 
+  it('goes back to an anchor that it has adopted before, without what its last snapshot had', async () => {
+    await writeInputs()
+    const { supervisor, told } = trainer()
+    try {
+      await supervisor.adopt(start().anchorFile, 'record', 'shift')
+      supervisor.allow(3)
+      await until(() => told.length === 3)
+      supervisor.allow(0)
+      await supervisor.snapshot(1)
+      await supervisor.adopt(start().anchorFile, 'record', 'shift')
+      const { tensors } = await readSafetensorsFile(join(start().directory, 'state.safetensors'))
+      const valuesOf = (name: string) => floatsOf(tensors.find(tensor => tensor.name === name)!)
+      for (const { name } of (await readSafetensorsFile(start().anchorFile)).tensors)
+        assert.deepEqual(valuesOf(`local/${name}`), valuesOf(`base/${name}`))
+    } finally {
+      await supervisor.stop()
+    }
+  })
+
   it('says by its own code that a change cannot be put back, and lives on', async () => {
     await writeInputs()
     const { supervisor, deaths } = trainer()
