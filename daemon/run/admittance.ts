@@ -37,7 +37,7 @@ export interface AdmittanceComponents {
   isConnected(peer: string): boolean
 }
 
-/** Milliseconds after a renewal that failed before the next: inviters answer one peer a few times a minute at most. */
+/** Milliseconds after a renewal that left another due before that: inviters answer one peer a few times a minute at most. */
 const RENEW_RETRY_MS = 10_000
 /** Milliseconds that the call of an invitation's address may take. */
 const CONNECT_TIMEOUT_MS = 5_000
@@ -72,7 +72,8 @@ export class Admittance {
   #row: GrantRow
   #grant: SignedGrant | null = null
   #renewing: Promise<void> | null = null
-  #failedAtMs = Number.NEGATIVE_INFINITY
+  /** When a renewal failed, or brought too little. */
+  #inVainAtMs = Number.NEGATIVE_INFINITY
   /** Why the last renewal failed. */
   #trouble: { code: string; message: string } | null = null
   readonly #stopping = new AbortController()
@@ -113,20 +114,25 @@ export class Admittance {
     return grant
   }
 
-  /** Why this node cannot contribute to the round, or may soon not; null where all is well. */
+  /** Whether only an inviter's word helps. A grant of one that is many rounds ahead reaches too far for this round: catching up helps there, not asking. */
+  isWaiting(round: number): boolean {
+    return this.#grant === null || round > this.#grant.untilRound
+  }
+
+  /** Why this node cannot contribute to the round, or may soon not, for want of a grant; null where that is not so. */
   reason(round: number): string | null {
     const why = this.#trouble === null ? '' : `: ${this.#trouble.message}`
-    if (this.grantFor(round) === undefined) return `waiting for admission by ${this.#inviters.join(' or ')}${why}`
+    if (this.isWaiting(round)) return `waiting for admission by ${this.#inviters.join(' or ')}${why}`
     return this.#trouble === null ? null : `admitted up to round ${this.#grant!.untilRound} only${why}`
   }
 
   /** Renews the grant in time; nothing to wait for. */
   headMoved(round: number): void {
-    const left = this.#grant === null ? 0 : this.#grant.untilRound - round
-    const isDue = left < RENEW_AT * this.#grantRounds || this.grantFor(round + 1) === undefined
-    if (!isDue || this.#renewing !== null || performance.now() - this.#failedAtMs < RENEW_RETRY_MS || this.#stopping.signal.aborted) return
-    this.#renewing = this.#renew(round).finally(() => {
+    const isTooSoon = performance.now() - this.#inVainAtMs < RENEW_RETRY_MS
+    if (!this.#isDue(round) || this.#renewing !== null || isTooSoon || this.#stopping.signal.aborted) return
+    this.#renewing = this.#renew().finally(() => {
       this.#renewing = null
+      if (this.#isDue(round)) this.#inVainAtMs = performance.now()
     })
   }
 
@@ -135,10 +141,15 @@ export class Admittance {
     await this.#renewing
   }
 
-  async #renew(round: number): Promise<void> {
+  #isDue(round: number): boolean {
+    const left = this.#grant === null ? 0 : this.#grant.untilRound - round
+    return left < RENEW_AT * this.#grantRounds
+  }
+
+  async #renew(): Promise<void> {
     const { events, run } = this.#c
     try {
-      await this.#obtain(this.#stopping.signal, round)
+      await this.#obtain(this.#stopping.signal)
       this.#trouble = null
       events.emit({
         type: 'admission',
@@ -149,7 +160,6 @@ export class Admittance {
       this.onRenewed()
     } catch (error) {
       if (this.#stopping.signal.aborted) return
-      this.#failedAtMs = performance.now()
       const code = isCodedError(error) ? error.code : 'internal'
       const isNews = this.#trouble?.code !== code
       this.#trouble = { code, message: reasonOf(error) }
@@ -157,12 +167,8 @@ export class Admittance {
     }
   }
 
-  /**
-   * Asks the inviters one after the other until one grants; what it says is on disk before it is used.
-   *
-   * @param round of our head, where a grant is to be renewed: an inviter that is behind signs for less than what is held
-   */
-  async #obtain(signal: AbortSignal, round?: number): Promise<void> {
+  /** Asks the inviters one after the other until one grants more than what is held; what it says is on disk before it is used. */
+  async #obtain(signal: AbortSignal): Promise<void> {
     const { invitation } = this.#row
     if (invitation !== null && !this.#c.isConnected(invitation.inviter)) await this.#callInviter(invitation.addresses, signal)
     const asked = this.#inOrder(invitation?.inviter)
@@ -180,7 +186,7 @@ export class Admittance {
           { signal }
         )
         if (answer.is === 'granted') {
-          if (await this.#take(answer.grant, round)) return
+          if (await this.#take(answer.grant)) return
           unreachable.push(inviter)
         } else if (answer.is === 'pending') waiting.push(inviter)
         // Others say nothing of an invitation that they do not know: their no is not its end.
@@ -222,14 +228,13 @@ export class Admittance {
     return run === this.#c.run && peer === this.#c.self && this.#inviters.includes(inviter)
   }
 
-  /** @returns false where what is held is good for the next round, too, and ends no sooner */
-  async #take(bytes: Uint8Array, round: number | undefined): Promise<boolean> {
+  /** @returns false where what is held ends no sooner: an inviter that is behind signs for less */
+  async #take(bytes: Uint8Array): Promise<boolean> {
     const grant = await openGrant(bytes)
     const { run, store } = this.#c
     if (!this.#isOurs(grant))
       throw new DaemonError('not_an_inviter', `the grant of ${grant.inviter} is not for this node or not by an inviter of the run`)
-    const held = round === undefined ? undefined : this.grantFor(round + 1)
-    if (held !== undefined && held.untilRound >= grant.untilRound) return false
+    if (this.#grant !== null && this.#grant.untilRound >= grant.untilRound) return false
     const row: GrantRow = { grant: Buffer.from(bytes).toString('base64'), invitation: null, name: this.#row.name }
     await store.records.table<GrantRow>('grants').put(run, row, { sync: true })
     this.#row = row

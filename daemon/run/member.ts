@@ -1362,8 +1362,8 @@ export class RunMember {
   #state(): MemberFacts['state'] {
     if (this.#paused !== null || this.#trainer?.paused) return 'paused'
     if (this.#trainer === null) return 'observing'
-    if (!this.#isAdmitted()) return 'paused'
-    if (!this.#trainer.ready || !this.#keepsUp()) return 'syncing'
+    if (this.#c.admittance?.isWaiting(this.#head.round + 1)) return 'paused'
+    if (!this.#trainer.ready || !this.#keepsUp() || !this.#isAdmitted()) return 'syncing'
     return this.#waits ? 'waiting' : 'training'
   }
 

@@ -93,6 +93,44 @@ describe('Admittance', () => {
     await admittance.stop()
   })
 
+  it('asks no further where its grant reaches too far ahead for a head that is far behind, and says no more that it waits for one', async () => {
+    const [own, key] = await Promise.all([0, 1].map(() => generateKeyPair('Ed25519')))
+    const [self, inviter] = [peerOf(own!), peerOf(key!)]
+    const told: string[] = []
+    const events = { emit: ({ message }: { message: string }) => told.push(message) } as unknown as EventLog // all that is asked of it
+    const manifest = { admission: { invitation: { inviters: [inviter], grantRounds: 256 } } } as unknown as Manifest // all that is read of it
+    let untilRound = 692
+    let asked = 0
+    const ask = async (): Promise<AdmissionAnswer> => {
+      asked++
+      return { is: 'granted', grant: (await signGrant({ run: RUN, peer: self, inviter, untilRound }, key!)).bytes }
+    }
+    const admittance = await Admittance.open(
+      { ...{ run: RUN, self, manifest, store, events, ask }, connect: async () => inviter, isConnected: () => true },
+      new AbortController().signal
+    )
+    for (const head of [0, 100, 400]) {
+      admittance.headMoved(head)
+      assert.deepEqual([admittance.isWaiting(head + 1), admittance.reason(head + 1)], [false, null])
+    }
+    assert.equal(admittance.grantFor(1), undefined)
+    assert.equal(admittance.grantFor(500)?.untilRound, 692)
+    assert.deepEqual([admittance.isWaiting(693), admittance.reason(693)], [true, `waiting for admission by ${inviter}`])
+    assert.deepEqual([asked, told], [1, []])
+    // An inviter that is learning a history itself signs for a little more each time.
+    const renewed = new Promise<void>(resolve => {
+      admittance.onRenewed = resolve
+    })
+    untilRound = 693
+    admittance.headMoved(600)
+    await renewed
+    await new Promise(setImmediate)
+    untilRound = 694
+    admittance.headMoved(600)
+    assert.deepEqual([asked, told], [2, ['admitted up to round 693']])
+    await admittance.stop()
+  })
+
   describe('with an invitation', () => {
     const secret = Buffer.alloc(16, 7)
     let self: string

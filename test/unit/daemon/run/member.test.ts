@@ -4,6 +4,7 @@ import type { Arithmetic } from '../../../../daemon/arithmetic/arithmetic.ts'
 import type { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
 import { DEMO_SPEC, type Manifest, parseRunSpec, resolveManifest, type SigningKey } from '../../../../daemon/manifest.ts'
+import { Admittance } from '../../../../daemon/run/admittance.ts'
 import { STRANGERS_CHECKED_AT_ONCE } from '../../../../daemon/run/check-turns.ts'
 import { type Exchange, Fetcher } from '../../../../daemon/run/fetching.ts'
 import { Ledger } from '../../../../daemon/run/ledger.ts'
@@ -11,6 +12,7 @@ import { isWhereMostAre, keepsUp, type MemberComponents, RunMember } from '../..
 import type { Phases } from '../../../../daemon/run/phases.ts'
 import { Retention } from '../../../../daemon/run/retention.ts'
 import type { TrainerStart } from '../../../../daemon/trainer/messages.ts'
+import { signGrant } from '../../../../protocols/admission/index.ts'
 import { encodeBody } from '../../../../protocols/bodies/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import type { NodeEvent } from '../../../../protocols/control/messages.ts'
@@ -141,6 +143,33 @@ describe('RunMember', () => {
     const { message } = await told.promise
     assert.match(message!, /^training waits for the anchor of round 0: Nobody reachable gave/)
     assert.equal(opened.status().reason, message)
+  })
+
+  it('syncs, and tells what holds it up, while its grant reaches too far ahead for its head', async () => {
+    manifest = { ...manifest, admission: { invitation: { inviters: [author], grantRounds: 256 } } }
+    const self = peerOf(await generateKeyPairFromSeed('Ed25519', new Uint8Array(32).fill(2)))
+    const { bytes } = await signGrant({ run: RUN, peer: self, inviter: author, untilRound: 692 }, key)
+    const events = { emit: () => {} } as unknown as EventLog // all that is asked of it
+    const admittance = await Admittance.open(
+      {
+        ...{ run: RUN, self, manifest, store, events },
+        ask: async () => ({ is: 'granted', grant: bytes }),
+        connect: async () => author,
+        isConnected: () => true
+      },
+      new AbortController().signal
+    )
+    const opened = await open({
+      ...{ train: true, admittance },
+      arithmetic: arithmeticOf({
+        anchorToSafetensors: async () => {
+          throw new ProtocolError('block_missing', 'a block is not here')
+        }
+      }),
+      trainerStart: () => assert.fail('there is nothing to begin from')
+    })
+    const { state, reason } = opened.status()
+    assert.deepEqual([state, reason], ['syncing', 'the trainer is starting'])
   })
 
   it('knows of an anchor that it computed, also where the record that names it finds no room', async () => {
