@@ -35,6 +35,10 @@ export interface AdmittanceComponents {
   /** Calls an address; resolves with the peer found there. */
   connect(address: string, options: { signal: AbortSignal }): Promise<string>
   isConnected(peer: string): boolean
+  /** Whether it was heard of late, by whatever way. */
+  isPresent(peer: string): boolean
+  /** At least 0 and less than 1. @default Math.random */
+  lot?: () => number
 }
 
 /** Milliseconds after a renewal that left another due before that: inviters answer one peer a few times a minute at most. */
@@ -216,11 +220,13 @@ export class Admittance {
     )
   }
 
-  /** Whom to ask, one after the other: the inviter of an invitation first, then those who are here. */
+  /** Whom to ask, one after the other: the inviter of an invitation first, then those who are here. The others by lot: the first of them may be gone for good. */
   #inOrder(first: string | undefined): string[] {
-    const rank = (inviter: string): number => (inviter === first ? 2 : Number(this.#c.isConnected(inviter)))
+    const { isConnected, isPresent, lot = Math.random } = this.#c
+    const rankOf = (inviter: string): number => (inviter === first ? 3 : isConnected(inviter) ? 2 : isPresent(inviter) ? 1 : lot())
     const known = first === undefined ? this.#inviters : [...new Set([first, ...this.#inviters])]
-    return [...known].sort((a, b) => rank(b) - rank(a)).slice(0, MAX_INVITERS_ASKED)
+    const ranks = new Map(known.map(inviter => [inviter, rankOf(inviter)]))
+    return [...known].sort((a, b) => ranks.get(b)! - ranks.get(a)!).slice(0, MAX_INVITERS_ASKED)
   }
 
   /** For this node, in this run, by an inviter of it. */

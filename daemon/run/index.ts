@@ -740,13 +740,14 @@ class Runs implements RunHost {
 
   /** What this node's contributions need; waits for nobody's decision. @throws DaemonError admission_pending, or why it is not admitted */
   async #admittance(run: string, manifest: Manifest, signal: AbortSignal): Promise<Admittance | null> {
-    const { node, store, events } = this.#c
+    const { node, store, events, presence } = this.#c
     if (!needsGrant(manifest, node.peer)) return null
     const components = {
       ...{ run, self: node.peer, manifest, store, events },
       ask: this.#asking.ask.bind(this.#asking),
       connect: node.connect.bind(node),
-      isConnected: node.isConnected.bind(node)
+      isConnected: node.isConnected.bind(node),
+      isPresent: presence.isPresent.bind(presence)
     }
     return Admittance.open(components, signal)
   }

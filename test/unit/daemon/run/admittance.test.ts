@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { EventLog } from '../../../../daemon/events.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
 import type { Manifest } from '../../../../daemon/manifest.ts'
-import { Admittance, type GrantRow, keepInvitation } from '../../../../daemon/run/admittance.ts'
+import { Admittance, type AdmittanceComponents, type GrantRow, keepInvitation } from '../../../../daemon/run/admittance.ts'
 import { type AdmissionAnswer, type AdmissionRequest, type Grant, signGrant } from '../../../../protocols/admission/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
@@ -12,6 +12,12 @@ import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryTable } from '../memory-table.ts'
 
 const RUN = cidOf(Buffer.from('run'), DAG_CBOR)
+
+/** Lots, each better than the one before. */
+function lotsOf(count: number): () => number {
+  let drawn = 0
+  return () => drawn++ / count
+}
 
 describe('Admittance', () => {
   const home = temporaryHome()
@@ -46,7 +52,8 @@ describe('Admittance', () => {
             return { is: 'granted', grant: fresh.bytes }
           },
           connect: async () => inviter,
-          isConnected: () => true
+          isConnected: () => true,
+          isPresent: () => true
         },
         new AbortController().signal
       )
@@ -79,7 +86,8 @@ describe('Admittance', () => {
           return { is: 'granted', grant: grants.get(inviter)! }
         },
         connect: async address => address,
-        isConnected: () => true
+        isConnected: () => true,
+        isPresent: () => true
       },
       new AbortController().signal
     )
@@ -106,7 +114,7 @@ describe('Admittance', () => {
       return { is: 'granted', grant: (await signGrant({ run: RUN, peer: self, inviter, untilRound }, key!)).bytes }
     }
     const admittance = await Admittance.open(
-      { ...{ run: RUN, self, manifest, store, events, ask }, connect: async () => inviter, isConnected: () => true },
+      { ...{ run: RUN, self, manifest, store, events, ask }, connect: async () => inviter, isConnected: () => true, isPresent: () => true },
       new AbortController().signal
     )
     for (const head of [0, 100, 400]) {
@@ -129,6 +137,38 @@ describe('Admittance', () => {
     admittance.headMoved(600)
     assert.deepEqual([asked, told], [2, ['admitted up to round 693']])
     await admittance.stop()
+  })
+
+  it('asks a live inviter, however many before it in the manifest are gone', async () => {
+    const keys = await Promise.all(Array.from({ length: 13 }, () => generateKeyPair('Ed25519')))
+    const [self, ...inviters] = keys.map(key => peerOf(key)) as [string, ...string[]]
+    const events = await EventLog.open({ events: new MemoryTable(), reasons: new MemoryTable() })
+    const manifest = { admission: { invitation: { inviters, grantRounds: 256 } } } as unknown as Manifest // all that is read of it
+    const live = inviters[11]!
+    const grant = (await signGrant({ run: RUN, peer: self, inviter: live, untilRound: 100 }, keys[12]!)).bytes
+    const ways: Pick<AdmittanceComponents, 'isPresent' | 'lot'>[] = [
+      { isPresent: inviter => inviter === live },
+      // Nobody has heard of it yet: one of the last lots is the best.
+      { isPresent: () => false, lot: lotsOf(12) }
+    ]
+    for (const way of ways) {
+      await store.records.table('grants').delete(RUN)
+      const asked: string[] = []
+      const ask = async (inviter: string): Promise<AdmissionAnswer> => {
+        asked.push(inviter)
+        if (inviter !== live) throw new ProtocolError('peer_unreachable', 'gone')
+        return { is: 'granted', grant }
+      }
+      const components = {
+        ...{ run: RUN, self, manifest, store, events, ask },
+        connect: async () => live,
+        isConnected: () => false,
+        ...way
+      }
+      const admittance = await Admittance.open(components, new AbortController().signal)
+      assert.deepEqual(asked, [live])
+      await admittance.stop()
+    }
   })
 
   describe('with an invitation', () => {
@@ -159,7 +199,12 @@ describe('Admittance', () => {
         return answer
       }
       return Admittance.open(
-        { ...{ run: RUN, self, manifest, store, events, ask }, connect: async address => address, isConnected: peer => peer === other },
+        {
+          ...{ run: RUN, self, manifest, store, events, ask },
+          connect: async address => address,
+          isConnected: peer => peer === other,
+          isPresent: () => true
+        },
         new AbortController().signal
       )
     }

@@ -155,7 +155,8 @@ describe('RunMember', () => {
         ...{ run: RUN, self, manifest, store, events },
         ask: async () => ({ is: 'granted', grant: bytes }),
         connect: async () => author,
-        isConnected: () => true
+        isConnected: () => true,
+        isPresent: () => true
       },
       new AbortController().signal
     )
