@@ -73,7 +73,6 @@ const EXIT_OF: Record<string, number> = {
   invalid_utf8: EXIT.usage,
   bad_json_line: EXIT.usage,
   genesis_unusable: EXIT.usage,
-  directory_not_empty: EXIT.usage,
   unknown_engine: EXIT.usage,
   unknown_era: EXIT.usage,
   bad_attack: EXIT.usage,

@@ -17,7 +17,6 @@ export type DaemonErrorCode =
   | 'manifest_signature'
   // the daemon's life
   | 'home_in_use'
-  | 'home_unusable'
   | 'identity_damaged'
   | 'identity_missing' // nothing to back up
   | 'identity_exists' // another one stands where one is to be restored
@@ -73,7 +72,6 @@ export type DaemonErrorCode =
   | 'too_many_admitted'
   | 'data_missing'
   | 'data_unreadable'
-  | 'directory_not_empty'
   | 'not_enough_memory'
   | 'engine_unavailable'
   | 'genesis_unusable'

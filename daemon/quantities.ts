@@ -35,15 +35,6 @@ export function parseRate(text: string): number | undefined {
   return parseSize(text.trim().replace(/\/s$/, ''))
 }
 
-/** The shortest exact way to write a duration, such as `20s`. */
-export function formatDuration(ms: number): string {
-  for (const unit of ['d', 'h', 'm', 's']) {
-    const per = MS_PER[unit]!
-    if (ms >= per && ms % per === 0) return `${ms / per}${unit}`
-  }
-  return `${ms}ms`
-}
-
 /** A size for people, such as `256 MiB`. */
 export function formatSize(bytes: number): string {
   for (const unit of ['TiB', 'GiB', 'MiB', 'KiB']) {

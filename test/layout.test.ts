@@ -1,4 +1,4 @@
-// Holds the arrows of the house: which room may import which, and which third parties live where. Also finds files that nobody reaches.
+// Holds the arrows of the house: which room may import which, and which third parties live where. Also finds files that nobody reaches, and names that nobody else uses.
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -94,6 +94,25 @@ describe('the layout', () => {
     )
     assert.deepEqual(
       sources.filter(path => !reached.has(path) && !ENTRIES.test(path)),
+      []
+    )
+  })
+
+  it('has no export and no error code that nothing else names', () => {
+    const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' }).map(name => `test/${name}`)
+    const uses = new Map<string, number>()
+    for (const path of [...sources, ...tests.filter(name => name.endsWith('.ts'))])
+      for (const [word] of readFileSync(join(ROOT, path), 'utf8').matchAll(/\w+/g)) uses.set(word, (uses.get(word) ?? 0) + 1)
+    const declared = sources.flatMap(path =>
+      [
+        ...readFileSync(join(ROOT, path), 'utf8').matchAll(
+          /^(?:export (?:async )?(?:function\*?|class|const|let|interface|type) | {2}\| ')(\w+)/gm
+        )
+      ].map(([, name]) => ({ path, name: name! }))
+    )
+    assert.ok(declared.length > 500, `only ${declared.length}`)
+    assert.deepEqual(
+      declared.filter(({ name }) => uses.get(name) === 1),
       []
     )
   })

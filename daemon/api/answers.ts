@@ -27,7 +27,6 @@ const STATUS_OF: Record<string, number> = {
   already_joined: 409,
   not_joined: 409,
   checkpoint_exists: 409,
-  directory_not_empty: 409,
   body_too_large: 413,
   internal: 500,
   no_peers: 503,

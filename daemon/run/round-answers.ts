@@ -17,7 +17,6 @@ const HOLDS_UP: Partial<Record<ReasonCode, string>> = {
   fetch_timeout: 'a contribution could not be had in time',
   record_unavailable: 'a record could not be had in time',
   close_failed: 'closing it failed here',
-  compute_failed: 'computing it failed here',
   disk_full: 'the disk was full',
   gap_in_timers: 'this node was stopped or asleep'
 }

@@ -139,6 +139,7 @@ export class ControlClient {
     return this.#get('/v1/peers', options)
   }
 
+  /** @param address a multiaddr that ends in /p2p/PEER. */
   connectPeer(address: string, options?: CallOptions): Promise<ConnectDocument> {
     return this.#post('/v1/peers/connect', { address }, options)
   }
@@ -186,6 +187,7 @@ export class ControlClient {
     return this.#get(`/v1/runs/${encodeURIComponent(run)}/invitations`, options)
   }
 
+  /** @param invitation its id or its text. */
   revokeInvitation(run: string, invitation: string, options?: CallOptions): Promise<InvitationDocument> {
     return this.#post(`/v1/runs/${encodeURIComponent(run)}/invitations/revoke`, { invitation }, options)
   }

@@ -193,10 +193,6 @@ export interface PeersDocument extends Document {
 }
 
 /** POST /v1/peers/connect */
-export interface ConnectRequest {
-  /** A multiaddr that ends in /p2p/PEER. */
-  address: string
-}
 export interface ConnectDocument extends Document {
   peer: string
 }
@@ -315,10 +311,6 @@ export interface CandidateDocument extends Document {
   candidate: CandidateRow
 }
 /** POST /v1/runs/:run/invitations/revoke */
-export interface RevokeInvitationRequest {
-  /** Its id or its text. */
-  invitation: string
-}
 export interface InvitationDocument extends Document {
   run: string
   invitation: InvitationRow

@@ -79,8 +79,7 @@ export const REASONS = {
     content: false,
     sentence: "This node took a recent anchor from others; the history before it rests on its records' signers."
   },
-  close_failed: { content: false, sentence: 'This node could not close the round; it tries again.' },
-  compute_failed: { content: false, sentence: 'This node could not compute a record; it tries again.' }
+  close_failed: { content: false, sentence: 'This node could not close the round; it tries again.' }
 } as const satisfies { [code: string]: { content: boolean; sentence: string } }
 
 export type ReasonCode = keyof typeof REASONS

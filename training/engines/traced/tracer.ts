@@ -101,11 +101,6 @@ export function graphValue({ dataId, shape, dtype }: tf.TensorInfo): string {
   return data.name
 }
 
-/** The numbers behind a tensor that is a constant, else null. */
-export function constantOf({ dataId }: tf.TensorInfo): ArrayLike<number> | null {
-  return backend.get(dataId).values
-}
-
 export function traced(name: string, shape: number[], dtype: tf.DataType = 'float32'): tf.TensorInfo {
   return { dataId: backend.add(name, null, shape, dtype), shape, dtype }
 }
