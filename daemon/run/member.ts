@@ -1107,11 +1107,14 @@ export class RunMember {
 
   async #settle(cid: string, fate: 'included' | 'late' | 'lost'): Promise<void> {
     const own = await this.#own.settle(cid, fate)
-    if (own === null) return
+    if (own !== null) this.#settled(own, cid, fate)
+  }
+
+  #settled(own: OwnContribution, cid: string, fate: 'included' | 'late' | 'lost'): void {
     this.#tellOwn(`contribution_${fate}`, own)
-    this.#lastContribution = { round: own.round, cid, result: fate, weight: fate === 'included' ? own.tokens : null }
     if (fate === 'lost') this.#catchingUp.lost(own)
     else this.#catchingUp.found(cid)
+    this.#lastContribution = { round: own.round, cid, result: fate, weight: fate === 'included' ? own.tokens : null }
   }
 
   // ---- the trainer
@@ -1241,19 +1244,20 @@ export class RunMember {
       return
     }
     this.#c.retention.came(offered.contribution.body, own.round)
-    if (own.fate !== 'made' && (await this.#settledByChain(own))) return
+    if (own.fate !== 'made' && (await this.#settledByChain(own, offered.cid))) return
     this.#dispatch({ type: 'contribution', cid: offered.cid, contribution: offered.contribution })
     this.#dispatch({ type: 'contributionHeld', cid: offered.cid })
     this.#paced({ type: 'contributed', head: own.parent, steps: this.#pace.steps })
     this.#background(null, () => this.#c.gossip.publishContribution(offered.bytes))
   }
 
-  /** True where rounds adopted before a restart already say what became of it. */
-  async #settledByChain(own: OwnContribution): Promise<boolean> {
+  /** True where rounds adopted before a restart already say what became of it; that is told, unless it was before. */
+  async #settledByChain(own: OwnContribution, cid: string): Promise<boolean> {
     const fate = await this.#own.fateUpTo(this.#head, own)
     if (fate === null) return false
     const marked = await this.#own.mark(own, fate)
-    if (fate === 'lost') this.#catchingUp.lost(marked)
+    if (own.fate === fate) this.#catchingUp.lost(marked)
+    else this.#settled(marked, cid, fate)
     return true
   }
 

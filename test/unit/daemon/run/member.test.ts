@@ -326,6 +326,43 @@ describe('RunMember', () => {
     )
   })
 
+  it('tells after a restart what became of its contribution, where it was killed before it had', async () => {
+    manifest = { ...manifest, strategy: { ...manifest.strategy, deadlineMs: 200, graceMs: 10 } }
+    const { cid, bytes, contribution } = await contributionOf()
+    await store.blocks.put(cid, bytes)
+    const { body, loss, parent, round, steps, tokens } = contribution
+    await new Ledger(store, RUN).putOwn({ sequence: 1, ...{ body, cid, loss, parent, round, steps, tokens }, fate: 'offered' })
+    const killed = new Ledger(store, RUN)
+    const isAdopted = Promise.withResolvers<void>()
+    killed.putOwn = async () => {
+      isAdopted.resolve()
+      throw new StorageError('disk_full', 'this life has no room to say it')
+    }
+    const arithmetic = arithmeticOf({
+      // No trainer is needed: what it made is here.
+      anchorToSafetensors: async () => {
+        throw new ProtocolError('block_missing', 'a block is not here')
+      },
+      nextAnchor: async () => ({ anchor: named('anchor 1') }) as Awaited<ReturnType<Arithmetic['nextAnchor']>>
+    })
+    const itself = { train: true, self: author, privateKey: key, arithmetic, exchange: { fetch: async () => ({ missing: [] }) } }
+    const first = await open({ ...itself, ledger: killed })
+    await isAdopted.promise
+    await first.stop()
+    const told: Partial<NodeEvent>[] = []
+    const events = { emit: (event: Partial<NodeEvent>) => event.data?.subject === cid && told.push(event) } as unknown as EventLog // all that is asked of it
+    const second = await open({ ...itself, events })
+    const { lastContribution } = second.status()
+    await second.stop()
+    await open({ ...itself, events })
+    assert.deepEqual(
+      told.map(({ code }) => code),
+      ['contribution_included'],
+      'once'
+    )
+    assert.deepEqual(lastContribution, { round: 1, cid, result: 'included', weight: tokens })
+  })
+
   it('goes on with nothing where it could not be opened', async () => {
     const ledger = new Ledger(store, RUN)
     const row = { round: 1, parent: RUN, steps: 1, tokens: 1, loss: 3, body: null }
