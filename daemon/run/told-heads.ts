@@ -53,18 +53,21 @@ async function choose(
   fetcher: Fetcher,
   { onRefused, most = MAX_UNDERWAY, ...options }: ChooseOptions
 ): Promise<ChainRecord[]> {
+  /** Most tell of the same: its chain is read and held once. */
+  const tellers = new Map<string, string[]>()
+  for (const { peer, head } of told) tellers.set(head, [...(tellers.get(head) ?? []), peer])
   /** That a chain is too long to be learned says more than that none could be taken. */
   let tooLong: unknown = null
-  const refuse = (peer: string, error: unknown): void => {
+  const refuse = (head: string, error: unknown): void => {
     options.signal.throwIfAborted()
     if (isCodedError(error) && error.code === 'history_too_long') tooLong = error
-    onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
+    for (const peer of tellers.get(head)!) onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
   }
   /** They stay in memory until the choice: where that is too much one gives way by lot, as among those under way. */
-  const fetched = new Load<ToldHead & { records: ChainRecord[] }>()
+  const fetched = new Load<{ head: string; records: ChainRecord[] }>()
   await Promise.all(
-    told.map(async ({ peer, head }) => {
-      const from = () => [...new Set([peer, ...options.from()])]
+    [...tellers].map(async ([head, peers]) => {
+      const from = () => [...new Set([...peers, ...options.from()])]
       try {
         await chains.fetch(
           head,
@@ -72,12 +75,12 @@ async function choose(
           { ...options, from, isStrangers: true },
           records => {
             const weight = records.reduce((sum, { record }) => sum + 1 + record.contributions.length, 0)
-            fetched.set({ peer, head, records }, weight)
-            while (fetched.sum > most) refuse(fetched.draw().peer, tooManyChains(most))
+            fetched.set({ head, records }, weight)
+            while (fetched.sum > most) refuse(fetched.draw().head, tooManyChains(most))
           }
         )
       } catch (error) {
-        refuse(peer, error)
+        refuse(head, error)
       }
     })
   )
@@ -91,7 +94,7 @@ async function choose(
       for (const record of chain.records) records.set(record.cid, record)
       whole.push(chain.head)
     } catch (error) {
-      refuse(chain.peer, error)
+      refuse(chain.head, error)
     }
   }
   const ordered = [...records.values()].sort((a, b) => a.record.round - b.record.round)

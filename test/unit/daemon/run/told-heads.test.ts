@@ -133,6 +133,19 @@ describe('a node that is in no run', () => {
     assert.equal(await countBlocks(ours), 3, 'the chosen one’s records')
   })
 
+  it('reads a chain once, however many tell of it', async () => {
+    const honest = await grow([1, 2], 3)
+    const chosen = await choose([honest[2]!, honest[2]!, honest[2]!], 9)
+    assert.deepEqual(
+      chosen.map(({ record }) => record),
+      honest
+    )
+    assert.deepEqual(refused, [])
+    const [lonely] = await grow([9], 1, { parent: named('nothing'), round: 4 })
+    await choose([lonely!, lonely!, RUN])
+    assert.deepEqual(refused, ['peer 0: block_unavailable', 'peer 1: block_unavailable'])
+  })
+
   it('says so where nobody’s head stands on the run, and is content with the genesis', async () => {
     const [lonely] = await grow([9], 1)
     await assert.rejects(choose([lonely!]), { code: 'bad_chain' })
