@@ -26,7 +26,7 @@ import type {
 } from '../../protocols/control/messages.ts'
 import type { PresenceChange, PresenceService } from '../../protocols/presence/index.ts'
 import { RoundsGossip } from '../../protocols/rounds/service.ts'
-import { SyncService } from '../../protocols/sync/index.ts'
+import { NEWCOMER_ASKS, SyncService } from '../../protocols/sync/index.ts'
 import { OpinionsGossip, signOpinion } from '../../protocols/trust/index.ts'
 import { makeFolder, type Store, writeFileAtomic } from '../../storage/index.ts'
 import { ENGINE_NAMES } from '../../training/engines/engine.ts'
@@ -942,8 +942,11 @@ class Runs implements RunHost {
 
   async #headsOf(run: string, signal: AbortSignal): Promise<ToldHead[]> {
     await this.#find(run, signal)
-    const peers = this.#holders(run)()
-    return this.#sync.heads(run, peers, { signal })
+    const members = this.#membersOf(run)
+    // One that was just found may be in the run and not have said so yet; side by side, so that those who are not take no member's place.
+    const others = this.#c.node.peers().flatMap(({ peer }) => (members.includes(peer) ? [] : [peer]))
+    const told = [members, others].map(peers => this.#sync.heads(run, peers, { signal, most: NEWCOMER_ASKS }))
+    return (await Promise.all(told)).flat()
   }
 
   // ---- what happens

@@ -116,7 +116,7 @@ export interface MemberComponents {
   livePeers(): string[]
   /** The facts changed: tell them with the next presence, at once. */
   announce(facts: MemberFacts): void
-  /** Asks every live peer for its head and what led there; resolves when all have answered or given up. */
+  /** Asks some live peers for their heads, authors before others; resolves when those have answered or given up. */
   syncHeads(signal: AbortSignal): Promise<{ peer: string; head: string; round: number }[]>
   /** CIDs of a peer's chain from a round on, oldest first; null where it is not in the run. */
   chain(peer: string, fromRound: number, limit: number, signal: AbortSignal): Promise<string[] | null>

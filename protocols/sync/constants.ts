@@ -30,5 +30,12 @@ export const ORIGIN_SHARE = 1 / 3
 export const STRANGERS_SHARE = 1 / 4
 /** Milliseconds a peer may take for one answer, dialling included. */
 export const ANSWER_TIMEOUT_MS = 5_000
-/** Peers asked at once for their heads. */
+/** Peers asked for their heads by who is in the run: presence tells the others'. */
 export const MAX_ASKED = 16
+/**
+ * Peers asked by who is in no run, and knows none of them: whoever made a thousand identities, against twenty who are honest, is among nobody but his own in one
+ * question of twelve. An answer has some hundred bytes.
+ */
+export const NEWCOMER_ASKS = 128
+/** Peers asked at once for their heads: where all are silent the most that may be asked take four answers' timeouts. */
+export const ASKED_AT_ONCE = 32

@@ -5,6 +5,7 @@ import { askOnce } from '../one-answer.ts'
 import { Purses } from '../purses.ts'
 import {
   ANSWER_TIMEOUT_MS,
+  ASKED_AT_ONCE,
   MAX_ASKED,
   MAX_CHAIN,
   MAX_REQUEST_BYTES,
@@ -51,6 +52,8 @@ export interface SyncComponents {
   originOf?: (address: string) => string | null
   /** @default chains leave as fast as they can */
   pace?: SyncPace | undefined
+  /** At least 0 and less than 1. @default Math.random */
+  lot?: () => number
 }
 
 export interface SyncOptions {
@@ -74,8 +77,9 @@ export class SyncService {
   /** What each origin of theirs may draw from it. */
   readonly #origins: Purses
   readonly #originOf: (address: string) => string | null
+  readonly #lot: () => number
 
-  constructor({ node, source, originOf, pace }: SyncComponents, { network, timeoutMs }: SyncOptions) {
+  constructor({ node, source, originOf, pace, lot }: SyncComponents, { network, timeoutMs }: SyncOptions) {
     this.#node = node
     this.#source = source
     this.#pace = pace
@@ -84,6 +88,7 @@ export class SyncService {
     this.#strangers = new Purses({ perSecond, burst })
     this.#origins = new Purses({ perSecond: ORIGIN_SHARE * perSecond, burst: Math.max(ORIGIN_SHARE * burst, MAX_CHAIN * RECORD_CID_BYTES) })
     this.#originOf = originOf ?? (address => address)
+    this.#lot = lot ?? Math.random
     this.#protocol = syncProtocol(network)
     this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
   }
@@ -102,22 +107,34 @@ export class SyncService {
     return await this.#ask(peer, { ask: 'head', run }, decodeHeadAnswer, options)
   }
 
-  /** The newest records of those peers that answer; a silent one costs one timeout, all together. */
-  async heads(run: string, peers: string[], options: { signal?: AbortSignal } = {}): Promise<(Head & { peer: string })[]> {
-    const asked = peers.slice(0, MAX_ASKED)
-    const answers = await Promise.all(
-      asked.map(async peer => {
+  /**
+   * The newest records of those peers that answer, at most `most` of them being asked (MAX_ASKED): first those whom the run has accepted, each by lot.
+   * In the order in which they were heard, the first to speak would choose what is heard.
+   */
+  async heads(
+    run: string,
+    peers: string[],
+    { most = MAX_ASKED, ...options }: { signal?: AbortSignal; most?: number } = {}
+  ): Promise<(Head & { peer: string })[]> {
+    const drawn = peers.map(peer => ({ peer, lot: Number(this.#source.isAccepted(peer, run)) + this.#lot() }))
+    const asked = drawn
+      .sort((a, b) => b.lot - a.lot)
+      .slice(0, most)
+      .values()
+    const answers: (Head & { peer: string })[] = []
+    const askOn = async (): Promise<void> => {
+      for (const { peer } of asked) {
         try {
           const head = await this.head(peer, run, options)
-          return head === null ? [] : [{ peer, ...head }]
+          if (head !== null) answers.push({ peer, ...head })
         } catch (error) {
           options.signal?.throwIfAborted()
           if (!isProtocolError(error)) throw error
-          return []
         }
-      })
-    )
-    return answers.flat()
+      }
+    }
+    await Promise.all(Array.from({ length: ASKED_AT_ONCE }, askOn))
+    return answers
   }
 
   /** CIDs of the records of a peer's chain from `fromRound` on, oldest first, at most `limit` (and MAX_CHAIN); null when it is not in the run. */

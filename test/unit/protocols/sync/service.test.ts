@@ -53,6 +53,26 @@ describe('sync', () => {
     assert.ok(performance.now() - startedMs < 4_000)
   })
 
+  it('lets nobody choose who is asked by being heard first: authors are, then others by lot', async () => {
+    const network = new MemoryNetwork()
+    const crowd = Array.from({ length: 40 }, (_, n) => `crowd ${n}`)
+    const others = ['author', 'late']
+    for (const peer of [...crowd, ...others]) {
+      const head = async () => (others.includes(peer) ? { head: records[4]!, round: 5 } : { head: RUN, round: 0 })
+      await new SyncService({ node: network.node(peer), source: { ...source, head } }, { network: 'n' }).start()
+    }
+    let lot = 0
+    const ours = new SyncService(
+      { node: network.node('us'), source: { ...source, isAccepted: peer => peer === 'author' }, lot: () => lot++ / 100 },
+      { network: 'n' }
+    )
+    const heads = await ours.heads(RUN, ['author', ...crowd, 'late'])
+    assert.equal(heads.length, 16)
+    assert.deepEqual(heads.flatMap(({ peer, round }) => (round > 0 ? [peer] : [])).sort(), others)
+    const all = await ours.heads(RUN, [...crowd, ...others], { most: 100 })
+    assert.deepEqual(all.map(({ peer }) => peer).sort(), [...crowd, ...others].sort())
+  })
+
   it('says who stalled, who cannot be reached, who talks nonsense', async () => {
     const { ours, network } = await pair()
     const silent = network.node('silent')
