@@ -76,9 +76,19 @@ export class BenchPeer {
     this.#startBlocks = new Set(parts.start.blocks)
     this.#gossip = new RoundsGossip({ node: parts.node }, { network: NETWORK, run: this.#start })
     this.#gossip.start({
-      onContribution: (cid, bytes, contribution) => this.#heardContribution(cid, bytes, contribution),
-      onRecord: (cid, _bytes, record) => this.#heardRecord(cid, record),
-      onHolding: (peer, cids) => this.#heardHolding(peer, cids)
+      // All is passed on: it is said again for who missed it.
+      onContribution: (cid, bytes, contribution) => {
+        this.#heardContribution(cid, bytes, contribution)
+        return true
+      },
+      onRecord: (cid, _bytes, record) => {
+        this.#heardRecord(cid, record)
+        return true
+      },
+      onHolding: (peer, cids) => {
+        this.#heardHolding(peer, cids)
+        return true
+      }
     })
   }
 

@@ -18,6 +18,7 @@ import {
   hasAccepted,
   holdingToTell,
   isAuthor,
+  isNews,
   isTooOld,
   MAX_LISTED_OFF_CHAIN,
   MAX_RECORDS_OFF_CHAIN,
@@ -31,6 +32,7 @@ import {
   type ReasonCode,
   type RoundCommand,
   type RoundEvent,
+  type RoundGossip,
   type RoundRecord,
   type RoundsState,
   remembers,
@@ -333,13 +335,21 @@ export class RunMember {
     if (this.#rounds.peers.has(peer)) this.#dispatch({ type: 'peerGone', peer })
   }
 
-  /** Signed blocks as gossip brought them; signature and size were checked on the way in. */
-  heardContribution(cid: string, bytes: Uint8Array, contribution: Contribution): void {
-    this.#background(`hearing contribution ${cid}`, () => this.#hear(cid, bytes, { type: 'contribution', cid, contribution }))
+  /** Signed blocks as gossip brought them; signature and size were checked on the way in. @returns whether it is news, to be passed on */
+  heardContribution(cid: string, bytes: Uint8Array, contribution: Contribution): boolean {
+    return this.#heardBlock(bytes, { type: 'contribution', cid, contribution })
   }
 
-  heardRecord(cid: string, bytes: Uint8Array, record: RoundRecord): void {
-    this.#background(`hearing record ${cid}`, () => this.#hear(cid, bytes, { type: 'record', cid, record }))
+  heardRecord(cid: string, bytes: Uint8Array, record: RoundRecord): boolean {
+    return this.#heardBlock(bytes, { type: 'record', cid, record })
+  }
+
+  /** What is no news the rules are not told of: they would refuse it anew, and say so, each time. */
+  #heardBlock(bytes: Uint8Array, event: Exclude<RoundGossip, { type: 'holding' }>): boolean {
+    const { type, cid } = event
+    if (!isNews(this.#rounds, event)) return false
+    this.#background(`hearing ${type} ${cid}`, () => this.#hear(cid, bytes, event))
+    return true
   }
 
   /** On disk before the rules may act on it. */
@@ -363,12 +373,17 @@ export class RunMember {
     return viewOf(this.#rounds).head === this.#written ? neededBy(this.#rounds) : null
   }
 
-  heardHolding(peer: string, contributions: readonly string[]): void {
-    this.#dispatch({ type: 'holding', peer, contributions })
+  heardHolding(peer: string, contributions: readonly string[]): boolean {
+    const event = { type: 'holding', peer, contributions } as const
+    const isWorthIt = isNews(this.#rounds, event)
+    // Of a holder the rules hear in any case.
+    this.#dispatch(event)
     const uploading = this.#uploading
-    if (uploading === null || peer === this.#c.self || !contributions.includes(uploading.cid)) return
-    this.#uploading = null
-    this.#paced({ type: 'uploaded', ms: performance.now() - uploading.sinceMs })
+    if (uploading !== null && peer !== this.#c.self && contributions.includes(uploading.cid)) {
+      this.#uploading = null
+      this.#paced({ type: 'uploaded', ms: performance.now() - uploading.sinceMs })
+    }
+    return isWorthIt
   }
 
   get head(): Head {

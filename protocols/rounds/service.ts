@@ -15,11 +15,14 @@ export interface RoundsGossipOptions {
   run: string
 }
 
-/** `from` is the peer that sent it, who need not be the one that signed the block. */
+/**
+ * `from` is the peer that sent it, who need not be the one that signed the block. False for what is no news: it is not passed on, and `from` pays nothing for it,
+ * since anybody may have kept it and say it again.
+ */
 export interface RoundsGossipListener {
-  onContribution(cid: string, bytes: Uint8Array, contribution: Contribution, from: string): void
-  onRecord(cid: string, bytes: Uint8Array, record: RoundRecord, from: string): void
-  onHolding(peer: string, contributions: readonly string[]): void
+  onContribution(cid: string, bytes: Uint8Array, contribution: Contribution, from: string): boolean
+  onRecord(cid: string, bytes: Uint8Array, record: RoundRecord, from: string): boolean
+  onHolding(peer: string, contributions: readonly string[]): boolean
 }
 
 export class RoundsGossip {
@@ -34,7 +37,10 @@ export class RoundsGossip {
   }
 
   start(listener: RoundsGossipListener): void {
-    this.#node.subscribe(this.#topic, (bytes, from) => this.#receive(bytes, from, listener))
+    this.#node.subscribe(
+      this.#topic,
+      async (bytes, from): Promise<GossipVerdict> => ((await this.#isNews(bytes, from, listener)) ? 'accept' : 'ignore')
+    )
   }
 
   stop(): void {
@@ -58,21 +64,18 @@ export class RoundsGossip {
     }
   }
 
-  async #receive(bytes: Uint8Array, from: string, listener: RoundsGossipListener): Promise<GossipVerdict> {
+  async #isNews(bytes: Uint8Array, from: string, listener: RoundsGossipListener): Promise<boolean> {
     const message = decodeRoundsMessage(bytes)
-    if (message.kind === 'holding') {
-      listener.onHolding(from, message.contributions)
-    } else if (message.kind === 'contribution') {
+    if (message.kind === 'holding') return listener.onHolding(from, message.contributions)
+    if (message.kind === 'contribution') {
       const { cid, contribution } = await openContribution(message.block)
       if (contribution.run !== this.#run) throw this.#otherRun(contribution.run)
       // A copy: the block is a view of the whole gossip message.
-      listener.onContribution(cid, message.block.slice(), contribution, from)
-    } else {
-      const { cid, record } = await openRecord(message.block)
-      if (record.run !== this.#run) throw this.#otherRun(record.run)
-      listener.onRecord(cid, message.block.slice(), record, from)
+      return listener.onContribution(cid, message.block.slice(), contribution, from)
     }
-    return 'accept'
+    const { cid, record } = await openRecord(message.block)
+    if (record.run !== this.#run) throw this.#otherRun(record.run)
+    return listener.onRecord(cid, message.block.slice(), record, from)
   }
 
   #otherRun(run: string): ProtocolError {

@@ -1,8 +1,10 @@
 // Which of the contributions that it holds a node tells of: a few copies are enough for everybody to count one and to fetch it, so all other holders keep quiet.
+// And what it passes on of what others say by gossip.
 import { membersAfter } from './chain/record-tree.ts'
 import { ageAfter } from './chain/validity.ts'
 import { HOLDERS_NEEDED, HOLDERS_TOLD } from './constants.ts'
-import type { RoundCommand } from './events.ts'
+import type { RoundCommand, RoundEvent } from './events.ts'
+import type { RoundRecord } from './messages.ts'
 import { liveHolders, type Open, placedIn, type RoundsState } from './state.ts'
 
 /** At once: what no member but its author is known to hold. All others learn by it that there are two copies. Who is no member leaves that to those who are. */
@@ -40,6 +42,44 @@ export function holdingToTell(state: RoundsState): string[] {
     if (open.told) (members.has(peer) ? ofMembers : ofOthers).push(open.cid)
   }
   return [...ofMembers.sort(), ...ofOthers.sort()]
+}
+
+/** What gossip of a run brings. */
+export type RoundGossip = Extract<RoundEvent, { type: 'contribution' | 'record' | 'holding' }>
+
+/**
+ * Whether it is news: then it is passed on, and its author pays for it. Anybody may keep what a member said for hours and say it again, in the member's name or in their own: what is settled, or was refused
+ * here, is none. What may count for the open round is, each time, as its author says it again after a restart; and who is behind passes on what is ahead of it.
+ * A contribution or record that is none would change nothing that the rules need: what they lack they ask for. A holding always tells them who has something.
+ */
+export function isNews(state: RoundsState, event: RoundGossip): boolean {
+  switch (event.type) {
+    case 'contribution':
+      return isContributionNews(state, event.cid, event.contribution.round)
+    case 'record':
+      return isRecordNews(state, event.cid, event.record)
+    case 'holding':
+      // What was never heard of here is more likely long forgotten than new: whoever has it says so again with presence.
+      return event.contributions.some(cid => isContributionNews(state, cid, state.contributions.get(cid)?.contribution.round ?? NEVER))
+    default:
+      return event satisfies never
+  }
+}
+
+/** The round of what was never heard of: before all. */
+const NEVER = -1
+
+function isContributionNews({ head, lacking, passedOver, refusals }: RoundsState, cid: string, round: number): boolean {
+  if (refusals.has(cid)) return false
+  if (lacking.has(cid)) return true
+  const passed = passedOver.get(cid)
+  return passed === undefined ? round >= head.round : passed === 'too_far_ahead'
+}
+
+function isRecordNews({ head, orphans, self, tooOld, tree }: RoundsState, cid: string, { closer, round }: RoundRecord): boolean {
+  const known = tree.byCid.get(cid)
+  if (known !== undefined || orphans.has(cid)) return known?.status !== 'invalid' && round > head.round
+  return round > tree.root.round && closer !== self && !tooOld.has(cid)
 }
 
 /** Whether a live member other than the author is to say it, and this node is none: where few of many train, all others would say it too. */

@@ -1,6 +1,6 @@
 // Nodes joined in memory: frames are queued and handed over in later turns, a dead node answers nobody.
 import { isProtocolError } from '../../protocols/errors.ts'
-import type { FrameHandler, FrameNode, FrameStream, GossipNode, GossipReceiver } from '../../protocols/frame-stream.ts'
+import type { FrameHandler, FrameNode, FrameStream, GossipNode, GossipReceiver, GossipVerdict } from '../../protocols/frame-stream.ts'
 
 export class MemoryNetwork {
   readonly #nodes = new Map<string, MemoryNode>()
@@ -61,13 +61,14 @@ export class MemoryNode implements FrameNode, GossipNode {
     for (const node of this.#nodes.values()) if (node !== this) await node.receive(topic, bytes, this.peer)
   }
 
-  async receive(topic: string, bytes: Uint8Array, from: string): Promise<void> {
+  async receive(topic: string, bytes: Uint8Array, from: string): Promise<GossipVerdict> {
     const receiver = this.#receivers.get(topic)
     try {
-      await receiver?.(bytes, from)
+      return (await receiver?.(bytes, from)) ?? 'ignore'
     } catch (error) {
       if (!isProtocolError(error)) throw error
       this.refused.push({ from, code: error.code })
+      return 'reject'
     }
   }
 

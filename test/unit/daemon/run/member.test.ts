@@ -299,6 +299,58 @@ describe('RunMember', () => {
     assert.match(told[1]!.message!, /^2 of 5 changes were larger by far than most and counted in part: that of 12D/)
   })
 
+  it('tells once of a contribution that was refused, however often it is said, and passes it on once', async () => {
+    const seen: unknown[] = []
+    let told = Promise.withResolvers<void>()
+    const opened = await open({
+      refused: ({ code, data }) => {
+        seen.push([code, data?.subject])
+        told.resolve()
+      }
+    })
+    const lies = [await contributionOf({ tokens: 1 }), await contributionOf({ tokens: 2 })]
+    for (const { cid, bytes, contribution } of lies) {
+      told = Promise.withResolvers()
+      assert.equal(opened.heardContribution(cid, bytes, contribution), true)
+      await told.promise
+      for (let again = 0; again < 3; again++) assert.equal(opened.heardContribution(cid, bytes, contribution), false)
+    }
+    assert.deepEqual(
+      seen,
+      lies.map(({ cid }) => ['tokens_mismatch', cid])
+    )
+  })
+
+  it('passes on what is said of the open round, and nothing of those before it', async () => {
+    const at = [0, 1, 2].map(() => Promise.withResolvers<void>())
+    const { contribution: anyOne } = await contributionOf()
+    // Of a round whose body is an anchor as well: nothing has to be fetched.
+    const anchor = anyOne.body
+    const opened = await open({
+      exchange: { fetch: async () => ({ missing: [] }) },
+      arithmetic: arithmeticOf({ nextAnchor: async () => ({ anchor }) as Awaited<ReturnType<Arithmetic['nextAnchor']>> }),
+      announce: ({ round }) => at[round]?.resolve()
+    })
+    const said: (() => [contribution: boolean, record: boolean, holding: boolean])[] = []
+    let parent = RUN
+    for (const round of [1, 2]) {
+      const { cid, bytes, contribution } = await contributionOf({ round, parent })
+      const facts = { run: RUN, round, parent, contributions: [cid], anchor, closer: author }
+      const record = await signRecord(facts, key)
+      said.push(() => [
+        opened.heardContribution(cid, bytes, contribution),
+        opened.heardRecord(record.cid, record.bytes, facts),
+        opened.heardHolding(author, [cid])
+      ])
+      assert.deepEqual(said.at(-1)!().slice(0, 2), [true, true])
+      await at[round]!.promise
+      parent = record.cid
+    }
+    assert.equal(opened.head.round, 2)
+    assert.deepEqual(said[0]!(), [false, false, false])
+    assert.deepEqual(said[1]!(), [true, false, true], 'who is a round behind needs it')
+  })
+
   it('tells its rules that a peer is gone only where it was here', async () => {
     let told = 0
     const opened = await open({

@@ -6,6 +6,7 @@ import {
   closerOf,
   createRounds,
   holdingToTell,
+  isNews,
   isTooOld,
   type RoundCommand,
   type RoundEvent,
@@ -1189,5 +1190,107 @@ describe('announcements', () => {
     node.seen('B')
     node.tell({ type: 'contributionRefused', cid: 'B1', reason: 'norm_too_large' })
     assert.deepEqual(of([...node.holding('C', 'B1'), ...node.at(100_000)], 'fetchContribution'), [])
+  })
+})
+
+describe('news', () => {
+  /** After two rounds of A and B. */
+  function third(self: string, rules: Partial<RunRules> = {}): Node {
+    const records = [
+      { cid: 'r1', record: recordOf('A', ['A1', 'B1']), ready: true },
+      { cid: 'r2', record: recordOf('B', ['A2', 'B2'], 2, 'r1'), ready: true }
+    ]
+    const contributions = ['A', 'B'].flatMap(peer => [
+      { cid: nameOf(peer), contribution: made(peer), held: true },
+      { cid: nameOf(peer, 2), contribution: made(peer, 2, 'r1'), held: true }
+    ])
+    return new Node(self, rules, { records, contributions })
+  }
+  const saysWork = ({ state }: Node, peer: string, round: number, parent = `r${round - 1}`, more: Partial<Contribution> = {}): boolean =>
+    isNews(state, { type: 'contribution', cid: nameOf(peer, round), contribution: { ...made(peer, round, parent), ...more } })
+  const saysRecord = ({ state }: Node, cid: string, record: RoundRecord): boolean => isNews(state, { type: 'record', cid, record })
+  const saysHolding = ({ state }: Node, ...contributions: string[]): boolean => isNews(state, { type: 'holding', peer: 'B', contributions })
+
+  it('is each contribution that may count for the open round, however often it is said, and whatever is ahead', () => {
+    const node = third('A')
+    for (const [round, parent] of [
+      [3, 'r2'],
+      // It came late for the last round.
+      [2, 'r1'],
+      [5, 'unknown'],
+      [99, 'unknown']
+    ] as const) {
+      assert.ok(saysWork(node, 'C', round, parent), `${round}`)
+      node.seen('C', round, parent)
+      assert.ok(saysWork(node, 'C', round, parent), `${round}, again`)
+      assert.ok(saysHolding(node, 'A1', nameOf('C', round)), `that C holds that of ${round}`)
+    }
+  })
+
+  it('is no contribution that is settled, was passed over or refused, by its facts or its body', () => {
+    const node = third('A', { maxSteps: 20 })
+    node.live(['B', 'C'])
+    assert.equal(saysWork(node, 'B', 1, 'run'), false)
+    assert.equal(saysHolding(node, 'A1', 'B1'), false)
+    const lie = { steps: 21 }
+    assert.ok(saysWork(node, 'B', 3, 'r2', lie))
+    const [refused] = of(node.tell({ type: 'contribution', cid: 'B3', contribution: { ...made('B', 3, 'r2'), ...lie } }), 'report')
+    assert.equal(refused!.code, 'too_many_steps')
+    assert.equal(saysWork(node, 'B', 3, 'r2', lie), false)
+    node.seen('C', 3, 'r2')
+    node.tell({ type: 'contributionRefused', cid: 'C3', reason: 'bad_body' })
+    assert.equal(saysWork(node, 'C', 3, 'r2'), false)
+    assert.equal(saysHolding(node, 'B3', 'C3'), false)
+    for (const cid of ['one', 'two', 'D3']) node.tell({ type: 'contribution', cid, contribution: made('D', 3, 'r2') })
+    assert.equal(saysWork(node, 'D', 3, 'r2'), false, 'the third of one author')
+  })
+
+  it('is a contribution of any age that a record lacks', () => {
+    const node = third('A')
+    assert.equal(saysWork(node, 'C', 1, 'run'), false)
+    node.record('other', recordOf('C', ['C1', 'C2'], 2, 'r1'))
+    assert.ok(saysWork(node, 'C', 1, 'run'))
+    assert.ok(saysHolding(node, 'C1'))
+  })
+
+  it('is not that somebody holds what was never heard of here: it may be of rounds that are forgotten', () => {
+    const node = third('A')
+    assert.equal(saysHolding(node, 'never'), false)
+    assert.equal(of(node.holding('B', 'never'), 'fetchContribution').length, 1, 'and yet it is asked for')
+    assert.equal(saysHolding(node, 'never'), false)
+  })
+
+  it('is each record ahead of the head, and one of another branch once', () => {
+    const node = third('A')
+    const [next, other] = [recordOf('B', ['B3', 'C3'], 3, 'r2'), recordOf('C', ['B2', 'C2'], 2, 'r1')]
+    const orphan = recordOf('B', ['B9'], 9, 'r8')
+    for (const [cid, record] of Object.entries({ next, orphan })) {
+      assert.ok(saysRecord(node, cid, record))
+      node.record(cid, record)
+      assert.ok(saysRecord(node, cid, record), 'who is behind passes it on')
+    }
+    assert.ok(saysRecord(node, 'other', other))
+    node.record('other', other)
+    assert.equal(saysRecord(node, 'other', other), false)
+  })
+
+  it('is no record of our chain, none that is invalid, none of our own and none from before all that is remembered', () => {
+    const node = third('A')
+    assert.equal(saysRecord(node, 'r1', recordOf('A', ['A1', 'B1'])), false)
+    assert.equal(saysRecord(node, 'r2', recordOf('B', ['A2', 'B2'], 2, 'r1')), false)
+    assert.equal(saysRecord(node, 'a2', recordOf('A', ['A2'], 2, 'r1')), false)
+    node.seen('B', 3, 'r2')
+    const wrong = recordOf('B', ['B3'], 3, 'r2')
+    assert.ok(saysRecord(node, 'wrong', wrong))
+    node.record('wrong', wrong)
+    assert.equal(saysRecord(node, 'wrong', wrong), false)
+    const record = recordOf('B', ['A9', 'B9'], 9, 'r8')
+    const trunk: Trunk = { cid: 'r9', record, parts: [], known: ['A', 'B'], recent: [['A', 'B']] }
+    const late = new Node('A', {}, { trunk })
+    assert.equal(saysRecord(late, 'old', recordOf('B', ['A9'], 9, 'r8')), false)
+    assert.ok(saysRecord(late, 'new', recordOf('B', ['A10'], 10, 'r9')))
+    late.record('branch', recordOf('B', ['B10'], 10, 'gone'))
+    assert.ok(isTooOld(late.state, 'branch'))
+    assert.equal(saysRecord(late, 'branch', recordOf('B', ['B10'], 10, 'gone')), false)
   })
 })

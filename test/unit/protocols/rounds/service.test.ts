@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import * as dagCbor from '@ipld/dag-cbor'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import { GossipRates } from '../../../../protocols/gossip-rates.ts'
+import { encodeRoundsMessage, type RoundsMessage } from '../../../../protocols/rounds/gossip-messages.ts'
 import { type Contribution, type RoundRecord, signContribution, signRecord } from '../../../../protocols/rounds/index.ts'
 import { RoundsGossip } from '../../../../protocols/rounds/service.ts'
 import type { SignedBlock } from '../../../../protocols/signed-block.ts'
@@ -10,6 +13,7 @@ import { MemoryNetwork } from '../../../contracts/memory-network.ts'
 
 const cid = (n: number): string => cidOf(dagCbor.encode(n), DAG_CBOR)
 const RUN = cid(1)
+const TOPIC = `/shoal/n/rounds/1/${RUN}`
 
 describe('RoundsGossip', () => {
   let signed: SignedBlock
@@ -42,11 +46,16 @@ describe('RoundsGossip', () => {
     const speaker = new RoundsGossip({ node: a }, { network: 'n', run: RUN })
     const hearer = new RoundsGossip({ node: b }, { network: 'n', run: RUN })
     const heard: unknown[][] = []
+    // Nothing is news twice.
+    const hear = (...what: unknown[]): boolean => {
+      heard.push(what)
+      return !heard.slice(0, -1).some(before => isDeepStrictEqual(before, what))
+    }
     hearer.start({
       onContribution: (name, bytes, { peer }, from) =>
-        heard.push(['contribution', name, Buffer.from(bytes).equals(signed.bytes), peer.slice(0, 8), from]),
-      onRecord: (name, bytes, { round }, from) => heard.push(['record', name, Buffer.from(bytes).equals(record.bytes), round, from]),
-      onHolding: (from, cids) => heard.push(['holding', from, cids.length])
+        hear('contribution', name, Buffer.from(bytes).equals(signed.bytes), peer.slice(0, 8), from),
+      onRecord: (name, bytes, { round }, from) => hear('record', name, Buffer.from(bytes).equals(record.bytes), round, from),
+      onHolding: (from, cids) => hear('holding', from, cids.length)
     })
     return { a, b, speaker, hearer, heard }
   }
@@ -72,13 +81,33 @@ describe('RoundsGossip', () => {
     await speaker.publishContribution(forged)
     await speaker.publishContribution(otherRun.bytes)
     await speaker.publishRecord(signed.bytes)
-    const topic = `/shoal/n/rounds/1/${RUN}`
-    for (const bytes of [[], [9], [3, 1], [1]]) await a.publish(topic, new Uint8Array(bytes))
+    for (const bytes of [[], [9], [3, 1], [1]]) await a.publish(TOPIC, new Uint8Array(bytes))
     assert.deepEqual(heard, [])
     assert.deepEqual(
       b.refused.map(({ code }) => code),
       ['bad_signature', 'wrong_run', ...Array(5).fill('bad_message')]
     )
+  })
+
+  it('passes on what is news only, and has nobody pay for what others say again in their name', async () => {
+    const { b } = pair()
+    const rates = new GossipRates()
+    const said: RoundsMessage[] = [
+      { kind: 'contribution', block: signed.bytes },
+      { kind: 'record', block: record.bytes },
+      { kind: 'holding', contributions: [signed.cid] }
+    ]
+    for (const [n, verdict] of ['accept', ...Array(500).fill('ignore')].entries()) {
+      for (const message of said) {
+        const bytes = encodeRoundsMessage(message)
+        const facts = { source: 'replayer', author: 'member', bytes: bytes.length }
+        assert.equal(rates.take(facts, n), null)
+        const heard = await b.receive(TOPIC, bytes, facts.author)
+        assert.equal(heard, verdict)
+        if (heard === 'accept') rates.wasNews(facts, n)
+      }
+    }
+    assert.equal(rates.take({ source: 'member', author: 'member', bytes: 300 }, 500), null)
   })
 
   it('hears nothing once stopped', async () => {
