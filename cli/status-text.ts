@@ -1,5 +1,5 @@
 // How a node's status looks to a person: the same tables for `status`, `peers` and `run ls`.
-import type { PeerRow, RunStatus, StandingRow, StatusDocument } from '../protocols/control/index.ts'
+import type { PeerRow, RunStatus, StandingRow, StatusDocument, TakenContribution } from '../protocols/control/index.ts'
 import { oneLine } from '../protocols/control/printable.ts'
 import { formatBytes, formatCount, formatLoss, formatPercent, formatSeconds, formatTable, shortId } from './format.ts'
 
@@ -58,9 +58,7 @@ function runLines(run: RunStatus): string[] {
     )
   const last = run.lastContribution
   if (last !== null)
-    lines.push(
-      `          last contribution: round ${last.round}, ${last.result}${last.weight === null ? '' : `, ${formatCount(last.weight)} tokens counted`}`
-    )
+    lines.push(`          last contribution: round ${last.round}, ${last.result}${last.taken === null ? '' : takenText(last.taken)}`)
   if (run.trainer.restarts > 0)
     lines.push(
       `          trainer restarted ${run.trainer.restarts} times: ${run.trainer.code ?? 'reason unknown'}, ${run.trainer.reason ?? ''}`
@@ -68,6 +66,11 @@ function runLines(run: RunStatus): string[] {
   for (const { engine, code, reason, deaths } of run.trainer.givenUp)
     lines.push(`          ${engine} given up after ${deaths}: ${code}, ${reason}; shoal run resume tries it again`)
   return lines
+}
+
+function takenText({ tokens, age, scale }: TakenContribution): string {
+  const late = age === 0 ? '' : ', late'
+  return ` with ${formatCount(tokens)} tokens${late}${scale === undefined ? '' : `, cut to ${formatPercent(scale)}`}`
 }
 
 export function peersTable(peers: PeerRow[]): string {

@@ -1,5 +1,6 @@
 // This node's own contributions: from the trainer's snapshot to signed blocks on disk, and back into the local model where one made it nowhere.
 import { rm } from 'node:fs/promises'
+import type { TakenContribution } from '../../protocols/control/messages.ts'
 import { type Contribution, type Fate, openContribution, signContribution } from '../../protocols/rounds/index.ts'
 import { type BlockStore, openSafetensors } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
@@ -96,16 +97,26 @@ export class OwnContributions {
     const unsettled: OwnContribution[] = []
     let settled = 0
     for await (const own of this.#components.ledger.allOwn()) {
-      const isSettled = own.fate === 'included' ? await this.#isIncluded(own) : !isOpen(own)
+      const isSettled = own.fate === 'included' ? (await this.takenOf(own)) !== null : !isOpen(own)
       if (!isSettled) unsettled.unshift(own.fate === 'included' ? await this.mark(own, 'offered') : own)
       else if (++settled === OPEN_OWN_MAX) break
     }
     return unsettled
   }
 
+  /** What the adopted record that took one has of it; null where none did. */
+  async takenOf({ cid, round }: OwnContribution): Promise<TakenContribution | null> {
+    const { ledger } = this.#components
+    const rounds = [await ledger.round(round), await ledger.round(round + 1)]
+    const part = rounds.flatMap(kept => kept?.contributions ?? []).find(part => part.cid === cid)
+    if (part === undefined) return null
+    const { tokens, age, scale } = part
+    return { tokens, age, ...(scale === undefined ? {} : { scale }) }
+  }
+
   /** What the adopted rounds say of one that was offered: null while it can still be taken. */
   async fateUpTo(head: Head, own: OwnContribution): Promise<'included' | 'lost' | null> {
-    if (await this.#isIncluded(own)) return 'included'
+    if ((await this.takenOf(own)) !== null) return 'included'
     const { run, ledger } = this.#components
     const parent = own.round === 1 ? run : (await ledger.round(own.round - 1))?.record
     return own.fate === 'lost' || head.round > own.round || parent !== own.parent ? 'lost' : null
@@ -176,12 +187,6 @@ export class OwnContributions {
     } catch (error) {
       this.#components.failed('deleting what own contributions left', error)
     }
-  }
-
-  async #isIncluded({ cid, round }: OwnContribution): Promise<boolean> {
-    const { ledger } = this.#components
-    const rounds = [await ledger.round(round), await ledger.round(round + 1)]
-    return rounds.some(kept => kept?.contributions.some(part => part.cid === cid))
   }
 
   /** What was left over before is a little work: where its file is of no use, it counts as nothing. */

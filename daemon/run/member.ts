@@ -1122,14 +1122,14 @@ export class RunMember {
 
   async #settle(cid: string, fate: 'included' | 'late' | 'lost'): Promise<void> {
     const own = await this.#own.settle(cid, fate)
-    if (own !== null) this.#settled(own, cid, fate)
+    if (own !== null) await this.#settled(own, cid, fate)
   }
 
-  #settled(own: OwnContribution, cid: string, fate: 'included' | 'late' | 'lost'): void {
+  async #settled(own: OwnContribution, cid: string, fate: 'included' | 'late' | 'lost'): Promise<void> {
     this.#tellOwn(`contribution_${fate}`, own)
     if (fate === 'lost') this.#catchingUp.lost(own)
     else this.#catchingUp.found(cid)
-    this.#lastContribution = { round: own.round, cid, result: fate, weight: fate === 'included' ? own.tokens : null }
+    this.#lastContribution = { round: own.round, cid, result: fate, taken: await this.#own.takenOf(own) }
   }
 
   // ---- the trainer
@@ -1272,7 +1272,7 @@ export class RunMember {
     if (fate === null) return false
     const marked = await this.#own.mark(own, fate)
     if (own.fate === fate) this.#catchingUp.lost(marked)
-    else this.#settled(marked, cid, fate)
+    else await this.#settled(marked, cid, fate)
     return true
   }
 
@@ -1362,7 +1362,7 @@ export class RunMember {
       own = null
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
-      this.#lastContribution = { round, cid, result: 'pending', weight: null }
+      this.#lastContribution = { round, cid, result: 'pending', taken: null }
       this.#tellOwn('contribution_offered', { ...made, cid }, { body: contribution.body })
       await this.#enter('stored', round)
       this.#dispatch({ type: 'contribution', cid, contribution })

@@ -78,7 +78,7 @@ export interface RunStatus {
   share: ContributionShare | null
   /** The newest round whose record took a contribution of this node. */
   lastAccepted: { round: number; tokens: number; at: string | null } | null
-  lastContribution: { round: number; cid: string; result: ContributionResult; weight: number | null } | null
+  lastContribution: { round: number; cid: string; result: ContributionResult; taken: TakenContribution | null } | null
   trainer: TrainerStatus
 }
 
@@ -102,6 +102,16 @@ export interface TrainerStatus {
   reason: string | null
   /** Engines that are not used any more, in that order, until the run is resumed or the daemon started again. */
   givenUp: { engine: string; code: string; reason: string; deaths: number }[]
+}
+
+/** What the record that took a contribution has of it. */
+export interface TakenContribution {
+  /** At most a full round's. */
+  tokens: number
+  /** Rounds that it came late. */
+  age: number
+  /** What its change was multiplied by where it was larger by far than others'. */
+  scale?: number
 }
 
 export type ContributionResult = 'pending' | 'included' | 'late' | 'lost' | 'refused'

@@ -35,7 +35,7 @@ const RUN_STATUS = {
   members: ['peer1', 'peer2'],
   share: { rounds: 3, ownTokens: 30_000, allTokens: 120_000, share: 0.25 },
   lastAccepted: { round: 2, tokens: 10_000, at: null },
-  lastContribution: { round: 3, cid: 'bc', result: 'included' as const, weight: 0.25 },
+  lastContribution: { round: 3, cid: 'bc', result: 'included' as const, taken: { tokens: 10_000, age: 1, scale: 0.25 } },
   trainer: { pid: null, restarts: 0, code: null, reason: null, givenUp: [] }
 }
 const PEER: PeerRow = {
@@ -154,6 +154,7 @@ describe('commands', function () {
       /waiting for 1 more/,
       /received 2\.5 MB/,
       /share {5}25 % of 120 000 tokens in the last 3 rounds {3}last accepted: round 2/,
+      /last contribution: round 3, included with 10 000 tokens, late, cut to 25 %/,
       /dht/,
       /# {2}warn {2}the clock is a day off {2}-> set the clock/
     ]) {

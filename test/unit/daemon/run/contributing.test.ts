@@ -221,6 +221,16 @@ describe('OwnContributions', () => {
     assert.equal(await own.fateUpTo((await ledger.head())!, setAside!), 'lost')
   })
 
+  it('says what the record has of one, not what was sent: that it came late, and was cut', async () => {
+    const late = { ...offered(1, 'body'), tokens: 900 }
+    const facts = { round: 2, record: 'B', parent: 'A', anchor: '' }
+    const part = { cid: 'c1', body: 'body', peer: '', round: 1, tokens: 500, age: 1, scale: 0.25 }
+    const kept = { ...facts, contributions: [part] } as Partial<KeptRound> as KeptRound // all that is read of it
+    assert.equal(await own.takenOf(late), null)
+    await ledger.adopt(facts, [kept], 1)
+    assert.deepEqual(await own.takenOf(late), { tokens: 500, age: 1, scale: 0.25 })
+  })
+
   it('counts the tokens of all that it ever made, and holds one of them at a time', async () => {
     for (let round = 1; round <= 3; round++) await ledger.putOwn({ ...offered(round, await body('any')), tokens: round })
     ledger.own = async () => assert.fail('a long run has more of them than memory should hold')

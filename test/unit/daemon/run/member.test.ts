@@ -412,7 +412,7 @@ describe('RunMember', () => {
       ['contribution_included'],
       'once'
     )
-    assert.deepEqual(lastContribution, { round: 1, cid, result: 'included', weight: tokens })
+    assert.deepEqual(lastContribution, { round: 1, cid, result: 'included', taken: { tokens, age: 0 } })
   })
 
   it('goes on with nothing where it could not be opened', async () => {
