@@ -395,13 +395,16 @@ export class SimNode {
       const record: RoundRecord = { run: 'run', round, parent, contributions, anchor, closer: this.peer }
       const cid = recordCid(record)
       disk.anchors.set(anchor, round)
-      const stored = { record, ready: true, shown: false }
+      // It may have closed with the same before, and shown it.
+      const stored = disk.records.get(cid) ?? { record, ready: true, shown: false }
+      const wasShown = stored.shown
+      stored.ready = true
       disk.records.set(cid, stored)
       if (!this.enters('closed', round)) return
       // It may have decided the same anew.
       const isStale = this.#decided?.what !== decided.what || this.#decided.head !== this.head || this.isUnsure
       this.tell({ type: 'record', cid, record }, { type: 'recordComputed', cid, anchor })
-      if (stored.shown) this.world.checks.showed(this, cid, isStale)
+      if (stored.shown && !wasShown) this.world.checks.showed(this, cid, isStale)
     })
   }
 
