@@ -14,8 +14,8 @@ export class Disk {
   readonly bodies = new Map<string, number>()
   readonly anchors = new Map<string, number>([['genesis', 0]])
   readonly fates = new Map<string, Fate>()
-  /** Rounds after which its node left a branch for another: it was told that its work since then counts no more. */
-  readonly setAside: number[] = []
+  /** Rounds of branches that its node left which the rules did not watch any more: nobody told it that its work in them counts no more. */
+  readonly untold: { first: number; last: number }[] = []
   /** It has no room: what is not here yet cannot be written. */
   full = false
   /** Bodies and anchors that went from it while a process relied on them. */

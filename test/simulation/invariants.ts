@@ -124,9 +124,11 @@ export const INVARIANTS: readonly Invariant[] = [
         const author = world.byPeer.get(contribution.peer)
         // Still open; or its author lies, is gone for good, or lost all that it knew with its disk.
         if (contribution.round > round - 1 || author?.conduct !== HONEST || author.left || !isRemembered(author, cid)) continue
-        const { fates, setAside } = author.disk
+        const { fates, untold } = author.disk
         holds(
-          accepted.has(cid) || fates.get(cid) === 'lost' || setAside.some(after => contribution.round >= after),
+          accepted.has(cid) ||
+            fates.get(cid) === 'lost' ||
+            untold.some(({ first, last }) => first <= contribution.round && contribution.round <= last),
           () =>
             `${author.index} was told ${fates.get(cid) ?? 'nothing'} of ${cid} (round ${contribution.round}), which ${holder.index} holds and no record has`
         )

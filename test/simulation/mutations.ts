@@ -384,6 +384,14 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: 'calm'
   },
   {
+    defence: 'a node is told what became of its work on a branch that it left',
+    protects: 'a delta that was lost in a split is never given back to the model',
+    file: 'rules.js',
+    from: 'own.push({ cid, fate });',
+    to: 'if (!fork)\n            own.push({ cid, fate });',
+    noticedBy: 'rough storm'
+  },
+  {
     defence: 'a body that was lost is fetched again',
     protects: 'a node goes on announcing what it does not have',
     file: 'intake.js',

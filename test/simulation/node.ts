@@ -1,4 +1,5 @@
 // One node: its identity, clock and life, and what it does with what the rules command. It does what a daemon does, and nothing else, but for its conduct.
+import { FATE_ROUNDS } from '../../protocols/rounds/constants.ts'
 import {
   advance,
   type Contribution,
@@ -446,13 +447,14 @@ export class SimNode {
 
   #adopt(command: Extract<RoundCommand, { type: 'adopt' }>): void {
     const { disk, world } = this
-    const { cid, round, fork, own, ancestor } = command
+    const { cid, round, fork, own, ancestor, previous } = command
     const stored = disk.records.get(cid)
     if (stored !== undefined) stored.shown = true
     world.adopted(this, command)
     if (fork) {
       this.forks++
-      disk.setAside.push(ancestor.round)
+      const left = disk.records.get(previous)!.record.round
+      disk.untold.push({ first: ancestor.round, last: left - FATE_ROUNDS - 1 })
     }
     this.furthest = Math.max(this.furthest, round)
     const parent = stored?.record.parent ?? ''

@@ -180,6 +180,18 @@ describe('rounds in simulation', function () {
     }
   })
 
+  it('who went back to another branch and was told nothing of what it gave is a problem', () => {
+    const world = new World({ seed: 9, nodes: 4 })
+    world.run(40_000)
+    world.network.part(index => index % 2)
+    world.run(40_000)
+    assert.deepEqual(world.settle(60_000, 60_000), [])
+    const { fates } = world.nodes.find(({ forks }) => forks > 0)!.disk
+    for (const [cid, fate] of fates) if (fate === 'lost') fates.delete(cid)
+    world.checks.allEnded()
+    assert.match(world.problems[0] ?? '', /what was acknowledged is in a record, or its author is told why not/)
+  })
+
   it('halves that parted before all that they remember start over from disk and become one', () => {
     const world = new World({ seed: 11, nodes: 4, innerSteps: 5, keepRounds: 2, stepMs: () => 50 })
     world.run(10_000)
