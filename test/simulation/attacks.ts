@@ -12,7 +12,7 @@ import { notClosing } from './liars/not-closing.ts'
 import { pretending } from './liars/pretending.ts'
 import { servingWrongBytes } from './liars/serving-wrong-bytes.ts'
 import { withholding } from './liars/withholding.ts'
-import { flawedBody, peerName } from './names.ts'
+import { flawedBody, peerName, rankOf } from './names.ts'
 import type { SimNode } from './node.ts'
 import { TOKENS_A_STEP } from './training.ts'
 import { World, type WorldOptions } from './world.ts'
@@ -171,6 +171,20 @@ const rules = (some: Partial<RunRules>): Partial<WorldOptions> => ({ rules: some
 /** When a member begins to flood; it is long over at the end, and what it left must not matter. */
 const FLOOD_AT_MS = 12_000
 const FLOOD_LASTS_MS = 40_000
+
+/** Names that one machine tries for a round, and how many of them it takes. */
+const NAMES_TRIED = 2_000
+const NAMES_TAKEN = 4
+
+/** Run and round are known beforehand, and names cost nothing: those whose rank comes first, as safety.ts works it out. */
+function bestRanked(mouth: Mouth, { parent, round }: Place): string[] {
+  const { run } = mouth.node.world.rules
+  return Array.from({ length: NAMES_TRIED }, (_, turn) => mouth.mint([parent, turn]))
+    .map(peer => ({ peer, rank: rankOf(run, round, peer) }))
+    .sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, NAMES_TAKEN)
+    .map(({ peer }) => peer)
+}
 
 const times = (count: number, act: (turn: number) => void): void => {
   for (let turn = 0; turn < count; turn++) act(turn)
@@ -420,6 +434,29 @@ export const ATTACKS: readonly Attack[] = [
       }),
     liars: SPEAKER,
     rounds: 22
+  },
+  {
+    name: 'strangers with the best of ranks give, and one closes beside the members',
+    begin: seed =>
+      spokenTo(
+        seed,
+        mouth => {
+          let ready: { at: Place; given: string[]; closer: string } | null = null
+          onEachRecord(mouth.node, () => {
+            const { record } = mouth.node.disk.records.get(mouth.node.head)!
+            // With what the first in rank has just listed, so that neither outweighs the other.
+            if (ready?.at.parent === record.parent && record.closer !== ready.closer)
+              mouth.close(ready.closer, ready.at, [...new Set([...record.contributions, ...ready.given])])
+            const at = mouth.open
+            const peers = bestRanked(mouth, at)
+            for (const peer of peers) mouth.isHere(peer, { head: at.parent, round: at.round - 1, trains: true })
+            ready = { at, given: peers.map(peer => mouth.contribute(peer, at)), closer: peers[0]! }
+          })
+        },
+        rules({ maxTokensPerRound: 3_200 })
+      ),
+    liars: SPEAKER,
+    rounds: 21
   },
   {
     name: 'strangers name heads that do not exist',

@@ -46,6 +46,16 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: 'calm'
   },
   {
+    defence: 'no stranger goes first',
+    protects: 'whoever searches names for the best ranks has each member wait for as many as it likes',
+    file: 'closing.js',
+    from: 'return [...byHash(run, round, first), ...byHash(run, round, rest)];',
+    to: 'return byHash(run, round, [...first, ...rest]);',
+    // Members that train let only each other go first, whatever the order.
+    and: { file: 'proposing.js', from: 'trains && membersAfter(parent).has(peer)', to: 'trains' },
+    noticedBy: 'strangers with the best of ranks give, and one closes beside the members'
+  },
+  {
     defence: 'heads are asked for after a gap in timers',
     protects: 'a node that wakes past the deadline closes a round of long ago',
     file: 'intake.js',
@@ -243,6 +253,14 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||',
     to: '',
     noticedBy: 'closers of unlike speed'
+  },
+  {
+    defence: 'of equally heavy records a stranger has the worse one',
+    protects: 'whoever searches names for the best rank takes everybody back in each round',
+    file: 'closing.js',
+    from: 'if (behind !== 0)\n        return behind;',
+    to: '',
+    noticedBy: 'strangers with the best of ranks give, and one closes beside the members'
   },
   // ---- validity
   {

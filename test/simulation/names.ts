@@ -6,6 +6,9 @@ export const hashOf = (value: unknown): string => createHash('sha256').update(JS
 export const anchorOf = (parent: string, parts: readonly Part[]): string => `a${hashOf([parent, parts])}`
 export const contributionCid = (contribution: Contribution): string => `c${hashOf(contribution)}`
 export const recordCid = (record: object): string => `r${hashOf(record)}`
+/** A peer's rank in a round, worked out without the rules: the lowest is first. */
+export const rankOf = (run: string, round: number, peer: string): string =>
+  createHash('sha256').update(`${run}/${round}/${peer}`).digest('hex')
 export const peerName = (index: number): string => `P${hashOf(index).slice(0, 6)}-${index}`
 
 /** A body that is not as it should be says so in its name: everybody who has it whole finds the same. */

@@ -1,5 +1,4 @@
 // What must hold on a node after each thing that touches it, worked out here a second time from what is on its disk, without a line of the rules: so that a rule that is wrong cannot agree with itself.
-import { createHash } from 'node:crypto'
 import {
   BRANCH_KEEP_ROUNDS,
   FORK_WINDOW_ROUNDS,
@@ -21,7 +20,7 @@ import {
 } from '../../protocols/rounds/constants.ts'
 import type { Part, RoundRecord, RoundsState } from '../../protocols/rounds/index.ts'
 import type { Invariant } from './invariants.ts'
-import { anchorOf, flawOf } from './names.ts'
+import { anchorOf, flawOf, rankOf } from './names.ts'
 import type { SimNode } from './node.ts'
 import type { World } from './world.ts'
 
@@ -308,9 +307,8 @@ function mayHaveHad({ conduct, disk, furthest, startedAt, up, world }: SimNode, 
 /** Of two records of one round and of equal weight: whose closer is ranked, and before the other's; else the lower name. */
 function isAhead(a: Judged, b: Judged, { rules }: World): boolean {
   const recent = a.parent!.recent.flat()
-  const rankOf = ({ closer, round }: Judged): string =>
-    `${recent.includes(closer) ? 0 : 1}${createHash('sha256').update(`${rules.run}/${round}/${closer}`).digest('hex')}`
-  return rankOf(a) === rankOf(b) ? a.cid < b.cid : rankOf(a) < rankOf(b)
+  const placeOf = ({ closer, round }: Judged): string => `${recent.includes(closer) ? 0 : 1}${rankOf(rules.run, round, closer)}`
+  return placeOf(a) === placeOf(b) ? a.cid < b.cid : placeOf(a) < placeOf(b)
 }
 
 /** The record on the way to the tip that comes right after this ancestor. */
