@@ -1,5 +1,6 @@
 // One small world for each thing that a hostile peer can do, with what the others still get done. Two of eight lie, or one node speaks for as many identities as it likes.
 // The rules promise this as long as fewer than half of the members lie together.
+import type { SignedGrant } from '../../protocols/admission/messages.ts'
 import type { RoundRecord, RunRules } from '../../protocols/rounds/index.ts'
 import { type Conduct, together } from './conduct.ts'
 import type { Invariant } from './invariants.ts'
@@ -160,6 +161,17 @@ const noRivalWith = (peer: string): Invariant => ({
   }
 })
 
+/** Whoever has an inviter's word takes part, as it gives in each round. */
+const isGuest = (peer: string): Invariant => ({
+  name: 'a guest takes part',
+  ended(node, holds) {
+    const { contributions } = node.disk
+    const without = node.chain().filter(({ record }) => !record.contributions.some(cid => contributions.get(cid)?.peer === peer))
+    // It was not there for the first, nor when all was over.
+    holds(without.length <= 3, () => `${node.index}: ${peer} is not in rounds ${without.map(({ record }) => record.round).join(' ')}`)
+  }
+})
+
 /** Who closed with something invalid and then with something right has signed two; each such pair takes some back. */
 const FORKS = 6
 
@@ -171,6 +183,9 @@ const rules = (some: Partial<RunRules>): Partial<WorldOptions> => ({ rules: some
 /** When a member begins to flood; it is long over at the end, and what it left must not matter. */
 const FLOOD_AT_MS = 12_000
 const FLOOD_LASTS_MS = 40_000
+
+/** Rounds that a grant may reach. */
+const GRANT_ROUNDS = 3
 
 /** Names that one machine tries for a round, and how many of them it takes. */
 const NAMES_TRIED = 2_000
@@ -492,6 +507,37 @@ export const ATTACKS: readonly Attack[] = [
       ),
     liars: SPEAKER,
     rounds: 22
+  },
+  {
+    name: 'strangers give with a grant of another, a false one, one that is over, and none',
+    begin: seed => {
+      const guest = 'Xguest'
+      return spokenTo(
+        seed,
+        mouth =>
+          onEachRecord(mouth.node, () => {
+            const at = mouth.open
+            const good = { run: 'run', inviter: peerName(0), untilRound: at.round + GRANT_ROUNDS, bytes: new Uint8Array() }
+            const give = (peer: string, grant: Partial<SignedGrant>): string =>
+              mouth.contribute(peer, at, { grant: { ...good, peer, ...grant } })
+            mouth.isHere(guest, { head: at.parent, round: at.round - 1, trains: true })
+            give(guest, {})
+            give('Xof another', { peer: guest })
+            give('Xof another run', { run: 'other' })
+            give('Xof no inviter', { inviter: guest })
+            give('Xof too long ago', { untilRound: at.round - 1 })
+            give('Xfor too long', { untilRound: good.untilRound + 1 })
+            mouth.contribute('Xof nobody', at)
+          }),
+        {
+          ...rules({ admission: { inviters: [peerName(0)], grantRounds: GRANT_ROUNDS } }),
+          genesis: HONEST,
+          invariants: [isGuest(guest)]
+        }
+      )
+    },
+    liars: SPEAKER,
+    rounds: 20
   },
   // ---- floods of members; those of strangers are in floods.ts
   {

@@ -327,6 +327,22 @@ export const MUTATIONS: readonly Mutation[] = [
     to: 'return true;',
     noticedBy: 'strangers give where only members may'
   },
+  {
+    defence: 'a grant is the word of an inviter, for its bearer, in this run',
+    protects: 'a run by invitation takes the work of everybody',
+    file: 'chain/validity.js',
+    from: 'if (grant === undefined || grant.run !== run || grant.peer !== peer || !inviters.includes(grant.inviter))\n        return false;',
+    to: 'if (grant === undefined) return true;',
+    noticedBy: 'strangers give with a grant of another, a false one, one that is over, and none'
+  },
+  {
+    defence: 'a grant ends, and none reaches further than the manifest says',
+    protects: 'who was invited once takes part for ever',
+    file: 'chain/validity.js',
+    from: 'return round <= grant.untilRound && grant.untilRound - round <= grantRounds;',
+    to: 'return true;',
+    noticedBy: 'strangers give with a grant of another, a false one, one that is over, and none'
+  },
   // ---- bounds
   {
     defence: 'an author has two contributions a round at most',

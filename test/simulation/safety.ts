@@ -18,7 +18,7 @@ import {
   MAX_WATCHED,
   RECENT_ROUNDS
 } from '../../protocols/rounds/constants.ts'
-import type { Part, RoundRecord, RoundsState } from '../../protocols/rounds/index.ts'
+import type { Contribution, Part, RoundRecord, RoundsState, RunRules } from '../../protocols/rounds/index.ts'
 import type { Invariant } from './invariants.ts'
 import { anchorOf, flawOf, rankOf } from './names.ts'
 import type { SimNode } from './node.ts'
@@ -102,7 +102,8 @@ function judgeRecord(node: SimNode, parent: Judged, cid: string, record: RoundRe
     const isFresh = age === 0 && contribution.parent === record.parent
     const isLate = age === 1 && parent.parent !== null && contribution.parent === parent.parent.cid
     if (!isFresh && !isLate) wrong.push(`lists ${name} of round ${round}`)
-    if (contribution.run !== rules.run || !admitted(peer)) wrong.push(`lists ${name} of ${peer}, who is not admitted`)
+    if (contribution.run !== rules.run || !admitted(peer) || !isInvited(rules, contribution))
+      wrong.push(`lists ${name} of ${peer}, who is not admitted`)
     if (rules.tokensPerStep !== undefined && tokens !== steps * rules.tokensPerStep) wrong.push(`lists ${name} of ${tokens} tokens`)
     const flaw = flawOf(contribution)
     if (flaw !== null) wrong.push(`lists ${name}, which is ${flaw}`)
@@ -132,6 +133,15 @@ function judgeRecord(node: SimNode, parent: Judged, cid: string, record: RoundRe
     wrong: wrong[0] ?? null,
     twice
   }
+}
+
+/** In a run by invitation: by its name in the manifest, or with an inviter's word that is its own and of these rounds. */
+function isInvited({ admission, genesisPeers, run }: RunRules, { peer, round, grant }: Contribution): boolean {
+  if (admission === 'open' || Array.isArray(admission)) return true
+  const { inviters, grantRounds } = admission
+  if ([...inviters, ...genesisPeers].includes(peer)) return true
+  const isOwn = grant?.run === run && grant.peer === peer && inviters.includes(grant.inviter)
+  return isOwn && grant.untilRound >= round && grant.untilRound <= round + grantRounds
 }
 
 /** Of the records on a branch down to the fork: tokens of those whom the history up to the fork had accepted. */
