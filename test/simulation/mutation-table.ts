@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { applied, MUTATIONS, type Mutation, occurrences } from './mutations.ts'
 
 interface Outcome {
-  /** Trials that were lived through, the broken one included. */
+  /** Trials that were begun, the broken one included. */
   trials: number
   broken: { trial: string; seed: number; text: string } | null
   seconds: number
@@ -40,7 +40,10 @@ async function tried(mutation: Mutation | null): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'shoal-mutation-'))
   try {
     copyRules(folder, mutation)
-    return await live(join(folder, 'dist/test/simulation/mutation-trial.js'), mutation?.noticedBy)
+    const outcome = await live(join(folder, 'dist/test/simulation/mutation-trial.js'), mutation?.noticedBy)
+    // What cannot be loaded is not noticed by any trial.
+    if (outcome.trials === 0) throw new Error(`"${mutation?.defence ?? 'nothing taken out'}" leaves code that began no trial`)
+    return outcome
   } finally {
     rmSync(folder, { recursive: true })
   }
