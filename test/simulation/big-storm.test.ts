@@ -79,6 +79,7 @@ describe('totals of storms', () => {
     seed,
     problems,
     faults: { kill: 2 },
+    trainers: 8,
     liars: { copies: 1 },
     checks: { agreement: 1 },
     rounds: 3,
@@ -93,7 +94,7 @@ describe('totals of storms', () => {
     assert.deepEqual(totals.progress, { ms: 300, seed: 5 })
     assert.deepEqual(totals.agreement, { ms: 10, seed: 4 })
     assert.deepEqual([totals.storms, totals.faults, totals.liars, totals.rounds, totals.stormMs], [3, { kill: 6 }, { copies: 3 }, 9, 60])
-    assert.equal(totals.broken, null)
+    assert.deepEqual([totals.trainers, totals.broken], [24, null])
   })
 
   it('name the first broken seed', () => {

@@ -19,7 +19,9 @@ export interface StormReport {
   problems: string[]
   /** How often each fault struck. */
   faults: { [name: string]: number }
-  /** How many of each kind of liar were there. */
+  /** Nodes that trained at first: who joins trains, too. */
+  trainers: number
+  /** How many of each kind of liar were among them. */
   liars: { [name: string]: number }
   /** How often each invariant was looked at. */
   checks: { [name: string]: number }
@@ -102,6 +104,7 @@ export function bigStorm(seed: number, { nodes, rounds }: BigStormOptions): Stor
     seed,
     problems: world.problems,
     faults,
+    trainers: nodes - world.options.observers!.length,
     liars,
     checks: Object.fromEntries(world.checks.counts),
     rounds: closed,

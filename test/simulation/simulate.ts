@@ -147,14 +147,15 @@ function fingerprint(): string {
 }
 
 function summary(range: Range, totals: Totals, wallSeconds: number, lived: number): string {
-  const { checks, faults, forks, liars, rounds, storms, stormMs, virtualMs } = totals
+  const { checks, faults, forks, liars, rounds, storms, stormMs, trainers, virtualMs } = totals
+  const aStorm = (count: number): string => (count / Math.max(1, storms)).toFixed(2)
   const lines = [
     `${storms} storms from seed ${range.from}, ${range.nodes} nodes, at least ${range.rounds} rounds each: ${rounds} rounds, ${forks} changes of branch, ${Math.round(virtualMs / 3_600_000)} virtual hours`,
     'invariants looked at:',
     ...table(checks),
     'faults injected:',
     ...table(faults),
-    'liars among them:',
+    `of ${range.nodes} nodes ${aStorm(trainers)} train on average; ${aStorm(sum(liars))} of them lie:`,
     ...table(liars),
     worstText(totals),
     `wall time ${Math.round(wallSeconds)} s for ${lived} storms, ${seconds(stormMs / Math.max(1, storms))} a seed on one thread`
@@ -171,6 +172,10 @@ function table(counts: { [name: string]: number }): string[] {
   return Object.entries(counts)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, count]) => `  ${String(count).padStart(10)}  ${name}`)
+}
+
+function sum(counts: { [name: string]: number }): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0)
 }
 
 function seconds(ms: number): string {

@@ -11,6 +11,7 @@ export interface Totals {
   storms: number
   checks: { [invariant: string]: number }
   faults: { [fault: string]: number }
+  trainers: number
   liars: { [liar: string]: number }
   progress: Worst
   agreement: Worst
@@ -28,6 +29,7 @@ export function noTotals(): Totals {
     storms: 0,
     checks: {},
     faults: {},
+    trainers: 0,
     liars: {},
     progress: none,
     agreement: none,
@@ -46,6 +48,7 @@ export function withStorm(totals: Totals, report: StormReport, stormMs: number):
     storms: totals.storms + 1,
     checks: summed(totals.checks, report.checks),
     faults: summed(totals.faults, report.faults),
+    trainers: totals.trainers + report.trainers,
     liars: summed(totals.liars, report.liars),
     progress: worse(totals.progress, report.progressMs, seed),
     agreement: worse(totals.agreement, report.agreementMs, seed),

@@ -24,6 +24,18 @@ function lived(seed: number, options: BigStormOptions): StormReport {
     return bigStorm(seed, options)
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    return { seed, problems: [text], faults: {}, liars: {}, checks: {}, rounds: 0, progressMs: 0, agreementMs: 0, virtualMs: 0, forks: 0 }
+    return {
+      seed,
+      problems: [text],
+      faults: {},
+      trainers: 0,
+      liars: {},
+      checks: {},
+      rounds: 0,
+      progressMs: 0,
+      agreementMs: 0,
+      virtualMs: 0,
+      forks: 0
+    }
   }
 }
