@@ -79,7 +79,6 @@ export function keptRoundOf(
     age: record.round - contribution.round,
     tokens: Math.min(contribution.tokens, maxTokensPerRound)
   }))
-  const tokens = weighed.reduce((sum, part) => sum + part.tokens, 0)
   const scales = normScales(weighed, screening)
   return {
     round: record.round,
@@ -95,8 +94,21 @@ export function keptRoundOf(
     seconds,
     bytes,
     adoptedAt: new Date().toISOString(),
-    loss: weighed.reduce((sum, part) => sum + part.loss * part.tokens, 0) / tokens
+    loss: medianLoss(weighed)
   }
+}
+
+/** Of what the contributors say, by their tokens; between two halves, the middle of them. Each may say any number, and a mean would be what one liar wants it to be. */
+function medianLoss(parts: readonly { loss: number; tokens: number }[]): number | null {
+  if (parts.length === 0) return null
+  const all = parts.reduce((sum, { tokens }) => sum + tokens, 0)
+  const middles: number[] = []
+  let below = 0
+  for (const { loss, tokens } of parts.toSorted((a, b) => a.loss - b.loss)) {
+    if (2 * below <= all && 2 * (below + tokens) >= all) middles.push(loss)
+    below += tokens
+  }
+  return middles[0]! / 2 + middles.at(-1)! / 2
 }
 
 /** Rounds, and authors accepted in them, after which a stretch ends: 60 bytes an author, in a row of at most a MiB. */

@@ -338,7 +338,7 @@ export interface RoundRow {
   /** Payload bytes of the contributions' bodies. */
   bytes: number
   adoptedAt: string | null
-  /** Mean of the contributors' losses, weighted by tokens. */
+  /** Median of the losses that the contributors say they had, weighted by tokens. */
   loss: number | null
 }
 

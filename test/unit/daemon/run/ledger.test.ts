@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { type KeptRound, Ledger, type OwnContribution } from '../../../../daemon/run/ledger.ts'
+import { type KeptRound, keptRoundOf, Ledger, type OwnContribution } from '../../../../daemon/run/ledger.ts'
+import type { Contribution, RoundRecord } from '../../../../protocols/rounds/index.ts'
 import { openStore, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 
@@ -162,5 +163,21 @@ describe('Ledger', () => {
         [9, 'included']
       ]
     )
+  })
+})
+
+describe('keptRoundOf()', () => {
+  it('has the loss of the middle token, which no liar moves past what others say', () => {
+    const lossOf = (...said: [loss: number, tokens: number][]) => {
+      const contributions = said.map(([loss, tokens]) => ({ loss, tokens, round: 1, norm: 1, peer: '', body: '' }) as Contribution) // all that is read of it
+      const record = { round: 1, contributions: said.map(() => '') } as Partial<RoundRecord> as RoundRecord
+      return keptRoundOf({ cid: '', record }, contributions, { maxTokensPerRound: 100, bytes: 0, seconds: null }).loss
+    }
+    assert.equal(lossOf([3, 100]), 3)
+    assert.equal(lossOf([4, 50], [3, 50]), 3.5)
+    assert.equal(lossOf([4, 60], [3, 50]), 4)
+    assert.equal(lossOf([2, 20], [4, 50], [3, 60]), 3)
+    for (const lie of [1e308, -1e308]) assert.ok([2, 3].includes(lossOf([3, 90], [lie, 100], [2, 90])!))
+    assert.equal(lossOf([1e308, 100_000], [3, 100], [3, 100]), 3, 'nor with tokens that count for no more than a full round')
   })
 })
