@@ -127,7 +127,7 @@ export class SimNode {
   }
 
   start(): void {
-    if (this.up) return
+    if (this.up || this.left) return
     this.up = true
     this.startedAt = this.world.time.now
     this.#unsureSince = this.now

@@ -140,6 +140,17 @@ describe('rounds in simulation', function () {
     assert.deepEqual(world.settle(60_000, 60_000), [])
   })
 
+  it('who left for good while it was down does not come back', () => {
+    const world = new World({ seed: 6, nodes: 4 })
+    const node = world.nodes[3]!
+    node.kill()
+    world.lasting(10_000, () => node.start())
+    node.leave()
+    world.run(20_000)
+    assert.deepEqual(world.settle(60_000, 60_000), [])
+    assert.equal(node.up, false)
+  })
+
   it('a node that is stopped past several deadlines closes nothing before it has asked, and goes on', () => {
     const world = new World({ seed: 7, nodes: 4 })
     world.run(40_000)

@@ -136,7 +136,7 @@ export class World {
     this.network.heal()
     for (const node of this.nodes) {
       node.resume()
-      if (!node.up && !node.left) node.start()
+      node.start()
     }
   }
 
