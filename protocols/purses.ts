@@ -9,6 +9,15 @@ export interface Allowance {
 /** Peers whose purses are remembered; one forgotten begins with a full one, which says nothing about the mesh: ids cost nothing. */
 const MAX_PURSES = 4_096
 
+/** One of the purses. */
+export interface Purse {
+  has(amount: number, nowMs: number): boolean
+  /** Takes it out, also where there is not as much. */
+  pay(amount: number, nowMs: number): void
+  /** Milliseconds until what was taken out beyond what there was has grown again. */
+  debtMs(nowMs: number): number
+}
+
 /** One purse a peer. */
 export class Purses {
   readonly #allowance: Allowance
@@ -18,11 +27,18 @@ export class Purses {
     this.#allowance = allowance
   }
 
+  of(peer: string): Purse {
+    return {
+      has: (amount, nowMs) => this.has(peer, amount, nowMs),
+      pay: (amount, nowMs) => this.pay(peer, amount, nowMs),
+      debtMs: nowMs => this.debtMs(peer, nowMs)
+    }
+  }
+
   has(peer: string, amount: number, nowMs: number): boolean {
     return this.#at(peer, nowMs).amount >= amount
   }
 
-  /** Takes it out, also where there is not as much. */
   pay(peer: string, amount: number, nowMs: number): void {
     const purse = this.#at(peer, nowMs)
     purse.amount -= amount
@@ -32,7 +48,6 @@ export class Purses {
     this.#purses.set(peer, purse)
   }
 
-  /** Milliseconds until what was taken out beyond what there was has grown again. */
   debtMs(peer: string, nowMs: number): number {
     return (Math.max(0, -this.#at(peer, nowMs).amount) * 1000) / this.#allowance.perSecond
   }
@@ -43,5 +58,27 @@ export class Purses {
     purse.amount = Math.min(burst, purse.amount + (Math.max(0, nowMs - purse.atMs) / 1000) * perSecond)
     purse.atMs = nowMs
     return purse
+  }
+}
+
+/** Whose purse it is that they share. */
+const STRANGERS = 'strangers'
+
+/** What strangers may cost, all together and those of each origin: ids cost nothing, so that none has a purse of its own. */
+export class StrangersPurses {
+  readonly #all: Purses
+  readonly #origins: Purses
+  readonly #originOf: (address: string) => string | null
+
+  /** @param originOf which addresses are one machine's for all that we know; each by itself where it is not given */
+  constructor({ all, origin }: { all: Allowance; origin: Allowance }, originOf: (address: string) => string | null = address => address) {
+    this.#all = new Purses(all)
+    this.#origins = new Purses(origin)
+    this.#originOf = originOf
+  }
+
+  /** Those that a stranger at this address pays from, its origin's first: while it waits for that it has taken nothing of the others'. */
+  of(address: string): readonly Purse[] {
+    return [this.#origins.of(this.#originOf(address) ?? address), this.#all.of(STRANGERS)]
   }
 }

@@ -2,7 +2,7 @@
 import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
 import { askOnce } from '../one-answer.ts'
-import { Purses } from '../purses.ts'
+import { type Purse, Purses, StrangersPurses } from '../purses.ts'
 import {
   ANSWER_TIMEOUT_MS,
   ASKED_AT_ONCE,
@@ -62,9 +62,6 @@ export interface SyncOptions {
   timeoutMs?: number
 }
 
-/** Whose purse it is that they share. */
-const STRANGERS = 'strangers'
-
 export class SyncService {
   readonly #node: FrameNode
   readonly #source: ChainSource
@@ -72,11 +69,8 @@ export class SyncService {
   readonly #timeoutMs: number
   readonly #pace: SyncPace | undefined
   readonly #requests = new Purses(REQUESTS)
-  /** Bytes of chains: one purse for all whom a run has not accepted. */
-  readonly #strangers: Purses
-  /** What each origin of theirs may draw from it. */
-  readonly #origins: Purses
-  readonly #originOf: (address: string) => string | null
+  /** Bytes of chains for those whom a run has not accepted. */
+  readonly #strangers: StrangersPurses
   readonly #lot: () => number
 
   constructor({ node, source, originOf, pace, lot }: SyncComponents, { network, timeoutMs }: SyncOptions) {
@@ -85,9 +79,8 @@ export class SyncService {
     this.#pace = pace
     const perSecond = Math.min(STRANGERS_BYTES_PER_SECOND, STRANGERS_SHARE * (pace?.bytesPerSecond ?? Number.POSITIVE_INFINITY))
     const burst = STRANGERS_BURST_SECONDS * perSecond
-    this.#strangers = new Purses({ perSecond, burst })
-    this.#origins = new Purses({ perSecond: ORIGIN_SHARE * perSecond, burst: Math.max(ORIGIN_SHARE * burst, MAX_CHAIN * RECORD_CID_BYTES) })
-    this.#originOf = originOf ?? (address => address)
+    const origin = { perSecond: ORIGIN_SHARE * perSecond, burst: Math.max(ORIGIN_SHARE * burst, MAX_CHAIN * RECORD_CID_BYTES) }
+    this.#strangers = new StrangersPurses({ all: { perSecond, burst }, origin }, originOf)
     this.#lot = lot ?? Math.random
     this.#protocol = syncProtocol(network)
     this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
@@ -169,35 +162,17 @@ export class SyncService {
   async #answerTo(peer: string, address: string, request: SyncRequest): Promise<Uint8Array> {
     const { run } = request
     if (request.ask === 'head') return encodeHeadAnswer(await this.#source.head(run))
-    const isStranger = !this.#source.isAccepted(peer, run)
+    const purses = this.#source.isAccepted(peer, run) ? [] : this.#strangers.of(address)
     // All that it may be, before the disk is read: many ask at once.
     const most = request.limit * RECORD_CID_BYTES
-    if (isStranger) this.#draw(address, most)
+    draw(purses, most)
     const records = await this.#source.chain(run, request.fromRound, request.limit)
     const answer = encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
-    if (isStranger) this.#pay(address, answer.length - most)
+    for (const purse of purses) purse.pay(answer.length - most, performance.now())
     await this.#pace?.take(answer.length, { peer, signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
       throw new ProtocolError('rate_limited', 'cannot answer in time: this node may send only so much', { cause })
     })
     return answer
-  }
-
-  /** @throws ProtocolError rate_limited */
-  #draw(address: string, bytes: number): void {
-    const nowMs = performance.now()
-    if (!this.#strangers.has(STRANGERS, bytes, nowMs) || !this.#origins.has(this.#purseOf(address), bytes, nowMs))
-      throw new ProtocolError('rate_limited', 'cannot tell strangers of more chains for now')
-    this.#pay(address, bytes)
-  }
-
-  #pay(address: string, bytes: number): void {
-    const nowMs = performance.now()
-    this.#strangers.pay(STRANGERS, bytes, nowMs)
-    this.#origins.pay(this.#purseOf(address), bytes, nowMs)
-  }
-
-  #purseOf(address: string): string {
-    return this.#originOf(address) ?? address
   }
 
   async #ask<T>(peer: string, request: SyncRequest, decode: (bytes: Uint8Array) => T, options: { signal?: AbortSignal }): Promise<T> {
@@ -205,4 +180,12 @@ export class SyncService {
     const question = { peer, protocol: this.#protocol, frame, decode, what: `its ${request.ask}`, timeoutMs: this.#timeoutMs }
     return await askOnce(this.#node, question, options)
   }
+}
+
+/** @throws ProtocolError rate_limited */
+function draw(purses: readonly Purse[], bytes: number): void {
+  const nowMs = performance.now()
+  if (!purses.every(purse => purse.has(bytes, nowMs)))
+    throw new ProtocolError('rate_limited', 'cannot tell strangers of more chains for now')
+  for (const purse of purses) purse.pay(bytes, nowMs)
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { AUTHOR_MESSAGES, DEAF_MS, GossipRates, SOURCE_MESSAGES } from '../../../protocols/gossip-rates.ts'
-import { Purses } from '../../../protocols/purses.ts'
+import { Purses, StrangersPurses } from '../../../protocols/purses.ts'
 
 const message = (source: string, author = source, bytes = 300) => ({ source, author, bytes })
 
@@ -25,6 +25,30 @@ describe('Purses', () => {
     const purses = new Purses({ perSecond: 1, burst: 2 })
     purses.pay('a', 1, 1_000)
     assert.ok(purses.has('a', 1, 0))
+  })
+})
+
+describe('StrangersPurses', () => {
+  it('bound what one machine draws, with however many addresses of it, and what all draw together', () => {
+    const strangers = new StrangersPurses({ all: { perSecond: 10, burst: 10 }, origin: { perSecond: 4, burst: 4 } }, address => address[0]!)
+    const paid: string[] = []
+    for (const address of ['a1', 'a2', 'a3', 'b1', 'c1', 'd1']) {
+      const purses = strangers.of(address)
+      if (!purses.every(purse => purse.has(3, 0))) continue
+      for (const purse of purses) purse.pay(3, 0)
+      paid.push(address)
+    }
+    assert.deepEqual(paid, ['a1', 'b1', 'c1'])
+    const debts = (address: string) => strangers.of(address).map(purse => purse.debtMs(0))
+    const [origin] = strangers.of('a1')
+    origin!.pay(5, 0)
+    assert.deepEqual(
+      [debts('a2'), debts('b1')],
+      [
+        [1_000, 0],
+        [0, 0]
+      ]
+    )
   })
 })
 
