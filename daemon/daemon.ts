@@ -22,6 +22,7 @@ import { Lifetime } from './lifetime.ts'
 import { type Log, type Logger, type LogOptions, openLog } from './logging/log.ts'
 import { Metrics } from './metrics.ts'
 import { createNode, type RememberedPeer, type ShoalNode } from './node.ts'
+import { originOf } from './origins.ts'
 import { PeerEvents } from './peer-events.ts'
 import { peerRows } from './peer-rows.ts'
 import { openRunHost, type RunHostComponents } from './run/index.ts'
@@ -180,6 +181,8 @@ class Parts {
       {
         network,
         ...(this.#cap === null ? {} : { pace: this.#cap }),
+        isAccepted: peer => this.#trust.isAccepted(peer, undefined),
+        originOf,
         onHolderFailure: ({ peer, code, message }) => this.#trust.refused({ type: 'refused', peer, code, message })
       }
     )

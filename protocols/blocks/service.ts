@@ -1,8 +1,17 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { Purses } from '../purses.ts'
-import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS, WANTS } from './constants.ts'
+import { Purses, StrangersPurses } from '../purses.ts'
+import {
+  blocksProtocol,
+  IDLE_STREAM_MS,
+  IMPATIENCE_MS,
+  MAX_REQUEST_BYTES,
+  MAX_STREAMS_PER_PEER,
+  STALL_MS,
+  STRANGERS_WANTS,
+  WANTS
+} from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
 import { type Pace, serveBlocks } from './serving.ts'
@@ -26,6 +35,10 @@ export interface BlockExchangeOptions {
   stallMs?: number
   /** Makes the blocks that we send wait for their turn. @default they leave as fast as they can */
   pace?: Pace
+  /** Whether any run has accepted anything of a peer. @default nobody is a stranger */
+  isAccepted?: (peer: string) => boolean
+  /** Which addresses are one machine's for all that we know. @default each by itself */
+  originOf?: (address: string) => string | null
 }
 
 export interface FetchOptions {
@@ -63,6 +76,7 @@ export class BlockExchange {
   readonly #waiting = new Map<string, Set<Fetch>>()
   readonly #standings = new Standings()
   readonly #wants = new Purses(WANTS)
+  readonly #strangers: StrangersPurses
   readonly #stopping = new AbortController()
   #sent = 0
   #received = 0
@@ -70,20 +84,22 @@ export class BlockExchange {
   constructor(components: BlockExchangeComponents, options: BlockExchangeOptions) {
     this.#components = components
     this.#options = options
+    this.#strangers = new StrangersPurses(STRANGERS_WANTS, options.originOf)
     this.#protocol = blocksProtocol(options.network)
   }
 
   async start(): Promise<void> {
     const { node, store } = this.#components
+    const { pace, isAccepted = () => true } = this.#options
     await node.handle(
       this.#protocol,
-      (stream, peer) =>
+      (stream, peer, address) =>
         serveBlocks({
           stream,
           peer,
           store,
-          wants: this.#wants,
-          pace: this.#options.pace,
+          pace,
+          purses: () => [this.#wants.of(peer), ...(isAccepted(peer) ? [] : this.#strangers.of(address))],
           onSent: bytes => {
             this.#sent += bytes
           }

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ProtocolError } from '../errors.ts'
 import type { FrameStream } from '../frame-stream.ts'
-import { Purses } from '../purses.ts'
-import { FLUSH_MS, FRAME_BYTES, MAX_QUEUED_WANTS, SERVE_IDLE_MS, WANTS } from './constants.ts'
+import { type Purse, Purses } from '../purses.ts'
+import { FLUSH_MS, FRAME_BYTES, MAX_DEBT_MS, MAX_QUEUED_WANTS, SERVE_IDLE_MS, WANTS } from './constants.ts'
 import { AnswerEncoder, decodeRequest } from './messages.ts'
 import { Patience } from './patience.ts'
 
@@ -24,8 +24,8 @@ export interface ServingComponents {
   onSent: (bytes: number) => void
   /** @default blocks leave as fast as they can */
   pace?: Pace | undefined
-  /** What peers may ask for, each on all its streams together. @default as if this were its only one */
-  wants?: Purses
+  /** What its wants are paid from, one after the other. @default a peer's, as if this were its only stream */
+  purses?: () => readonly Purse[]
   /** @default SERVE_IDLE_MS */
   idleMs?: number
 }
@@ -123,7 +123,7 @@ class Serving {
   readonly #givenUp = new AbortController()
   readonly pace: Pace | undefined
   readonly #peer: string
-  readonly #wantsOfPeers: Purses
+  readonly #purses: () => readonly Purse[]
   /** With an asker that takes nothing off our hands: counts while a frame is being written. */
   readonly taking: Patience
   /**
@@ -133,9 +133,10 @@ class Serving {
   readonly speaking: Patience
   ended = false
 
-  constructor({ peer, pace, wants }: ServingComponents, idleMs: number) {
+  constructor({ peer, pace, purses }: ServingComponents, idleMs: number) {
     this.#peer = peer
-    this.#wantsOfPeers = wants ?? new Purses(WANTS)
+    const own = new Purses(WANTS).of(peer)
+    this.#purses = purses ?? (() => [own])
     this.pace = pace
     this.taking = new Patience(idleMs)
     this.speaking = new Patience(idleMs)
@@ -155,10 +156,13 @@ class Serving {
     if (this.#wants.length + cids.length > MAX_QUEUED_WANTS) {
       throw new ProtocolError('bad_message', `cannot queue more than ${MAX_QUEUED_WANTS} wants of one stream`)
     }
-    const nowMs = performance.now()
-    this.#wantsOfPeers.pay(this.#peer, cids.length, nowMs)
-    const waitMs = this.#wantsOfPeers.debtMs(this.#peer, nowMs)
-    if (waitMs > 0) await sleep(waitMs, undefined, { ref: false })
+    for (const purse of this.#purses()) {
+      const nowMs = performance.now()
+      if (purse.debtMs(nowMs) > MAX_DEBT_MS) throw new ProtocolError('rate_limited', 'cannot look for more blocks for now')
+      purse.pay(cids.length, nowMs)
+      const waitMs = purse.debtMs(nowMs)
+      if (waitMs > 0) await sleep(waitMs, undefined, { ref: false })
+    }
     this.#wants.push(...cids)
     this.#wake()
   }

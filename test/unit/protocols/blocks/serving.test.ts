@@ -55,7 +55,7 @@ describe('serveBlocks()', () => {
     const asking = ['greedy', 'greedy', 'other'].map((peer, stream) => {
       const [asker, answering] = framePair()
       const store = { get: async () => void lookedFor.push(`${peer} ${stream}`) }
-      return { asker, served: serveBlocks({ stream: answering, peer, store, wants, onSent: () => {} }) }
+      return { asker, served: serveBlocks({ stream: answering, peer, store, purses: () => [wants.of(peer)], onSent: () => {} }) }
     })
     for (const { asker } of asking) await asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid, cid] })])
     for (const { asker, served } of asking) {
@@ -63,6 +63,17 @@ describe('serveBlocks()', () => {
       await served
     }
     assert.deepEqual(lookedFor, ['greedy 0', 'greedy 0', 'other 2', 'other 2', 'greedy 1', 'greedy 1'])
+  })
+
+  it('refuses a peer that would wait for longer than an asker does', async () => {
+    const wants = new Purses({ perSecond: 1, burst: 1 }).of('asker')
+    wants.pay(100, performance.now())
+    const [asker, answering] = framePair()
+    const served = serveBlocks({ stream: answering, peer: 'asker', store, purses: () => [wants], onSent: () => {} })
+    await Promise.all([
+      asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid] })]),
+      assert.rejects(served, { code: 'rate_limited' })
+    ])
   })
 
   it('ends a stream whose asker wants nothing, and one whose asker gives no credit for what it wants', async () => {
