@@ -8,6 +8,7 @@ import {
   createRounds,
   isNews,
   type RoundCommand,
+  type RoundEvent,
   type RoundGossip,
   type RoundRecord,
   type RoundsState,
@@ -22,12 +23,20 @@ const RULES: RunRules = {
 const PEERS = ['A', 'B', 'C', 'D', 'E']
 
 /** One act: which it is, whose, on which of the things that there are, and how. */
-const acts = fc.array(fc.tuple(fc.nat(9), fc.nat(4), fc.nat(), fc.nat(5)), { minLength: 10, maxLength: 120 })
+const acts = fc.array(fc.tuple(fc.nat(9), fc.nat(4), fc.nat(), fc.nat(5)), { minLength: 10, maxLength: 120, size: 'max' })
+
+/** Where a contribution is made. */
+type Place = Pick<RoundsState['head'], 'cid' | 'round'>
 
 class Node {
   now = 0
   readonly state: RoundsState = createRounds(RULES, 'A', { now: 0 })
   readonly heard: RoundGossip[] = []
+  /** All work that was ever named, by CID, whether or not anybody gave it. */
+  readonly #named = new Map<string, Contribution>()
+  readonly #cids = new Map<string, string>()
+  /** What it closed itself, to be told before it acts again: one that is superseded may be closed anew at once. */
+  readonly #closed: RoundEvent[] = []
   readonly #onHearing: (event: RoundGossip) => void
 
   constructor(onHearing: (event: RoundGossip) => void) {
@@ -36,17 +45,18 @@ class Node {
   }
 
   act([kind, who, which, how]: [number, number, number, number]): void {
+    for (const event of this.#closed.splice(0)) this.#tell(event)
     const peer = PEERS[who]!
-    const { contributions, head, tree } = this.state
-    const cids = [...contributions.keys()]
-    const records = [...tree.byCid.values()]
-    const some = <T>(list: readonly T[]): T | undefined => list[which % list.length]
-    if (kind <= 2) this.#give(peer, how === 0 ? some(records)! : how === 1 ? (head.parent ?? head) : head, how)
-    else if (kind === 3) this.#hear({ type: 'holding', peer, contributions: [some(cids) ?? 'never', `${how}`].slice(how % 2) })
-    else if (kind === 4) this.#close(peer, some(how < 4 ? [head] : records)!, how)
-    else if (kind === 5) this.#tell({ type: 'peerLive', peer, head: some(records)!.cid, round: head.round, trains: how > 0 })
-    else if (kind === 6)
-      this.#tell({ type: 'contributionRefused', cid: some(cids) ?? 'never', reason: how === 0 ? 'bad_body' : 'fetch_timeout' })
+    const { contributions, head, lacking, tree } = this.state
+    const some = <T>(list: Iterable<T>): T | undefined => [...list][which % Math.max(1, [...list].length)]
+    const record = some(tree.byCid.values())!
+    const open = some(contributions.keys()) ?? 'never'
+    if (kind === 0) this.#give(some(lacking.keys()) ?? this.#work(peer, record, how))
+    else if (kind <= 2) this.#give(this.#work(peer, how === 1 ? (head.parent ?? head) : head, how))
+    else if (kind === 3) this.#hear({ type: 'holding', peer, contributions: [open, `${how}`].slice(how % 2) })
+    else if (kind === 4) this.#close(peer, how < 4 ? head : record, how)
+    else if (kind === 5) this.#tell({ type: 'peerLive', peer, head: record.cid, round: record.round, trains: how > 0 })
+    else if (kind === 6) this.#tell({ type: 'contributionRefused', cid: open, reason: how === 0 ? 'bad_body' : 'fetch_timeout' })
     else if (kind <= 8 && this.heard.length > 0) this.#hear(some(this.heard)!)
     else {
       this.now += 50 * (how + 1)
@@ -54,24 +64,42 @@ class Node {
     }
   }
 
-  #give(peer: string, parent: { cid: string; round: number }, how: number): void {
-    const isAhead = how === 2
-    const round = parent.round + 1 + (isAhead ? 12 : 0)
-    const facts = { run: 'run', round, parent: isAhead ? 'far ahead' : parent.cid, peer, tokens: 10, steps: how === 3 ? 99 : 1 }
-    const contribution: Contribution = { ...facts, loss: 1, codec: 'f32', norm: 1, body: 'body' }
-    const event = { type: 'contribution', cid: `${peer}/${facts.parent}/${facts.steps}`, contribution } as const
+  #work(peer: string, { cid: parent, round }: Place, how: number): string {
+    const place = how === 2 ? { round: round + 13, parent: 'far ahead' } : { round: round + 1, parent }
+    const contribution = { run: 'run', ...place, peer, tokens: 10, steps: how === 3 ? 99 : 1, loss: 1, codec: 'f32', norm: 1, body: 'body' }
+    const cid = this.#cid(contribution)
+    this.#named.set(cid, contribution)
+    return cid
+  }
+
+  #give(cid: string): void {
+    const event = { type: 'contribution', cid, contribution: this.#named.get(cid)! } as const
     // Its own it has from itself.
-    if (peer === 'A') this.#tell(event)
+    if (event.contribution.peer === 'A') this.#tell(event)
     else this.#hear(event)
   }
 
-  #close(closer: string, parent: { cid: string; round: number }, how: number): void {
-    const listed = [...this.state.contributions.values()].filter(({ contribution }) => contribution.parent === parent.cid)
-    const contributions = listed.map(({ cid }) => cid).sort()
-    // One of a contribution that was never heard of here.
-    if (how === 1) contributions.push(`Z/${parent.cid}/1`)
-    const record: RoundRecord = { run: 'run', round: parent.round + 1, parent: parent.cid, contributions, anchor: 'anchor', closer }
-    if (closer !== 'A') this.#hear({ type: 'record', cid: `record(${closer}/${parent.cid}/${contributions.length})`, record })
+  #close(closer: string, parent: Place, how: number): void {
+    if (closer === 'A') return
+    const fresh = [...this.state.contributions.values()].filter(({ contribution }) => contribution.parent === parent.cid)
+    const works = new Map(fresh.map(({ cid, contribution }) => [contribution.peer, cid]))
+    // What was not heard of here yet.
+    if (how % 3 === 1) works.set('E', this.#work('E', parent, how))
+    const contributions = [...works].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, cid]) => cid)
+    const record = this.#record(closer, parent.round + 1, parent.cid, contributions)
+    this.#hear({ type: 'record', cid: this.#cid(record), record })
+  }
+
+  #record(closer: string, round: number, parent: string, contributions: string[]): RoundRecord {
+    return { run: 'run', round, parent, contributions, anchor: 'anchor', closer }
+  }
+
+  /** One content has one name. */
+  #cid(content: Contribution | RoundRecord): string {
+    const text = JSON.stringify(content)
+    const cid = this.#cids.get(text) ?? `cid${this.#cids.size}`
+    this.#cids.set(text, cid)
+    return cid
   }
 
   #hear(event: RoundGossip): void {
@@ -80,7 +108,7 @@ class Node {
     this.#tell(event)
   }
 
-  #tell(event: Parameters<typeof advance>[1]): void {
+  #tell(event: RoundEvent): void {
     this.#obey(advance(this.state, event, this.now).commands)
   }
 
@@ -90,11 +118,10 @@ class Node {
       else if (command.type === 'fetchAnchor') this.#tell({ type: 'recordComputed', cid: command.cid, anchor: command.anchor })
       else if (command.type === 'fetchContribution' && command.body) this.#tell({ type: 'contributionHeld', cid: command.cid })
       else if (command.type === 'close') {
-        const { round, parent, contributions } = command
-        const listed = contributions.map(({ cid }) => cid)
-        const cid = `record(A/${parent}/${listed.length})`
-        this.#tell({ type: 'record', cid, record: { run: 'run', round, parent, contributions: listed, anchor: 'anchor', closer: 'A' } })
-        this.#tell({ type: 'recordComputed', cid, anchor: 'anchor' })
+        const contributions = command.contributions.map(part => part.cid)
+        const record = this.#record('A', command.round, command.parent, contributions)
+        const cid = this.#cid(record)
+        this.#closed.push({ type: 'record', cid, record }, { type: 'recordComputed', cid, anchor: 'anchor' })
       }
     }
   }
