@@ -1,4 +1,5 @@
 // What must hold whatever happens: on a node whenever something touched it, and at the end. Each has a name, is counted whenever it is looked at, and may be broken.
+import { BRANCH_KEEP_ROUNDS } from '../../protocols/rounds/constants.ts'
 import type { RoundCommand, RoundEvent, RoundRecord } from '../../protocols/rounds/index.ts'
 import { HONEST } from './conduct.ts'
 import type { SimNode } from './node.ts'
@@ -161,7 +162,8 @@ export const INVARIANTS: readonly Invariant[] = [
       const leaves = [...tree.byCid.values()].filter(({ children }) => children.length === 0)
       const behind = node.rounds.head.round - tree.root.round
       holds(behind <= 256 + 64, () => `${index} remembers ${behind} rounds behind its head`)
-      holds(leaves.length <= 2 * nodes + 16, () => `${index} keeps ${leaves.length} branches`)
+      // Where a grace is hardly longer than the way to the others, round after round ends in a race, and what lost it is remembered for a while.
+      holds(leaves.length <= 2 * (nodes + BRANCH_KEEP_ROUNDS), () => `${index} keeps ${leaves.length} branches`)
       holds(
         orphans.size + unknown.size + lacking.size <= 2 * nodes + 8,
         () => `${index} keeps ${orphans.size} orphans, ${unknown.size} unknown, ${lacking.size} lacking`

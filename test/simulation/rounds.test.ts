@@ -26,6 +26,7 @@ const KEPT_ODD: { [seed: number]: string } = {
   38: 'a heavier branch was forgotten because it was shorter',
   94: 'two nodes stayed behind a short retention',
   1118: 'a record that its closer had shown and closed with again was not on its disk after a kill',
+  1192: 'what had lost a race in each of sixteen rounds was taken for a leak',
   2028: 'nobody followed a branch whose first record beyond theirs could not be had',
   2083: 'a branch that parted too long ago was looked at too early, and not again for a minute',
   2045: 'two long branches that were remembered in full were taken for a leak',
