@@ -31,19 +31,24 @@ async function requireBlock(blocks: BlockSource, cid: string): Promise<Uint8Arra
   return bytes
 }
 
-/** One tensor's bytes from first to last. The first chunk is asked for at once, each next one as soon as its forerunner is begun. */
+/**
+ * One tensor's bytes from first to last. The first chunk is asked for at once, each next one as soon as its forerunner is begun; without reading ahead,
+ * each when its bytes are wanted, so that one chunk at most is in memory.
+ */
 export class TensorReader {
   readonly #blocks: BlockSource
   readonly #tensor: BodyTensor
+  readonly #readsAhead: boolean
   #next: Promise<Uint8Array> | null = null
   #asked = 0
   #chunk: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  constructor(blocks: BlockSource, tensor: BodyTensor) {
+  constructor(blocks: BlockSource, tensor: BodyTensor, { readsAhead = true } = {}) {
     this.#blocks = blocks
     this.#tensor = tensor
-    this.#ask()
+    this.#readsAhead = readsAhead
+    if (readsAhead) this.#ask()
   }
 
   /** The next `count` bytes, which may share memory with the chunk. @throws ProtocolError block_missing, bad_message (a chunk of another size) */
@@ -65,6 +70,7 @@ export class TensorReader {
   }
 
   async #advance(): Promise<void> {
+    if (!this.#readsAhead) this.#ask()
     if (this.#next === null) throw new RangeError(`${this.#tensor.name} has no more than ${this.#tensor.size} bytes`)
     const index = this.#asked - 1
     this.#chunk = await this.#next
@@ -75,7 +81,7 @@ export class TensorReader {
         'bad_message',
         `chunk ${index} of ${this.#tensor.name} has ${this.#chunk.length} bytes: ${expected} are needed`
       )
-    this.#ask()
+    if (this.#readsAhead) this.#ask()
   }
 
   #ask(): void {

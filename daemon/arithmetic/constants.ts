@@ -1,8 +1,10 @@
 // Numbers of the arithmetic worker.
-import { CHUNK_BYTES } from '../../protocols/bodies/index.ts'
+import { BLOCK_VALUES_MAX } from '../../training/compression/constants.ts'
 
-/** Values worked on at a time: those of one anchor chunk. Every codec's block size divides it, and memory stays at a few MiB a contributor. */
-export const SLICE_VALUES = CHUNK_BYTES / 4
+/** Values worked on at a time, of each contributor: those of the largest block, so that every codec's block size divides it. */
+export const SLICE_VALUES = BLOCK_VALUES_MAX
+/** Contributions that are read ahead of their turn, 2 MiB each: a record may list a thousand. */
+export const READ_AHEAD_MAX = 32
 /** Blocks being written at once: fsyncs overlap, and at most this many MiB wait in memory. */
 export const WRITES_MAX = 8
 /** Anchors whose norm is remembered: checks of one round all ask for the same one, late ones for the one before. */

@@ -6,6 +6,7 @@ import { type AnchorStage, type AnchorTensor, anchorCodec, anchorLayout, bodyFit
 import { type BlockSource, type OpenStage, openBody, TensorReader } from './body-reader.ts'
 import { type BlockSink, BodyWriter } from './body-writer.ts'
 import type { NextAnchorRequest, WrittenAnchor } from './calls.ts'
+import { READ_AHEAD_MAX } from './constants.ts'
 import { sliceLengths } from './slices.ts'
 
 /**
@@ -75,14 +76,23 @@ class TensorInputs {
   readonly stateNames: readonly string[]
   readonly #anchor: TensorReader
   readonly #state: [name: string, reader: TensorReader][]
-  readonly #contributions: { codec: Codec; reader: TensorReader }[]
+  /** By codec and chunks: anybody may send what another sent, and the same bytes are read and decoded once. */
+  readonly #sources = new Map<string, { codec: Codec; reader: TensorReader }>()
+  /** Which of them is each contribution's, in the record's order. */
+  readonly #contributions: string[]
 
   constructor({ blocks, stages, bodies, codecs, stateNames }: Inputs, s: number, t: number) {
     this.tensor = stages[s]!.tensors[t]!
     this.stateNames = stateNames
     this.#anchor = new TensorReader(blocks, this.tensor.trainable)
     this.#state = stateNames.map(name => [name, new TensorReader(blocks, this.tensor.state[name]!)])
-    this.#contributions = bodies.map((body, i) => ({ codec: codecs[i]!, reader: new TensorReader(blocks, body[s]!.tensors[t]!) }))
+    const readsAhead = bodies.length <= READ_AHEAD_MAX
+    this.#contributions = bodies.map((body, i) => {
+      const [codec, tensor] = [codecs[i]!, body[s]!.tensors[t]!]
+      const source = `${codec.name} ${tensor.chunks}`
+      if (!this.#sources.has(source)) this.#sources.set(source, { codec, reader: new TensorReader(blocks, tensor, { readsAhead }) })
+      return source
+    })
   }
 
   /** The anchor's next `count` values. */
@@ -94,9 +104,10 @@ class TensorInputs {
   async values(count: number): Promise<{ count: number; state: Record<string, Float32Array>; deltas: Float32Array[] }> {
     const state: Record<string, Float32Array> = {}
     for (const [name, reader] of this.#state) state[name] = await floatsFrom(reader, count)
-    const deltas = []
-    for (const { codec, reader } of this.#contributions) deltas.push(codec.decode(await reader.take(codec.maxBytes(count)), [count]))
-    return { count, state, deltas }
+    const deltas = new Map<string, Float32Array>()
+    for (const [source, { codec, reader }] of this.#sources)
+      deltas.set(source, codec.decode(await reader.take(codec.maxBytes(count)), [count]))
+    return { count, state, deltas: this.#contributions.map(source => deltas.get(source)!) }
   }
 }
 

@@ -1,4 +1,4 @@
-// Tensors are worked on in slices of one anchor chunk, so that memory does not grow with their size.
+// Tensors are worked on in slices, so that memory does not grow with their size.
 import { SLICE_VALUES } from './constants.ts'
 
 /** The lengths of a tensor's slices, in order. */

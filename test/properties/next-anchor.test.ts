@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { anchorToSafetensors } from '../../daemon/arithmetic/anchor-files.ts'
 import { checkContribution, KnownNorms } from '../../daemon/arithmetic/check-contribution.ts'
+import { READ_AHEAD_MAX } from '../../daemon/arithmetic/constants.ts'
 import { nextAnchor } from '../../daemon/arithmetic/next-anchor.ts'
 import { isCodedError } from '../../daemon/errors.ts'
 import { cidOf, DAG_CBOR, RAW } from '../../protocols/cids.ts'
@@ -21,6 +22,16 @@ class LateBlocks extends MemoryBlocks {
   override async get(cid: string): Promise<Uint8Array | undefined> {
     const delay = this.delay(cid)
     if (delay > 0) await new Promise(resolve => setTimeout(resolve, delay))
+    return super.get(cid)
+  }
+}
+
+/** Counts what it is asked for, by block. */
+class CountedBlocks extends MemoryBlocks {
+  readonly asked = new Map<string, number>()
+
+  override async get(cid: string): Promise<Uint8Array | undefined> {
+    this.asked.set(cid, (this.asked.get(cid) ?? 0) + 1)
     return super.get(cid)
   }
 }
@@ -106,6 +117,36 @@ describe('nextAnchor()', function () {
       await anchorToSafetensors({ blocks }, { anchor, file })
       const got = flat((await readSafetensorsFile(file)).tensors.map(tensor => ({ values: floatsOf(tensor) })))
       assert.deepEqual(Buffer.from(got.buffer).compare(Buffer.from(want.anchor.buffer)), 0)
+    })
+
+  for (const aggregation of [{ name: 'mean' }, { name: 'median' }] as const)
+    it(`by ${aggregation.name} reads once what a crowd names alike, and gives the bits of reading it for each`, async () => {
+      const blocks = new CountedBlocks()
+      const strategy = { outer: { name: 'averaging' }, aggregation } as const
+      const flat = (tensors: { values: Float32Array }[]) => Float32Array.from(tensors.flatMap(({ values }) => [...values]))
+      const made = []
+      for (const seed of [1, 2]) {
+        const { body, norm, blocks: own } = await contribute(blocks, folder(), { seed, codec: 'f32' })
+        made.push({ body, norm, chunks: own.filter(cid => !cid.startsWith(DAG_CBOR_PREFIX)), delta: flat(tensorsOf(1000 + seed, 0.01)) })
+      }
+      const contributions = []
+      const given = []
+      // More than are read ahead, another among them.
+      for (let i = 0; i <= READ_AHEAD_MAX; i++) {
+        const { body, delta, norm } = made[i === 3 ? 1 : 0]!
+        const facts = { author: `author ${i}`, tokens: 10 + i, age: 0, norm }
+        contributions.push({ ...facts, body, codec: 'f32' })
+        given.push({ ...facts, delta })
+      }
+      const { anchor: parentAnchor } = await genesis(blocks, strategy)
+      blocks.asked.clear()
+      const { anchor } = await nextAnchor({ blocks }, { parentAnchor, contributions, strategy })
+      for (const cid of made.flatMap(({ chunks }) => chunks)) assert.equal(blocks.asked.get(cid), 1)
+      const file = join(folder(), 'anchor')
+      await anchorToSafetensors({ blocks }, { anchor, file })
+      const got = flat((await readSafetensorsFile(file)).tensors.map(tensor => ({ values: floatsOf(tensor) })))
+      const want = oneStep(strategy, flat(tensorsOf(1, 1)), {}, given).anchor
+      assert.equal(Buffer.from(got.buffer).compare(Buffer.from(want.buffer)), 0)
     })
 
   it('throws nothing but coded errors, and checks answer by reason, whatever a body’s bytes are', async () => {
