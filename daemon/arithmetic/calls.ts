@@ -25,6 +25,8 @@ export interface EncodeContributionRequest {
   nextResidualFile: string
   codec: CodecSpec | string
   stages: StageNames[]
+  /** What is larger is refused with `norm_too_large`. @default any norm */
+  normMax?: number
 }
 
 export interface EncodedContribution extends WrittenBody {

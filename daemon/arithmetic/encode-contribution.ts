@@ -6,13 +6,13 @@ import { addSquares, sameShape } from '../../training/outer/index.ts'
 import { DaemonError } from '../errors.ts'
 import { valuesIn } from './anchor-layout.ts'
 import { type BlockSink, BodyWriter } from './body-writer.ts'
-import type { EncodeContributionRequest, EncodedContribution, StageNames } from './calls.ts'
+import type { EncodeContributionRequest, EncodedContribution } from './calls.ts'
 import { sliceLengths } from './slices.ts'
 import { writeTensors } from './write-tensors.ts'
 
 /**
  * The body and the residual are durable when this resolves; when it fails, the residual file is as it was.
- * @throws DaemonError bad_contribution (a residual of another shape); TrainingError non_finite, bad_codec; StorageError safetensors_missing, disk_full ...
+ * @throws DaemonError bad_contribution (a residual of another shape), norm_too_large; TrainingError non_finite, bad_codec; StorageError safetensors_missing, disk_full ...
  */
 export async function encodeContribution(
   { blocks }: { blocks: BlockSink },
@@ -42,7 +42,11 @@ export async function encodeContribution(
 /** Encodes all tensors in order. The residual file's writer asks for one tensor after the other, so that only one is in memory. */
 async function encodeTensors(
   encoder: TensorEncoder,
-  { stages, nextResidualFile }: { stages: readonly StageNames[]; nextResidualFile: string },
+  {
+    stages,
+    nextResidualFile,
+    normMax = Number.POSITIVE_INFINITY
+  }: Pick<EncodeContributionRequest, 'stages' | 'nextResidualFile' | 'normMax'>,
   signal?: AbortSignal
 ): Promise<BodyTensor[]> {
   const names = stages.flatMap(stage => stage.tensors)
@@ -52,6 +56,7 @@ async function encodeTensors(
     if (names[tensors.length] !== name) throw new RangeError(`${name} was asked for out of turn`)
     const { tensor, residual } = await encoder.encode(name)
     tensors.push(tensor)
+    if (encoder.norm > normMax) throw tooLarge(encoder.norm, normMax)
     return residual
   }
   if (encoder.lossless) for (const name of names) await encodeNext(name)
@@ -62,6 +67,14 @@ async function encodeTensors(
   })
   await writeTensors(nextResidualFile, sources, undefined, signal)
   return tensors
+}
+
+function tooLarge(norm: number, normMax: number): DaemonError {
+  return new DaemonError(
+    'norm_too_large',
+    `cannot offer a change whose norm is ${norm.toExponential(2)} or more: above ${normMax.toExponential(2)} it is no training, and training goes on from the anchor. ` +
+      "Look at this node's data and engine; where others tell the same of theirs, the run learns too fast"
+  )
 }
 
 class TensorEncoder {

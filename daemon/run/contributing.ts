@@ -5,7 +5,7 @@ import { type Contribution, type Fate, openContribution, signContribution } from
 import { type BlockStore, openSafetensors } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, EncodedContribution, StageNames } from '../arithmetic/arithmetic.ts'
-import { DaemonError, isCodedError } from '../errors.ts'
+import { isCodedError } from '../errors.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import type { SnapshotResult } from '../trainer/messages.ts'
 import type { Admittance } from './admittance.ts'
@@ -65,10 +65,8 @@ export class OwnContributions {
    */
   async offer(own: OwnContribution, parentAnchor: string): Promise<OfferedContribution> {
     const { run, peer, manifest, privateKey, ledger, blocks, arithmetic, retention, admittance } = this.#components
-    const { body, norm } = await this.#encode(own)
+    const { body, norm } = await this.#encode(own, await arithmetic.normMax({ parentAnchor }))
     retention.came(body, own.round)
-    const normMax = await arithmetic.normMax({ parentAnchor })
-    if (norm > normMax) throw tooLarge(own.round, norm, normMax)
     const { round, parent, tokens, steps, loss } = own
     const codec = createCodec(manifest.strategy.codec).name
     const grant = admittance?.grantFor(round)
@@ -190,11 +188,11 @@ export class OwnContributions {
   }
 
   /** What was left over before is a little work: where its file is of no use, it counts as nothing. */
-  async #encode({ sequence, round }: OwnContribution): Promise<EncodedContribution> {
+  async #encode({ sequence, round }: OwnContribution, normMax: number): Promise<EncodedContribution> {
     const { arithmetic, manifest, stages, failed } = this.#components
     const files = { deltaFile: this.#file('delta', sequence), nextResidualFile: this.#file('residual', sequence) }
     const encode = (residualFile: string | null) =>
-      arithmetic.encodeContribution({ ...files, residualFile, codec: manifest.strategy.codec, stages })
+      arithmetic.encodeContribution({ ...files, residualFile, codec: manifest.strategy.codec, stages, normMax })
     const residualFile = await this.#carried(sequence)
     if (residualFile === null) return encode(null)
     try {
@@ -217,14 +215,6 @@ export class OwnContributions {
   #file(kind: OwnFile['kind'], sequence: number): string {
     return ownFile(this.#components.directory, { kind, sequence })
   }
-}
-
-function tooLarge(round: number, norm: number, normMax: number): DaemonError {
-  return new DaemonError(
-    'norm_too_large',
-    `our contribution to round ${round} is not offered: its change has a norm of ${norm.toExponential(2)}, and more than ${normMax.toExponential(2)} is no training. ` +
-      "It is given up, and training goes on from the anchor. Look at this node's data and engine; where others tell the same of theirs, the run learns too fast"
-  )
 }
 
 /** What becomes of a contribution that could not be offered. */

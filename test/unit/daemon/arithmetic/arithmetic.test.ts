@@ -38,14 +38,15 @@ describe('Arithmetic', function () {
 
   const genesis = (strategy: typeof AVERAGING | typeof NESTEROV = AVERAGING) =>
     arithmetic.safetensorsToAnchor({ tensors: tensorsOf(1, 1), stages: STAGES, strategy })
-  const encode = async (delta: NamedTensor[], codec = 'int8') => {
+  const encode = async (delta: NamedTensor[], codec = 'int8', normMax?: number) => {
     await writeTensors(path('delta'), delta)
     return await arithmetic.encodeContribution({
       deltaFile: path('delta'),
       residualFile: null,
       nextResidualFile: path('residual'),
       codec,
-      stages: STAGES
+      stages: STAGES,
+      ...(normMax === undefined ? {} : { normMax })
     })
   }
   const readFloats = async (file: string): Promise<NamedTensor[]> =>
@@ -265,6 +266,9 @@ describe('Arithmetic', function () {
     const spoilt = tensorsOf(92, 0.01)
     spoilt.at(-1)!.values.fill(Number.NaN)
     await assert.rejects(encode(spoilt), { code: 'non_finite' })
+    await assert.rejects(encode(tensorsOf(93, 1000), 'int8', await arithmetic.normMax({ parentAnchor: anchor })), {
+      code: 'norm_too_large'
+    })
     await assert.rejects(arithmetic.safetensorsToAnchor({ tensors: spoilt, stages: STAGES, strategy: AVERAGING }), { code: 'non_finite' })
     assert.equal(await countBlocks(store), before)
     for (const cid of ofAnchor) assert.ok(await store.has(cid))
