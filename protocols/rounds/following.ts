@@ -21,24 +21,14 @@ export function chooseTarget(state: RoundsState, out: RoundCommand[]): void {
 }
 
 function choose(state: RoundsState, out: RoundCommand[]): void {
-  const { head, tree } = state
-  const { early, late } = state
+  const { head, early } = state
+  const { target, ancestor, late } = chooseReachable(state)
   state.early = null
-  state.late = null
-  const held = new Set<TreeRecord>()
-  let ancestor: TreeRecord
-  for (;;) {
-    state.target = chooseHead(tree, state.rules.run, record => mayBeHead(record) && !held.has(record))
-    ancestor = commonAncestor(head, state.target)
-    const branch = ancestor === head ? null : ancestorAt(state.target, ancestor.round + 1)!
-    if (branch === null || takesBack(state, branch)) break
-    // All that came late to that fork at once: there may be many.
-    for (const sibling of ancestor.children)
-      if (mayBeHead(sibling) && ancestorAt(head, sibling.round) !== sibling && !takesBack(state, sibling)) held.add(sibling)
-    state.late ??= branch
-  }
-  if (state.late !== null && state.late !== late) {
-    const { cid, closer, round } = state.late
+  state.target = target
+  const isNew = late !== state.late
+  state.late = late
+  if (late !== null && isNew) {
+    const { cid, closer, round } = late
     out.push({ type: 'report', code: 'closed_late', subject: cid, peer: closer, round })
   }
   for (const record of pathDown(ancestor, state.target)) {
@@ -52,6 +42,23 @@ function choose(state: RoundsState, out: RoundCommand[]): void {
     const { cid, closer, round } = record
     if (record !== early) out.push({ type: 'report', code: 'closed_early', subject: cid, peer: closer, round })
     return
+  }
+}
+
+/** What the choice prefers among branches that may take us back, where it parts from our head, and the first record of one that it prefers and that came too late to. */
+export function chooseReachable(state: RoundsState): { target: TreeRecord; ancestor: TreeRecord; late: TreeRecord | null } {
+  const { head, tree } = state
+  let late: TreeRecord | null = null
+  const held = new Set<TreeRecord>()
+  for (;;) {
+    const target = chooseHead(tree, state.rules.run, record => mayBeHead(record) && !held.has(record))
+    const ancestor = commonAncestor(head, target)
+    const branch = ancestor === head ? null : ancestorAt(target, ancestor.round + 1)!
+    if (branch === null || takesBack(state, branch)) return { target, ancestor, late }
+    // All that came late to that fork at once: there may be many.
+    for (const sibling of ancestor.children)
+      if (mayBeHead(sibling) && ancestorAt(head, sibling.round) !== sibling && !takesBack(state, sibling)) held.add(sibling)
+    late ??= branch
   }
 }
 

@@ -1,7 +1,6 @@
 // What a node makes of each thing that it is told: kept, refused with a reason, or passed over, within bounds that no flood can move.
 
 import { askEnvelope, askRecord, leaveOut, rememberAsked } from './catching-up.ts'
-import { chooseHead } from './chain/choice.ts'
 import { ancestorAt, knownAt, pathToReady, plant, subtree, type TreeRecord } from './chain/record-tree.ts'
 import { ageAfter, checkContribution, checkRecord, isAdmitted, type LookUp } from './chain/validity.ts'
 import {
@@ -19,7 +18,7 @@ import {
   RECENT_ROUNDS
 } from './constants.ts'
 import type { RoundCommand, RoundEvent } from './events.ts'
-import { mayBeHead } from './following.ts'
+import { chooseReachable } from './following.ts'
 import type { Contribution, RoundRecord } from './messages.ts'
 import { REASONS, type ReasonCode } from './reasons.ts'
 import { addHolder, listed, noteTooOld, type Open, peersAt, place, placedIn, type RoundsState, uproot } from './state.ts'
@@ -407,7 +406,7 @@ function takeRecord(state: RoundsState, cid: string, record: RoundRecord, out: R
   }
   const own = justClosed ? tree.byCid.get(cid)! : null
   // One that we would prefer ourselves is on its way: nobody needs ours.
-  if (own !== null && ancestorAt(chooseHead(tree, state.rules.run, mayBeHead), own.round) !== own) {
+  if (own !== null && ancestorAt(chooseReachable(state).target, own.round) !== own) {
     uproot(state, own)
     refuse('superseded')
   }

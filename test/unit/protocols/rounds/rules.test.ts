@@ -1035,6 +1035,34 @@ describe('a flood', () => {
     assert.equal(of(there, 'compute').length, 1)
   })
 
+  it('that came too late to take us back does not make what we close next superseded', () => {
+    const { node } = full(THIRD)
+    const first = recordOf(FIRST, ALL)
+    node.record('r1', first)
+    node.computed('r1', first)
+    node.live([FIRST, SECOND])
+    node.now = 5_000
+    const more = `${FIRST}more`
+    node.tell({ type: 'contribution', cid: more, contribution: { ...made(FIRST, 1, 'run', 500), body: more } })
+    node.tell({ type: 'contributionHeld', cid: more })
+    node.record('late', recordOf(FIRST, [...ALL.filter(cid => cid !== nameOf(FIRST)), more].sort()))
+    node.held(RULES.genesisPeers, 2, 'r1')
+    for (const peer of [FIRST, SECOND]) node.holding(peer, nameOf(THIRD, 2))
+    assert.equal(node.state.late?.cid, 'late')
+    const [close] = of(node.at(15_000), 'close')
+    const ours = recordOf(
+      THIRD,
+      close!.contributions.map(({ cid }) => cid),
+      2,
+      'r1'
+    )
+    assert.deepEqual(of(node.record('ours', ours), 'report'), [])
+    assert.deepEqual(
+      of(node.computed('ours', ours), 'publish').map(({ cid }) => cid),
+      ['ours']
+    )
+  })
+
   it('of ranked authors who name something one after the other holds a round up for one fetch in all', () => {
     const liars = Array.from({ length: 10 }, (_, n) => `L${n}`)
     for (const lie of ['records', 'heads']) {
