@@ -22,15 +22,20 @@ interface Waiting {
 
 export class CheckTurns {
   readonly #rounds: () => RoundsState
+  readonly #stopping: AbortSignal
   readonly #waiting = new Map<string, Waiting>()
   #inside = 0
 
-  constructor(rounds: () => RoundsState) {
+  /** @param stopping fires when the run is left: the rules stand still then, and forget nothing more */
+  constructor(rounds: () => RoundsState, stopping: AbortSignal) {
     this.#rounds = rounds
+    this.#stopping = stopping
+    stopping.addEventListener('abort', () => this.#admit(), { once: true })
   }
 
-  /** Checks a contribution when its turn comes; not at all where the rules have forgotten it by then. */
+  /** Checks a contribution when its turn comes; not at all where the rules have forgotten it by then, or the run is being left. */
   async run(cid: string, peer: string, check: (isStrangers: boolean) => Promise<void>): Promise<void> {
+    if (this.#stopping.aborted) return
     if (this.#inside < placesOf(rankIn(this.#rounds())(cid, peer))) this.#inside++
     else if (!(await new Promise<boolean>(enter => this.#waiting.set(cid, { peer, enter })))) return
     try {
@@ -47,7 +52,7 @@ export class CheckTurns {
     const rankOf = rankIn(rounds)
     let next: { cid: string; rank: number } | null = null
     for (const [cid, { peer, enter }] of this.#waiting) {
-      if (!rounds.toFetch.has(cid)) {
+      if (this.#stopping.aborted || !rounds.toFetch.has(cid)) {
         this.#waiting.delete(cid)
         enter(false)
         continue

@@ -145,8 +145,8 @@ export class RunMember {
   /** All records of our own chain. */
   readonly #adopted: Set<string>
   readonly #loose: LooseBlocks
-  readonly #checkTurns = new CheckTurns(() => this.#rounds)
   readonly #stopping = new AbortController()
+  readonly #checkTurns = new CheckTurns(() => this.#rounds, this.#stopping.signal)
   readonly #fetching = new Set<string>()
   #rounds: RoundsState
   /** Settles when the next anchor is on disk. */

@@ -12,12 +12,14 @@ const DUE = 60_000
 describe('CheckTurns', () => {
   let rounds: RoundsState
   let turns: CheckTurns
+  let stopping: AbortController
   let begun: string[]
   let strangers: string[]
   let ends: Map<string, () => void>
   beforeEach(() => {
     rounds = createRounds(RULES, null, { now: 0 })
-    turns = new CheckTurns(() => rounds)
+    stopping = new AbortController()
+    turns = new CheckTurns(() => rounds, stopping.signal)
     begun = []
     strangers = []
     ends = new Map()
@@ -78,6 +80,16 @@ describe('CheckTurns', () => {
     assert.deepEqual(await end(crowd[0]!), [crowd[4]])
     await runs[5]
     assert.deepEqual(await end(crowd[1]!), [crowd[6]])
+  })
+
+  it('sends all away that wait when the run is left, and whoever comes later', async () => {
+    const runs = [...crowd, ...AUTHORS].map(hear)
+    const checked = begun.length
+    stopping.abort()
+    void hear('late')
+    for (const peer of [...begun]) assert.deepEqual(await end(peer), [])
+    await Promise.all(runs)
+    assert.equal(begun.length, checked)
   })
 
   it('gives the place of a check that fails to the next', async () => {
