@@ -76,6 +76,8 @@ export class Admittance {
   #row: GrantRow
   #grant: SignedGrant | null = null
   #renewing: Promise<void> | null = null
+  /** Of the head, as told last. */
+  #round = 0
   /** When a renewal failed, or brought too little. */
   #inVainAtMs = Number.NEGATIVE_INFINITY
   /** Why the last renewal failed. */
@@ -113,12 +115,10 @@ export class Admittance {
 
   /** The grant for a contribution to this round; undefined where none holds. */
   grantFor(round: number): SignedGrant | undefined {
-    const grant = this.#grant
-    if (grant === null || round > grant.untilRound || grant.untilRound - round > this.#grantRounds) return undefined
-    return grant
+    return this.#grant !== null && this.#holds(this.#grant, round) ? this.#grant : undefined
   }
 
-  /** Whether only an inviter's word helps. A grant of one that is many rounds ahead reaches too far for this round: catching up helps there, not asking. */
+  /** Whether only an inviter's word helps. A grant of one that is many rounds ahead reaches too far for this round: catching up helps there, too. */
   isWaiting(round: number): boolean {
     return this.#grant === null || round > this.#grant.untilRound
   }
@@ -127,16 +127,21 @@ export class Admittance {
   reason(round: number): string | null {
     const why = this.#trouble === null ? '' : `: ${this.#trouble.message}`
     if (this.isWaiting(round)) return `waiting for admission by ${this.#inviters.join(' or ')}${why}`
-    return this.#trouble === null ? null : `admitted up to round ${this.#grant!.untilRound} only${why}`
+    const { untilRound } = this.#grant!
+    if (this.grantFor(round) === undefined) return `admitted from round ${untilRound - this.#grantRounds} on${why}`
+    return this.#trouble === null ? null : `admitted up to round ${untilRound} only${why}`
   }
 
   /** Renews the grant in time; nothing to wait for. */
   headMoved(round: number): void {
+    this.#round = round
+    // It held for later rounds only, and those have come.
+    if (!this.#isDue()) this.#trouble = null
     const isTooSoon = performance.now() - this.#inVainAtMs < RENEW_RETRY_MS
-    if (!this.#isDue(round) || this.#renewing !== null || isTooSoon || this.#stopping.signal.aborted) return
+    if (!this.#isDue() || this.#renewing !== null || isTooSoon || this.#stopping.signal.aborted) return
     this.#renewing = this.#renew().finally(() => {
       this.#renewing = null
-      if (this.#isDue(round)) this.#inVainAtMs = performance.now()
+      if (this.#isDue()) this.#inVainAtMs = performance.now()
     })
   }
 
@@ -145,16 +150,23 @@ export class Admittance {
     await this.#renewing
   }
 
-  #isDue(round: number): boolean {
-    const left = this.#grant === null ? 0 : this.#grant.untilRound - round
-    return left < RENEW_AT * this.#grantRounds
+  /** Also where the grant reaches too far: it may be of a branch that lost, on which this node would wait for rounds that come much later now. */
+  #isDue(): boolean {
+    const grant = this.grantFor(this.#round + 1)
+    return grant === undefined || grant.untilRound - this.#round < RENEW_AT * this.#grantRounds
+  }
+
+  #holds({ untilRound }: Grant, round: number): boolean {
+    return round <= untilRound && untilRound - round <= this.#grantRounds
   }
 
   async #renew(): Promise<void> {
     const { events, run } = this.#c
+    const held = this.#grant
     try {
       await this.#obtain(this.#stopping.signal)
       this.#trouble = null
+      if (this.#grant === held) return
       events.emit({
         type: 'admission',
         run,
@@ -171,7 +183,10 @@ export class Admittance {
     }
   }
 
-  /** Asks the inviters one after the other until one grants more than what is held; what it says is on disk before it is used. */
+  /**
+   * Asks the inviters one after the other until one grants what is better than what is held; what it says is on disk before it is used.
+   * Nothing is wrong where one grants what is no better and what is held has not ended: that inviter is behind, or all are further on than this node.
+   */
   async #obtain(signal: AbortSignal): Promise<void> {
     const { invitation } = this.#row
     if (invitation !== null && !this.#c.isConnected(invitation.inviter)) await this.#callInviter(invitation.addresses, signal)
@@ -179,6 +194,7 @@ export class Admittance {
     const waiting: string[] = []
     const unreachable: string[] = []
     let refusal: DaemonError | null = null
+    let isStillAdmitted = false
     for (const inviter of asked) {
       const isItsOwn = inviter === invitation?.inviter
       // An invitation is good with its inviter only, and nobody else is shown its secret.
@@ -191,6 +207,7 @@ export class Admittance {
         )
         if (answer.is === 'granted') {
           if (await this.#take(answer.grant)) return
+          isStillAdmitted = true
           unreachable.push(inviter)
         } else if (answer.is === 'pending') waiting.push(inviter)
         // Others say nothing of an invitation that they do not know: their no is not its end.
@@ -204,6 +221,7 @@ export class Admittance {
         unreachable.push(inviter)
       }
     }
+    if (isStillAdmitted && !this.isWaiting(this.#round + 1)) return
     if (waiting.length > 0) {
       const deciders = invitation === null ? waiting : [...new Set([invitation.inviter, ...waiting])]
       throw new DaemonError('admission_pending', `waiting for admission by ${deciders.join(' or ')}`, {
@@ -234,18 +252,25 @@ export class Admittance {
     return run === this.#c.run && peer === this.#c.self && this.#inviters.includes(inviter)
   }
 
-  /** @returns false where what is held ends no sooner: an inviter that is behind signs for less */
+  /** @returns false where what is held is as good */
   async #take(bytes: Uint8Array): Promise<boolean> {
     const grant = await openGrant(bytes)
     const { run, store } = this.#c
     if (!this.#isOurs(grant))
       throw new DaemonError('not_an_inviter', `the grant of ${grant.inviter} is not for this node or not by an inviter of the run`)
-    if (this.#grant !== null && this.#grant.untilRound >= grant.untilRound) return false
+    if (this.#grant !== null && !this.#isBetter(grant, this.#grant)) return false
     const row: GrantRow = { grant: Buffer.from(bytes).toString('base64'), invitation: null, name: this.#row.name }
     await store.records.table<GrantRow>('grants').put(run, row, { sync: true })
     this.#row = row
     this.#grant = grant
     return true
+  }
+
+  /** What holds for the next round, else what ends later: an inviter that is behind signs for less. Where both reach too far, what is held will do as well. */
+  #isBetter(grant: Grant, held: Grant): boolean {
+    const round = this.#round + 1
+    if (this.#holds(grant, round) !== this.#holds(held, round)) return this.#holds(grant, round)
+    return grant.untilRound > held.untilRound && held.untilRound - round <= this.#grantRounds
   }
 
   /** The addresses may be of an earlier life of the inviter's: then it is found by its id, or not. */

@@ -404,7 +404,7 @@ export class RunMember {
       state: this.#state(),
       waitingFor: waits,
       split: null,
-      reason: this.#paused ?? this.#c.admittance?.reason(this.#head.round + 1) ?? this.#learned ?? this.#trainerReason(),
+      reason: this.#reason(),
       round: this.#head.round,
       head: this.#head.record,
       anchor: this.#head.anchor,
@@ -426,6 +426,14 @@ export class RunMember {
         givenUp: [...(this.#trainer?.givenUp ?? [])]
       }
     }
+  }
+
+  #reason(): string | null {
+    const { admittance } = this.#c
+    const next = this.#head.round + 1
+    if (this.#paused !== null || admittance?.isWaiting(next)) return this.#paused ?? admittance!.reason(next)
+    // What a grant for later rounds only waits for is learned first.
+    return this.#learned ?? this.#trainerReason() ?? admittance?.reason(next) ?? null
   }
 
   /** Why there is no trainer that trains. */
@@ -1382,7 +1390,9 @@ export class RunMember {
     if (this.#paused !== null || this.#trainer?.paused) return 'paused'
     if (this.#trainer === null) return 'observing'
     if (this.#c.admittance?.isWaiting(this.#head.round + 1)) return 'paused'
-    if (!this.#trainer.ready || !this.#keepsUp() || !this.#isAdmitted()) return 'syncing'
+    if (!this.#trainer.ready || !this.#keepsUp()) return 'syncing'
+    // Its grant holds for later rounds only: they come by learning what there is of them, or an inviter grants another.
+    if (!this.#isAdmitted()) return this.#learning === null ? 'paused' : 'syncing'
     return this.#waits ? 'waiting' : 'training'
   }
 

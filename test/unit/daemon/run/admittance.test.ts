@@ -101,42 +101,110 @@ describe('Admittance', () => {
     await admittance.stop()
   })
 
-  it('asks no further where its grant reaches too far ahead for a head that is far behind, and says no more that it waits for one', async () => {
-    const [own, key] = await Promise.all([0, 1].map(() => generateKeyPair('Ed25519')))
-    const [self, inviter] = [peerOf(own!), peerOf(key!)]
-    const told: string[] = []
-    const events = { emit: ({ message }: { message: string }) => told.push(message) } as unknown as EventLog // all that is asked of it
-    const manifest = { admission: { invitation: { inviters: [inviter], grantRounds: 256 } } } as unknown as Manifest // all that is read of it
-    let untilRound = 692
-    let asked = 0
-    const ask = async (): Promise<AdmissionAnswer> => {
-      asked++
-      return { is: 'granted', grant: (await signGrant({ run: RUN, peer: self, inviter, untilRound }, key!)).bytes }
-    }
-    const admittance = await Admittance.open(
-      { ...{ run: RUN, self, manifest, store, events, ask }, connect: async () => inviter, isConnected: () => true, isPresent: () => true },
-      new AbortController().signal
-    )
-    for (const head of [0, 100, 400]) {
-      admittance.headMoved(head)
-      assert.deepEqual([admittance.isWaiting(head + 1), admittance.reason(head + 1)], [false, null])
-    }
-    assert.equal(admittance.grantFor(1), undefined)
-    assert.equal(admittance.grantFor(500)?.untilRound, 692)
-    assert.deepEqual([admittance.isWaiting(693), admittance.reason(693)], [true, `waiting for admission by ${inviter}`])
-    assert.deepEqual([asked, told], [1, []])
-    // An inviter that is learning a history itself signs for a little more each time.
-    const renewed = new Promise<void>(resolve => {
-      admittance.onRenewed = resolve
+  describe('whose grant reaches too far ahead for its head', () => {
+    const untilRounds = new Map<string, number>()
+    let inviters: string[]
+    let asked: string[]
+    let told: string[]
+    let admittance: Admittance
+    beforeEach(async () => {
+      const [own, ...keys] = await Promise.all([0, 1, 2].map(() => generateKeyPair('Ed25519')))
+      const self = peerOf(own!)
+      inviters = keys.map(peerOf)
+      const sign = async (inviter: string) => {
+        const grant: Grant = { run: RUN, peer: self, inviter, untilRound: untilRounds.get(inviter)! }
+        return (await signGrant(grant, keys[inviters.indexOf(inviter)]!)).bytes
+      }
+      for (const inviter of inviters) untilRounds.set(inviter, 592)
+      asked = []
+      told = []
+      const events = { emit: ({ message }: { message: string }) => told.push(message) } as unknown as EventLog // all that is asked of it
+      const manifest = { admission: { invitation: { inviters, grantRounds: 256 } } } as unknown as Manifest // all that is read of it
+      const ask = async (inviter: string): Promise<AdmissionAnswer> => {
+        asked.push(inviter)
+        if (!untilRounds.has(inviter)) throw new ProtocolError('peer_unreachable', 'gone')
+        return { is: 'granted', grant: await sign(inviter) }
+      }
+      admittance = await Admittance.open(
+        {
+          ...{ run: RUN, self, manifest, store, events, ask },
+          ...{ connect: async address => address, isConnected: () => true, isPresent: () => true }
+        },
+        new AbortController().signal
+      )
+      asked = []
     })
-    untilRound = 693
-    admittance.headMoved(600)
-    await renewed
-    await new Promise(setImmediate)
-    untilRound = 694
-    admittance.headMoved(600)
-    assert.deepEqual([asked, told], [2, ['admitted up to round 693']])
-    await admittance.stop()
+    afterEach(() => admittance.stop())
+
+    /** What is kept of it. */
+    const kept = async () => (await store.records.table<GrantRow>('grants').get(RUN))!.grant
+    const renewed = () =>
+      new Promise<void>(resolve => {
+        admittance.onRenewed = resolve
+      })
+    const bothAsked = async () => {
+      while (asked.length < 2) await new Promise(setImmediate)
+    }
+
+    it('gets one that holds, from whichever inviter is on its branch', async () => {
+      // The first is on the branch that lost still.
+      untilRounds.set(inviters[0]!, 600).set(inviters[1]!, 342)
+      assert.equal(admittance.grantFor(151), undefined)
+      assert.equal(admittance.reason(151), 'admitted from round 336 on')
+      const comes = renewed()
+      admittance.headMoved(150)
+      await comes
+      assert.deepEqual(asked, inviters)
+      assert.deepEqual([admittance.grantFor(151)?.untilRound, admittance.reason(151)], [342, null])
+      assert.equal(Buffer.from(admittance.grantFor(151)!.bytes).toString('base64'), await kept())
+      assert.deepEqual(told, ['admitted up to round 342'])
+    })
+
+    it('keeps it where all are as far ahead: tells and writes nothing, waits before it asks again, and is admitted when it comes there', async () => {
+      const before = await kept()
+      for (const inviter of inviters) untilRounds.set(inviter, 600)
+      for (const head of [0, 100, 200]) {
+        admittance.headMoved(head)
+        await bothAsked()
+        for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate)
+        assert.deepEqual([admittance.isWaiting(head + 1), admittance.reason(head + 1)], [false, 'admitted from round 336 on'])
+      }
+      assert.deepEqual([asked.length, told, await kept()], [2, [], before])
+      admittance.headMoved(400)
+      assert.deepEqual([admittance.grantFor(401)?.untilRound, admittance.reason(401)], [592, null])
+      assert.equal(asked.length, 2)
+    })
+
+    it('says why it gets no other where the inviters are gone, and no more when it is admitted', async () => {
+      untilRounds.clear()
+      admittance.headMoved(150)
+      await bothAsked()
+      while (told.length === 0) await new Promise(setImmediate)
+      assert.match(admittance.reason(151)!, /^admitted from round 336 on: waiting for admission by .*, who cannot be reached/)
+      admittance.headMoved(400)
+      assert.equal(admittance.reason(401), null)
+    })
+
+    it('keeps one that holds, though less of it is left, where an inviter offers one that reaches too far', async () => {
+      for (const inviter of inviters) untilRounds.set(inviter, 1000)
+      admittance.headMoved(500)
+      await bothAsked()
+      await admittance.stop()
+      assert.deepEqual([admittance.grantFor(501)?.untilRound, admittance.reason(501), told], [592, null, []])
+    })
+
+    it('waits for an inviter where it has ended, and asks again after a while only where a renewal leaves the next one due', async () => {
+      assert.deepEqual([admittance.isWaiting(593), admittance.reason(593)], [true, `waiting for admission by ${inviters.join(' or ')}`])
+      // An inviter that is learning a history itself signs for a little more each time.
+      untilRounds.set(inviters[0]!, 593)
+      const comes = renewed()
+      admittance.headMoved(590)
+      await comes
+      await new Promise(setImmediate)
+      untilRounds.set(inviters[0]!, 594)
+      admittance.headMoved(590)
+      assert.deepEqual([asked, told], [[inviters[0]], ['admitted up to round 593']])
+    })
   })
 
   it('asks a live inviter, however many before it in the manifest are gone', async () => {
