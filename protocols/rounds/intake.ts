@@ -233,9 +233,13 @@ export function remember(state: RoundsState, cid: string, contribution: Contribu
   return open
 }
 
+/** Where there are too many, the oldest goes: old ones come again with a branch, and would push out the newest. */
 function watch({ own }: RoundsState, cid: string, { round, parent }: Contribution): void {
   own.set(cid, { round, parent, told: null })
-  if (own.size > MAX_WATCHED) own.delete(own.keys().next().value!)
+  if (own.size <= MAX_WATCHED) return
+  let oldest = { cid, round }
+  for (const [other, { round }] of own) if (round < oldest.round) oldest = { cid: other, round }
+  own.delete(oldest.cid)
 }
 
 export function drop(state: RoundsState, open: Open): void {

@@ -27,6 +27,7 @@ const KEPT_ODD: { [seed: number]: string } = {
   94: 'two nodes stayed behind a short retention',
   1118: 'a record that its closer had shown and closed with again was not on its disk after a kill',
   1192: 'what had lost a race in each of sixteen rounds was taken for a leak',
+  1751: 'old work of its own that came with a branch had a node forget to watch its newest',
   2028: 'nobody followed a branch whose first record beyond theirs could not be had',
   2083: 'a branch that parted too long ago was looked at too early, and not again for a minute',
   2045: 'two long branches that were remembered in full were taken for a leak',
