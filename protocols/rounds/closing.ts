@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto'
 import { HOLDERS_NEEDED, MAX_CONTRIBUTIONS_PER_RECORD, MAX_REMEMBERED_RANKS, REMEMBERED_RANK_ROUNDS } from './constants.ts'
 import type { Part } from './events.ts'
 
-/** Decides a node's rank in a round: nobody can choose it by minting ids or by leaving others out. Hex text; the lowest is first. */
+/**
+ * Decides a node's rank in a round: nobody can choose it by leaving others out. Hex text; the lowest is first.
+ * It is known beforehand: what is not could be chosen in every run by whoever gives or closes last, this only by minting ids, which are ranked behind all members.
+ */
 export function rankHash(run: string, round: number, peer: string): string {
   const ranks = ranksOf(run, round)
   let hash = ranks.get(peer)
@@ -25,17 +28,16 @@ function ranksOf(run: string, round: number): Map<string, string> {
   return ranks
 }
 
-/** The order in which nodes may close a round: the authors of the last k records by hash, behind them the round's other contributors by the same hash. */
-export function closingOrder(run: string, round: number, ranked: readonly string[], others: readonly string[]): string[] {
-  const first = new Set(ranked)
-  const rest = new Set(others.filter(peer => !first.has(peer)))
-  return [...byHash(run, round, first), ...byHash(run, round, rest)]
+/** The order in which nodes may close a round: the members after the record before it by hash, behind them the others that may, by the same hash. */
+export function closingOrder(run: string, round: number, members: ReadonlySet<string>, others: readonly string[]): string[] {
+  const rest = new Set(others.filter(peer => !members.has(peer)))
+  return [...byHash(run, round, members), ...byHash(run, round, rest)]
 }
 
-/** Negative when `a` is the better-ranked closer. `ranked` are the authors of the last k records before the round. */
-export function compareClosers(run: string, round: number, ranked: readonly string[], a: string, b: string): number {
+/** Negative when `a` is the better-ranked closer. `members` are those after the record before the round: of a new id in every round none is one. */
+export function compareClosers(run: string, round: number, members: ReadonlySet<string>, a: string, b: string): number {
   if (a === b) return 0
-  const behind = Number(!ranked.includes(a)) - Number(!ranked.includes(b))
+  const behind = Number(!members.has(a)) - Number(!members.has(b))
   if (behind !== 0) return behind
   return rankHash(run, round, a) < rankHash(run, round, b) ? -1 : 1
 }

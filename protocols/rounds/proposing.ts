@@ -83,7 +83,7 @@ function hasQuorum(state: RoundsState): boolean {
 
 export function orderOf(state: RoundsState): readonly string[] {
   const places = placesIn(state)
-  places.order ??= closingOrder(state.rules.run, state.head.round + 1, recentAuthors(state.head), [...places.fresh.keys()])
+  places.order ??= orderAfter(state, state.head, places.fresh.keys())
   return places.order
 }
 
@@ -93,7 +93,12 @@ export function orderOf(state: RoundsState): readonly string[] {
  */
 export function closerOf(state: RoundsState, round: number): string | null {
   const parent = ancestorAt(state.target, round - 1)
-  return parent === null ? null : (closingOrder(state.rules.run, round, recentAuthors(parent), [])[0] ?? null)
+  return parent === null ? null : (orderAfter(state, parent, [])[0] ?? null)
+}
+
+/** Of the authors of the last k records the members go first, the others with those who gave for the round. */
+function orderAfter({ rules }: RoundsState, parent: TreeRecord, given: Iterable<string>): string[] {
+  return closingOrder(rules.run, parent.round + 1, membersAfter(parent), [...recentAuthors(parent), ...given])
 }
 
 /** Is everything here that is worth waiting for? Live trainers' contributions, and announced ones of authors we know that may still come. Strangers, who cost nothing to make, are waited for a grace. */
@@ -286,10 +291,9 @@ export function rivalIfDue(state: RoundsState, out: RoundCommand[]): void {
   if (left.length === 0) return
   const list = listFor([...head.parts, ...left], peer => knownAt(state.tree, parent, peer))
   if (!recentAuthors(parent).includes(self) && !list.some(part => part.peer === self)) return
-  const order = closingOrder(
-    rules.run,
-    head.round,
-    recentAuthors(parent),
+  const order = orderAfter(
+    state,
+    parent,
     list.map(part => part.peer)
   )
   const turns = turnsBefore(order, self, goesFirst(state, parent, self), peer =>

@@ -474,6 +474,30 @@ export const ATTACKS: readonly Attack[] = [
     rounds: 21
   },
   {
+    name: 'strangers with the best of ranks in the round after give, and one of them closes each round anew',
+    begin: seed =>
+      spokenTo(
+        seed,
+        mouth => {
+          const closers = new Map<number, string>()
+          onEachRecord(mouth.node, () => {
+            const { closer: first, contributions, parent, round } = mouth.node.disk.records.get(mouth.node.head)!.record
+            const closer = closers.get(round)
+            if (closer !== undefined && closer !== first) mouth.close(closer, { parent, round }, contributions)
+            const at = mouth.open
+            const [next] = bestRanked(mouth, { parent: at.parent, round: at.round + 1 })
+            closers.set(at.round + 1, next!)
+            mouth.isHere(next!, { head: at.parent, round: at.round - 1, trains: true })
+            mouth.contribute(next!, at)
+          })
+        },
+        rules({ maxTokensPerRound: 3_200 })
+      ),
+    liars: SPEAKER,
+    rounds: 22,
+    forks: 1
+  },
+  {
     name: 'strangers name heads that do not exist',
     begin: seed =>
       spokenTo(seed, mouth => {

@@ -49,8 +49,8 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'no stranger goes first',
     protects: 'whoever searches names for the best ranks has each member wait for as many as it likes',
     file: 'closing.js',
-    from: 'return [...byHash(run, round, first), ...byHash(run, round, rest)];',
-    to: 'return byHash(run, round, [...first, ...rest]);',
+    from: 'return [...byHash(run, round, members), ...byHash(run, round, rest)];',
+    to: 'return byHash(run, round, [...members, ...rest]);',
     // Members that train let only each other go first, whatever the order.
     and: { file: 'proposing.js', from: 'trains && membersAfter(parent).has(peer)', to: 'trains' },
     noticedBy: 'strangers with the best of ranks give, and one closes beside the members'
@@ -250,9 +250,17 @@ export const MUTATIONS: readonly Mutation[] = [
     defence: 'of equally heavy records the better-ranked closer is preferred',
     protects: 'a record shown late by a lower rank takes others back',
     file: 'chain/choice.js',
-    from: 'compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||',
+    from: 'compareClosers(run, fork.round + 1, members, best.child.closer, child.closer) ||',
     to: '',
     noticedBy: 'closers of unlike speed'
+  },
+  {
+    defence: 'of equally heavy records a member has the better one',
+    protects: 'whoever has a new name accepted in each round, the best in the next, takes everybody back in each',
+    file: 'chain/choice.js',
+    from: 'const members = membersAfter(fork);',
+    to: 'const members = new Set(fork.recent.flat());',
+    noticedBy: 'strangers with the best of ranks in the round after give, and one of them closes each round anew'
   },
   {
     defence: 'of equally heavy records a stranger has the worse one',

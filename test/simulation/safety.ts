@@ -316,8 +316,10 @@ function mayHaveHad({ conduct, disk, furthest, startedAt, up, world }: SimNode, 
 
 /** Of two records of one round and of equal weight: whose closer is ranked, and before the other's; else the lower name. */
 function isAhead(a: Judged, b: Judged, { rules }: World): boolean {
-  const recent = a.parent!.recent.flat()
-  const placeOf = ({ closer, round }: Judged): string => `${recent.includes(closer) ? 0 : 1}${rankOf(rules.run, round, closer)}`
+  const { recent } = a.parent!
+  const timesIn = (peer: string): number => recent.filter(authors => authors.includes(peer)).length
+  const most = Math.max(...recent.flat().map(timesIn))
+  const placeOf = ({ closer, round }: Judged): string => `${2 * timesIn(closer) >= most ? 0 : 1}${rankOf(rules.run, round, closer)}`
   return placeOf(a) === placeOf(b) ? a.cid < b.cid : placeOf(a) < placeOf(b)
 }
 

@@ -1,6 +1,6 @@
 // Which of several records is the head: a pure function of the set, so that everybody who has the same records has the same head, in whatever order they came.
 import { compareClosers } from '../closing.ts'
-import { type RecordTree, recentAuthors, type TreeRecord } from './record-tree.ts'
+import { membersAfter, type RecordTree, type TreeRecord } from './record-tree.ts'
 import { branchWeight } from './weight.ts'
 
 /**
@@ -35,7 +35,7 @@ function preferred(
   isKnown: (peer: string) => boolean,
   counts: (record: TreeRecord) => boolean
 ): TreeRecord {
-  const ranked = recentAuthors(fork)
+  const members = membersAfter(fork)
   const weigh = (child: TreeRecord, enough?: number): number => branchWeight(child, isKnown, counts, enough)
   // Leaves first: what they weigh is soon known, and soon exceeded.
   const [first, ...others] = [...children].sort((a, b) => a.children.length - b.children.length)
@@ -45,7 +45,7 @@ function preferred(
     const weight = weigh(child, best.weight)
     const order =
       weight - best.weight ||
-      compareClosers(run, fork.round + 1, ranked, best.child.closer, child.closer) ||
+      compareClosers(run, fork.round + 1, members, best.child.closer, child.closer) ||
       (best.child.cid < child.cid ? -1 : 1)
     if (order > 0) best = { child, weight, whole: weight === best.weight }
   }

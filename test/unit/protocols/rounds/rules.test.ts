@@ -33,7 +33,7 @@ const RULES: RunRules = {
 }
 
 /** The named peers in the order in which they may close round 1. */
-const [FIRST, SECOND, THIRD] = closingOrder('run', 1, RULES.genesisPeers, []) as [string, string, string]
+const [FIRST, SECOND, THIRD] = closingOrder('run', 1, new Set(RULES.genesisPeers), []) as [string, string, string]
 
 const made = (peer: string, round = 1, parent = 'run', tokens = 100): Contribution => ({
   run: 'run',
@@ -139,7 +139,7 @@ describe('closing a round', () => {
     node.held(RULES.genesisPeers)
     const record = recordOf(SECOND, ALL)
     node.record('r1', record)
-    const [next] = closingOrder('run', 2, RULES.genesisPeers, [])
+    const [next] = closingOrder('run', 2, new Set(RULES.genesisPeers), [])
     assert.equal(closerOf(node.state, 2), next, 'as soon as it is on the way to that record')
     node.computed('r1', record)
     assert.deepEqual([closerOf(node.state, 1), closerOf(node.state, 2), closerOf(node.state, 3)], [FIRST, next, null])
@@ -172,7 +172,7 @@ describe('closing a round', () => {
     node.record('r1', record)
     node.computed('r1', record)
     node.live([SECOND, THIRD])
-    const [before] = closingOrder('run', 2, RULES.genesisPeers, []).filter(peer => peer !== THIRD)
+    const [before] = closingOrder('run', 2, new Set(RULES.genesisPeers), []).filter(peer => peer !== THIRD)
     node.held([FIRST, SECOND], 2, 'r1')
     const next = node.holding(SECOND, nameOf(FIRST, 2))
     const later = before === FIRST ? next : node.at(node.now + 3_000)
@@ -183,7 +183,7 @@ describe('closing a round', () => {
   })
 
   it('waits for strangers who say that they train for a grace, however many there are, and takes what they give in it', () => {
-    const first = closingOrder('run', 2, RULES.genesisPeers, [])[0]!
+    const first = closingOrder('run', 2, new Set(RULES.genesisPeers), [])[0]!
     const { node } = full(first)
     const record = recordOf(FIRST, ALL)
     node.record('r1', record)

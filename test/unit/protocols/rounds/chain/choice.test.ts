@@ -58,7 +58,7 @@ describe('chooseHead()', () => {
   })
 
   it("of equally heavy siblings takes the better-ranked closer's, then the lower CID", () => {
-    const order = closingOrder('run', 1, ['A', 'B', 'C'], [])
+    const order = closingOrder('run', 1, new Set(['A', 'B', 'C']), [])
     const tree = newTree()
     grow(tree, tree.root, 'a of the second', order[1]!, { A: 1, B: 1 })
     const first = grow(tree, tree.root, 'z of the first', order[0]!, { A: 1, B: 1 })
@@ -68,7 +68,7 @@ describe('chooseHead()', () => {
   })
 
   it('puts closers that are not ranked behind all that are', () => {
-    const order = closingOrder('run', 1, ['A', 'B', 'C'], ['X', 'Y', 'Z'])
+    const order = closingOrder('run', 1, new Set(['A', 'B', 'C']), ['X', 'Y', 'Z'])
     const tree = newTree()
     grow(tree, tree.root, 'a', order[3]!, { A: 1, X: 1, Y: 1, Z: 1 })
     const last = grow(tree, tree.root, 'b', order[2]!, { A: 1, B: 0 })
