@@ -276,11 +276,12 @@ function isNewOfUs({ accusedOurselves }: TrustState, author: string, code: strin
   return true
 }
 
-/** The accusers of one run, against the most authors that any of them was weighed against. */
+/** Whether some of the accusers of one run are enough against as many authors as any of these was weighed against: who names a round of many raises nobody else's bar. */
 function isEnough(accusers: ReadonlyMap<string, Accusation>, run: string): boolean {
-  const ofRun = [...accusers.values()].filter(accusation => accusation.run === run)
-  const electorate = Math.max(...ofRun.map(accusation => accusation.electorate))
-  return ofRun.length >= Math.max(ACCUSERS_LEAST, Math.ceil(electorate * ACCUSERS_SHARE))
+  const electorates = [...accusers.values()]
+    .flatMap(accusation => (accusation.run === run ? [accusation.electorate] : []))
+    .sort((a, b) => a - b)
+  return electorates.some((electorate, at) => at + 1 >= Math.max(ACCUSERS_LEAST, Math.ceil(electorate * ACCUSERS_SHARE)))
 }
 
 function isStillSaid({ accused }: TrustState, peer: string): boolean {

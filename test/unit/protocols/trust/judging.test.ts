@@ -159,6 +159,12 @@ describe('judge()', () => {
     assert.equal(standingOf(state, 'X'), 'probation')
   })
 
+  it('lets nobody raise the bar for what others say by naming a round of many authors', () => {
+    opinion('friend', 'X', { electorate: 40 })
+    for (const author of ['A', 'B', 'C', 'D']) opinion(author, 'X', { electorate: 8 })
+    assert.equal(standingOf(state, 'X'), 'probation')
+  })
+
   it('neither puts anybody on probation nor keeps anybody there for what fewer than half of the authors say', () => {
     fc.assert(
       fc.property(
