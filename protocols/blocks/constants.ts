@@ -22,15 +22,11 @@ export const MAX_REQUEST_BYTES = 16 * 1024
 /** Blocks one stream may have asked for and not got; whoever asks for more is cut off. */
 export const MAX_QUEUED_WANTS = 1024
 /**
- * Blocks that one peer may ask for: to look for one costs some 0.04 ms, also where it is not here, so that nobody takes more than a tenth of a core with questions.
- * At once all that MAX_STREAMS_PER_PEER streams may owe; whoever asks faster waits.
+ * Blocks that one peer may ask for, or all of one origin whom no run has accepted: to look for one costs some 0.04 ms, also where it is not here, so that nobody
+ * takes more than a tenth of a core with questions. At once all that MAX_STREAMS_PER_PEER streams may owe; whoever asks faster waits. A newcomer that fetches a
+ * checkpoint at 100 MB/s asks for a hundred blocks of 1 MiB a second: twenty of them behind one address wait for nothing.
  */
 export const WANTS: Allowance = { perSecond: 2_000, burst: 8_192 }
-/**
- * The same for all strangers together whom no run has accepted, and for those of one origin: a quarter of a core, however many ids they have, and as much as one
- * peer may. A newcomer that fetches a checkpoint at 100 MB/s asks for a hundred blocks of 1 MiB a second: twenty of them behind one address wait for nothing.
- */
-export const STRANGERS_WANTS: { all: Allowance; origin: Allowance } = { all: { perSecond: 6_000, burst: 3 * WANTS.burst }, origin: WANTS }
 /** Blocks a holder is asked for at first, while the size of what it sends is not known. */
 export const FIRST_WANTS = 16
 /** Blocks a holder may owe us at once, however small they are. */
@@ -39,8 +35,8 @@ export const MAX_OWED_WANTS = 512
 export const MAX_HOLDERS = 8
 /** Milliseconds a holder may send less than MIN_BYTES_PER_SECOND while it owes us a block, dialling included; then its blocks go to others. */
 export const STALL_MS = 5_000
-/** Milliseconds that wants may wait; who would wait for longer is refused, as it gives us up by then. All that a peer's streams may owe it waits for less. */
-export const MAX_DEBT_MS = STALL_MS
+/** Milliseconds that wants may wait; who would wait for much longer has given us up by then, and is refused. All that a peer's streams may owe it waits for less. */
+export const MAX_DEBT_MS = STALL_MS / 2
 /** Bytes a second below which a holder counts as silent: a block would take it a quarter of an hour. Eight holders behind one line of 64 kb/s are just above it. */
 export const MIN_BYTES_PER_SECOND = 1024
 /** Times a holder may stall or break off in one fetch: on a busy machine the only one who has a body may be silent for a while, and be well. */

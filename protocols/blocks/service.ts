@@ -1,17 +1,8 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { Purses, StrangersPurses } from '../purses.ts'
-import {
-  blocksProtocol,
-  IDLE_STREAM_MS,
-  IMPATIENCE_MS,
-  MAX_REQUEST_BYTES,
-  MAX_STREAMS_PER_PEER,
-  STALL_MS,
-  STRANGERS_WANTS,
-  WANTS
-} from './constants.ts'
+import { Purses } from '../purses.ts'
+import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS, WANTS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
 import { type Pace, serveBlocks } from './serving.ts'
@@ -76,7 +67,6 @@ export class BlockExchange {
   readonly #waiting = new Map<string, Set<Fetch>>()
   readonly #standings = new Standings()
   readonly #wants = new Purses(WANTS)
-  readonly #strangers: StrangersPurses
   readonly #stopping = new AbortController()
   #sent = 0
   #received = 0
@@ -84,13 +74,12 @@ export class BlockExchange {
   constructor(components: BlockExchangeComponents, options: BlockExchangeOptions) {
     this.#components = components
     this.#options = options
-    this.#strangers = new StrangersPurses(STRANGERS_WANTS, options.originOf)
     this.#protocol = blocksProtocol(options.network)
   }
 
   async start(): Promise<void> {
     const { node, store } = this.#components
-    const { pace, isAccepted = () => true } = this.#options
+    const { pace, isAccepted = () => true, originOf = address => address } = this.#options
     await node.handle(
       this.#protocol,
       (stream, peer, address) =>
@@ -99,7 +88,8 @@ export class BlockExchange {
           peer,
           store,
           pace,
-          purses: () => [this.#wants.of(peer), ...(isAccepted(peer) ? [] : this.#strangers.of(address))],
+          // Ids cost nothing: strangers of one machine draw from one purse.
+          purse: () => this.#wants.of(isAccepted(peer) ? peer : (originOf(address) ?? address)),
           onSent: bytes => {
             this.#sent += bytes
           }

@@ -24,8 +24,8 @@ export interface ServingComponents {
   onSent: (bytes: number) => void
   /** @default blocks leave as fast as they can */
   pace?: Pace | undefined
-  /** What its wants are paid from, one after the other. @default a peer's, as if this were its only stream */
-  purses?: () => readonly Purse[]
+  /** What its wants are paid from, looked up for each. @default a peer's, as if this were its only stream */
+  purse?: () => Purse
   /** @default SERVE_IDLE_MS */
   idleMs?: number
 }
@@ -123,7 +123,7 @@ class Serving {
   readonly #givenUp = new AbortController()
   readonly pace: Pace | undefined
   readonly #peer: string
-  readonly #purses: () => readonly Purse[]
+  readonly #purse: () => Purse
   /** With an asker that takes nothing off our hands: counts while a frame is being written. */
   readonly taking: Patience
   /**
@@ -133,10 +133,10 @@ class Serving {
   readonly speaking: Patience
   ended = false
 
-  constructor({ peer, pace, purses }: ServingComponents, idleMs: number) {
+  constructor({ peer, pace, purse }: ServingComponents, idleMs: number) {
     this.#peer = peer
     const own = new Purses(WANTS).of(peer)
-    this.#purses = purses ?? (() => [own])
+    this.#purse = purse ?? (() => own)
     this.pace = pace
     this.taking = new Patience(idleMs)
     this.speaking = new Patience(idleMs)
@@ -156,13 +156,12 @@ class Serving {
     if (this.#wants.length + cids.length > MAX_QUEUED_WANTS) {
       throw new ProtocolError('bad_message', `cannot queue more than ${MAX_QUEUED_WANTS} wants of one stream`)
     }
-    for (const purse of this.#purses()) {
-      const nowMs = performance.now()
-      if (purse.debtMs(nowMs) > MAX_DEBT_MS) throw new ProtocolError('rate_limited', 'cannot look for more blocks for now')
-      purse.pay(cids.length, nowMs)
-      const waitMs = purse.debtMs(nowMs)
-      if (waitMs > 0) await sleep(waitMs, undefined, { ref: false })
-    }
+    const purse = this.#purse()
+    const nowMs = performance.now()
+    if (purse.debtMs(nowMs) > MAX_DEBT_MS) throw new ProtocolError('rate_limited', 'cannot look for more blocks for now')
+    purse.pay(cids.length, nowMs)
+    const waitMs = purse.debtMs(nowMs)
+    if (waitMs > 0) await sleep(waitMs, undefined, { ref: false })
     this.#wants.push(...cids)
     this.#wake()
   }

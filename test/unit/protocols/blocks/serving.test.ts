@@ -55,7 +55,7 @@ describe('serveBlocks()', () => {
     const asking = ['greedy', 'greedy', 'other'].map((peer, stream) => {
       const [asker, answering] = framePair()
       const store = { get: async () => void lookedFor.push(`${peer} ${stream}`) }
-      return { asker, served: serveBlocks({ stream: answering, peer, store, purses: () => [wants.of(peer)], onSent: () => {} }) }
+      return { asker, served: serveBlocks({ stream: answering, peer, store, purse: () => wants.of(peer), onSent: () => {} }) }
     })
     for (const { asker } of asking) await asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid, cid] })])
     for (const { asker, served } of asking) {
@@ -69,7 +69,7 @@ describe('serveBlocks()', () => {
     const wants = new Purses({ perSecond: 1, burst: 1 }).of('asker')
     wants.pay(100, performance.now())
     const [asker, answering] = framePair()
-    const served = serveBlocks({ stream: answering, peer: 'asker', store, purses: () => [wants], onSent: () => {} })
+    const served = serveBlocks({ stream: answering, peer: 'asker', store, purse: () => wants, onSent: () => {} })
     await Promise.all([
       asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid] })]),
       assert.rejects(served, { code: 'rate_limited' })
