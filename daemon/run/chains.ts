@@ -29,6 +29,9 @@ const PAGE_WEIGHT = MAX_PAGE_BYTES / 128
 /** Blocks that are written at once: one after the other, each waits for the disk, and on a busy machine for its turn. */
 export const WRITTEN_AT_ONCE = 256
 
+/** Of a lot, for each record or contribution held: enough to be shared among all who tell of it. */
+const TICKETS = 1_024
+
 export interface ChainRecord {
   cid: string
   record: RoundRecord
@@ -37,6 +40,8 @@ export interface ChainRecord {
 export interface ChainOptions extends FetchOptions {
   /** Only strangers name it: where too much is being fetched, it gives way before those that authors name. */
   isStrangers: boolean
+  /** Peers that tell of it: what many tell is that much less likely to give way. @default 1 */
+  tellers?: number
 }
 
 export interface ChainComponents {
@@ -110,7 +115,7 @@ export class Chains {
     }
     const found: ChainRecord[] = []
     try {
-      const weigh = (weight: number): void => this.#weigh(limit, load, weight)
+      const weigh = (weight: number): void => this.#weigh(limit, load, weight, options.tellers)
       await fetchChain(
         tip,
         found,
@@ -136,11 +141,12 @@ export class Chains {
 
   /**
    * Where all together hold too much one gives way, by lot: what is drawn is something held, so that whoever shows many long chains loses most, and nobody can choose whose goes.
+   * Of what many tell each holds a part only.
    * A stranger's; where authors alone name too much, one of theirs, which leaves the strangers' alone.
    */
-  #weigh(limit: AbortController, load: Load<AbortController>, weight: number): void {
+  #weigh(limit: AbortController, load: Load<AbortController>, weight: number, tellers?: number): void {
     if (limit.signal.aborted) return
-    load.set(limit, weight)
+    load.set(limit, weight, tellers)
     if (this.#strangers.sum + this.#authors.sum <= this.#most) return
     const tooMuch = this.#authors.sum > this.#most ? this.#authors : this.#strangers
     tooMuch.draw().abort(tooManyChains(this.#most))
@@ -153,33 +159,34 @@ export function tooManyChains(most: number): DaemonError {
 
 /** Chains, or fetches of some, and what each holds. */
 export class Load<T> {
-  readonly #weights = new Map<T, number>()
+  readonly #held = new Map<T, { weight: number; tellers: number }>()
   sum = 0
 
-  set(chain: T, weight: number): void {
-    this.sum += weight - (this.#weights.get(chain) ?? 0)
-    this.#weights.set(chain, weight)
+  set(chain: T, weight: number, tellers = 1): void {
+    this.sum += weight - (this.#held.get(chain)?.weight ?? 0)
+    this.#held.set(chain, { weight, tellers })
   }
 
   delete(chain: T): void {
-    this.sum -= this.#weights.get(chain) ?? 0
-    this.#weights.delete(chain)
+    this.sum -= this.#held.get(chain)?.weight ?? 0
+    this.#held.delete(chain)
   }
 
   [Symbol.iterator](): Iterator<T> {
-    return this.#weights.keys()
+    return this.#held.keys()
   }
 
-  /** Takes one of them out, each as likely as it is heavy; only where there is one. */
+  /** Takes one of them out, each as likely as what it holds for each of its tellers; only where there is one that holds something. */
   draw(): T {
-    let at = randomInt(this.sum)
-    for (const [chain, weight] of this.#weights) {
-      at -= weight
+    const tickets = [...this.#held].map(([chain, { weight, tellers }]) => ({ chain, count: Math.ceil((TICKETS * weight) / tellers) }))
+    let at = randomInt(tickets.reduce((sum, { count }) => sum + count, 0))
+    for (const { chain, count } of tickets) {
+      at -= count
       if (at >= 0) continue
       this.delete(chain)
       return chain
     }
-    throw new Error('unreachable: the weights are the sum')
+    throw new Error('unreachable: the tickets are counted')
   }
 }
 

@@ -72,10 +72,10 @@ async function choose(
         await chains.fetch(
           head,
           () => false,
-          { ...options, from, isStrangers: true },
+          { ...options, from, isStrangers: true, tellers: peers.length },
           records => {
             const weight = records.reduce((sum, { record }) => sum + 1 + record.contributions.length, 0)
-            fetched.set({ head, records }, weight)
+            fetched.set({ head, records }, weight, peers.length)
             while (fetched.sum > most) refuse(fetched.draw().head, tooManyChains(most))
           }
         )

@@ -133,6 +133,18 @@ describe('a node that is in no run', () => {
     assert.equal(await countBlocks(ours), 3, 'the chosen one’s records')
   })
 
+  it('lets what one peer tells give way sooner than what many tell', async () => {
+    const [honest, other] = [(await grow([1, 2], 3))[2]!, (await grow([8, 9], 3))[2]!]
+    const told = [other, ...Array<string>(100).fill(honest)]
+    let kept = 0
+    for (let lots = 0; lots < 20; lots++) {
+      const chosen = await choose(lots % 2 === 0 ? told : [...told].reverse(), 17)
+      if (chosen.at(-1)?.record === honest) kept++
+    }
+    // Each lot is lost once in 101 times.
+    assert.ok(kept >= 16, `kept ${kept} times of 20`)
+  })
+
   it('reads a chain once, however many tell of it', async () => {
     const honest = await grow([1, 2], 3)
     const chosen = await choose([honest[2]!, honest[2]!, honest[2]!], 9)
