@@ -5,6 +5,7 @@ import type { CompiledTraining, TokenBatch } from './engines/engine.ts'
 import { TrainingError } from './errors.ts'
 import type { NamedTensor } from './models/model.ts'
 import { type LearningRateSchedule, learningRateAt } from './optimizers/schedule.ts'
+import { deltaNorm, NORM_RATIO_MAX } from './outer/index.ts'
 
 /** Where a source of batches stands; plain JSON. */
 export interface BatchPosition {
@@ -76,6 +77,12 @@ interface TrainerCounters {
   tokensSinceSnapshot: number
   lossSinceSnapshot: number
 }
+
+/**
+ * How a trainer moves to an anchor. `shift`: local := anchor + (local - B), unreported progress goes along. `keep`, after a lost fork: local stays.
+ * `leave`, where training diverged: local := anchor, and nothing of what led away from it goes along.
+ */
+export type AdoptMode = 'shift' | 'keep' | 'leave'
 
 const LOCAL = 'local/'
 const BASE = 'base/'
@@ -208,12 +215,11 @@ export class Trainer {
   }
 
   /**
-   * Moves to another anchor. `shift`: local := anchor + (local - B), unreported progress goes along. `keep`, after a lost fork: local stays.
-   * In both B := anchor; moments stay as they are.
+   * Moves to another anchor, or to the same again: B := anchor. Moments stay as they are, but for `leave`: those of a training that diverged lead astray again.
    *
    * @throws TrainingError 'bad_parameters'
    */
-  adopt(anchor: readonly NamedTensor[], mode: 'shift' | 'keep'): Promise<void> {
+  adopt(anchor: readonly NamedTensor[], mode: AdoptMode): Promise<void> {
     return this.#exclusive(async () => {
       const byName = new Map(anchor.map(tensor => [tensor.name, tensor]))
       const next = this.#base.map(tensor => ({ ...tensor, values: valuesOf(byName, tensor).slice() }))
@@ -225,6 +231,9 @@ export class Trainer {
           for (let i = 0; i < values.length; i++) values[i] = to[i]! + (values[i]! - from[i]!)
         })
         await this.#compiled.setParameters(local)
+      } else if (mode === 'leave') {
+        await this.#compiled.load(next)
+        this.#counters = { ...this.#counters, momentSteps: 0, stepsSinceSnapshot: 0, tokensSinceSnapshot: 0, lossSinceSnapshot: 0 }
       }
       this.#base = next
     })
@@ -234,7 +243,7 @@ export class Trainer {
    * Takes back a contribution that made it nowhere: local := local - delta, B stays, so that the next snapshot reports it again.
    *
    * @param facts the snapshot's counts, if they are to be reported again too
-   * @throws TrainingError 'bad_parameters'; 'non_finite_delta' for a change that would end the next step, and with it every trainer that takes it
+   * @throws TrainingError 'bad_parameters'; 'non_finite_delta' for a change that would end the next step, and with it every trainer that takes it; 'norm_too_large' for one that is no training
    */
   restore(delta: readonly NamedTensor[], facts?: { steps: number; tokens: number; loss: number }): Promise<void> {
     return this.#exclusive(async () => {
@@ -243,6 +252,11 @@ export class Trainer {
         throw new TrainingError('non_finite_delta', `Cannot put back a change: its ${broken} holds what is not a finite number`, {
           details: { name: broken }
         })
+      if (deltaNorm(delta) > NORM_RATIO_MAX * deltaNorm(this.#base))
+        throw new TrainingError(
+          'norm_too_large',
+          `Cannot put back a change: its norm is more than ${NORM_RATIO_MAX} times that of the anchor`
+        )
       const byName = new Map(delta.map(tensor => [tensor.name, tensor]))
       const local = await this.#compiled.parameters()
       const next = local.map(tensor => ({ ...tensor, values: combine(tensor.values, valuesOf(byName, tensor), (l, d) => l - d) }))

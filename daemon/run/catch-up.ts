@@ -1,8 +1,9 @@
 // Keeps the trainer on the head: moves it onto the newest anchor, and puts back what no record took.
 import { openRecord } from '../../protocols/rounds/index.ts'
 import type { BlockStore } from '../../storage/index.ts'
+import type { AdoptMode } from '../../training/trainer.ts'
 import type { TrainerSupervisor } from '../trainer/supervisor.ts'
-import { isLost, type OwnContributions } from './contributing.ts'
+import { isLost, type OwnContributions, whyNotOffered } from './contributing.ts'
 import type { Head, Ledger, OwnContribution } from './ledger.ts'
 
 export interface CatchUpComponents {
@@ -18,7 +19,7 @@ export interface CatchUpComponents {
   /** The parameters of its anchor, as a file that the trainer reads. */
   anchorFile(head: Head): Promise<string>
   onAdopting(head: Head): Promise<void>
-  onAdopted(): void
+  onAdopted(mode: AdoptMode): void
   /** @param isGone whether its work is lost: its bytes are gone, or nobody would take them. */
   onEnd(own: OwnContribution, fate: 'restored' | 'dropped', isGone: boolean): void
   failed(what: string, error: unknown): void
@@ -81,22 +82,22 @@ export class CatchUp {
 
   /**
    * Onto the newest anchor. A trainer far out on a branch that was left keeps its parameters: what it did there is in them, and in the difference to the new anchor, which is offered as one.
-   * That follows from where it stands and nothing else, so that it is as true after a crash.
+   * That follows from where it stands and nothing else, so that it is as true after a crash. One that is astray leaves all behind, wherever the anchor is.
    */
   async #adopt(trainer: Pick<TrainerSupervisor, 'adopt'>, from: string): Promise<void> {
     const head = this.#c.head()
-    const isNear = await this.#c.isNear(from)
-    if (!isNear) await this.#dropKept(from)
+    const diverged = this.#diverged
+    const mode = diverged !== null ? 'leave' : (await this.#c.isNear(from)) ? 'shift' : 'keep'
+    if (mode === 'keep') await this.#dropKept(from)
     // The head moved on: what was decided was about the one before.
     if (this.#c.head().record !== head.record) return
     const file = await this.#c.anchorFile(head)
     await this.#c.onAdopting(head)
     if (this.#at?.record !== from) return
-    await trainer.adopt(file, head.record, isNear ? 'shift' : 'keep')
+    await trainer.adopt(file, head.record, mode)
     this.#at = { record: head.record, round: head.round }
-    // A trainer's base is at its last snapshot: moved from there to an anchor, also to the same, it leaves behind what was in that.
-    if (this.#diverged !== null) await this.#end(this.#diverged, 'dropped', true)
-    this.#c.onAdopted()
+    if (diverged !== null) await this.#end(diverged, 'dropped', true)
+    this.#c.onAdopted(mode)
   }
 
   /** What a record of the branch took, and what was made since its last, is in the parameters that are kept: put back some day, it would count twice. */
@@ -113,8 +114,11 @@ export class CatchUp {
     try {
       await trainer.restore(own.sequence, await this.#c.own.sentFile(own))
     } catch (error) {
-      if (!isLost(error)) throw error
+      const isTooLarge = whyNotOffered(error) === 'diverged'
+      if (!isTooLarge && !isLost(error)) throw error
       this.#c.failed(`putting back the contribution to round ${own.round}`, error)
+      // Made just before a crash: steps that came after it may be in the parameters still.
+      if (isTooLarge) return this.diverged(own)
       return this.#end(own, 'dropped', true)
     }
     await this.#end(own, 'restored')

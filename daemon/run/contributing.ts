@@ -64,8 +64,8 @@ export class OwnContributions {
    * @throws DaemonError `norm_too_large` for one that everybody would refuse, and hold against this node
    */
   async offer(own: OwnContribution, parentAnchor: string): Promise<OfferedContribution> {
-    const { run, peer, manifest, privateKey, ledger, blocks, arithmetic, retention, admittance } = this.#components
-    const { body, norm } = await this.#encode(own, await arithmetic.normMax({ parentAnchor }))
+    const { run, peer, manifest, privateKey, ledger, blocks, retention, admittance } = this.#components
+    const { body, norm } = await this.#encodeWithin(await this.#normMax(parentAnchor), own)
     retention.came(body, own.round)
     const { round, parent, tokens, steps, loss } = own
     const codec = createCodec(manifest.strategy.codec).name
@@ -126,6 +126,7 @@ export class OwnContributions {
    * @param parentAnchor see {@link offer}; null where one that was never offered cannot be any more
    */
   async offerAgain(own: OwnContribution, parentAnchor: string | null): Promise<OfferedContribution | 'lost' | 'diverged'> {
+    if (own.isDiverged === true) return 'diverged'
     try {
       if (own.cid === null) return parentAnchor === null ? 'lost' : await this.offer(own, parentAnchor)
       const bytes = await this.#components.blocks.get(own.cid)
@@ -184,6 +185,29 @@ export class OwnContributions {
       for (const file of unneededFiles(await ownFiles(directory), rows)) await rm(ownFile(directory, file), { force: true })
     } catch (error) {
       this.#components.failed('deleting what own contributions left', error)
+    }
+  }
+
+  /** Any norm where the disk has lost a block of the anchor: others check it all the same, and a contribution is worth more than this look at it. */
+  async #normMax(parentAnchor: string): Promise<number> {
+    try {
+      return await this.#components.arithmetic.normMax({ parentAnchor })
+    } catch (error) {
+      if (isCodedError(error) && error.code === 'block_missing') return Number.POSITIVE_INFINITY
+      throw error
+    }
+  }
+
+  /** That one is too large is kept at once: after a crash it would be put back, where its round is over. */
+  async #encodeWithin(normMax: number, own: OwnContribution): Promise<EncodedContribution> {
+    try {
+      return await this.#encode(own, normMax)
+    } catch (error) {
+      if (whyNotOffered(error) === 'diverged')
+        await this.#components.ledger
+          .putOwn({ ...own, isDiverged: true })
+          .catch(reason => this.#components.failed(`keeping that the contribution to round ${own.round} is not offered`, reason))
+      throw error
     }
   }
 

@@ -43,6 +43,8 @@ export interface OwnContribution {
   isSetAside?: boolean
   /** True where a fork had the trainer keep its parameters with all of this one's change in them: with what was sent, and with what the codec left over from it. */
   isKept?: boolean
+  /** True where nobody would take it, since its norm is too large: it is neither offered nor put back. */
+  isDiverged?: boolean
   fate: 'made' | 'offered' | 'included' | 'late' | 'lost' | 'restored' | 'dropped'
 }
 

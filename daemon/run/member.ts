@@ -171,6 +171,8 @@ export class RunMember {
   #rate: { atMs: number; tokens: number }[] = []
   #paused: string | null = null
   #adoptedAtMs = performance.now()
+  /** The head of which it was told last that training from it diverged: once is enough. */
+  #divergedFrom: string | null = null
   #lastContribution: RunStatus['lastContribution'] = null
   #share: RunStatus['share'] = null
   #lastAccepted: RunStatus['lastAccepted'] = null
@@ -227,7 +229,10 @@ export class RunMember {
       settled: () => this.#adopting,
       anchorFile: head => this.#anchorFile(head),
       onAdopting: head => this.#enter('adopting', head.round),
-      onAdopted: () => this.#pump(),
+      onAdopted: mode => {
+        if (mode === 'leave') this.#paced({ type: 'steps', steps: 0 })
+        this.#pump()
+      },
       onEnd: (own, fate, isGone) => this.#tellOwn(`contribution_${fate}`, own, fate === 'dropped' ? { isGone } : {}),
       failed: (what, error) => this.#failed(what, error)
     })
@@ -1352,7 +1357,8 @@ export class RunMember {
   }
 
   async #contribute(round: number, parent: string): Promise<void> {
-    if (!this.#trainer?.ready || this.#catchingUp.at?.record !== parent || this.#head.record !== parent) {
+    const { at, isAstray } = this.#catchingUp
+    if (!this.#trainer?.ready || isAstray || at?.record !== parent || this.#head.record !== parent) {
       this.#paced({ type: 'contributeFailed', retryMs: TICK_MS })
       return
     }
@@ -1379,9 +1385,13 @@ export class RunMember {
       await this.#enter('announced', round)
     } catch (error) {
       // What was measured goes back into the local model, and into the next contribution, if others can take it at all.
-      if (own !== null) this.#catchingUp[whyNotOffered(error)](own)
+      const why = own === null ? null : whyNotOffered(error)
+      if (own !== null && why !== null) this.#catchingUp[why](own)
       this.#catchUp()
-      this.#paced({ type: 'contributeFailed', retryMs: RETRY_MS })
+      // From the same anchor it may well diverge again, and each try writes the model several times.
+      this.#paced({ type: 'contributeFailed', retryMs: why === 'diverged' ? this.#c.manifest.strategy.deadlineMs : RETRY_MS })
+      if (why === 'diverged' && this.#divergedFrom === parent) return
+      if (why === 'diverged') this.#divergedFrom = parent
       throw error
     }
   }

@@ -1,5 +1,6 @@
 // What the daemon and its trainer process say to each other. Messages are small; tensors cross as safetensors files in the node's home.
 import type { ModelConfig } from '../../training/models/model.ts'
+import type { AdoptMode } from '../../training/trainer.ts'
 
 /** Everything a trainer needs to begin; paths lie inside the node's home. */
 export interface TrainerStart {
@@ -55,7 +56,7 @@ export type TrainerRequest =
   | { type: 'allow'; until: number }
   | { type: 'assign'; contributors: string[] }
   | { type: 'snapshot'; id: number; round: number }
-  | { type: 'adopt'; id: number; anchorFile: string; record: string; mode: 'shift' | 'keep' }
+  | { type: 'adopt'; id: number; anchorFile: string; record: string; mode: AdoptMode }
   | { type: 'restore'; id: number; sequence: number; deltaFile: string }
   | { type: 'save'; id: number }
   | { type: 'stop' }

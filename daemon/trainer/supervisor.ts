@@ -2,6 +2,7 @@
 // When, and with which engines, recovery.ts decides.
 import { type ChildProcess, fork } from 'node:child_process'
 import { performance } from 'node:perf_hooks'
+import type { AdoptMode } from '../../training/trainer.ts'
 import { DaemonError, reasonOf } from '../errors.ts'
 import { type Death, deathOf, oomKills } from './deaths.ts'
 import type { SnapshotResult, TrainerReady, TrainerReport, TrainerRequest, TrainerStart, TrainerStep } from './messages.ts'
@@ -39,7 +40,7 @@ export interface Next {
 type Asked = { resolve: (result: SnapshotResult | null) => void; reject: (error: Error) => void }
 type Question =
   | { type: 'snapshot'; round: number }
-  | { type: 'adopt'; anchorFile: string; record: string; mode: 'shift' | 'keep' }
+  | { type: 'adopt'; anchorFile: string; record: string; mode: AdoptMode }
   | { type: 'restore'; sequence: number; deltaFile: string }
   | { type: 'save' }
 
@@ -158,11 +159,11 @@ export class TrainerSupervisor {
     return result
   }
 
-  async adopt(anchorFile: string, record: string, mode: 'shift' | 'keep'): Promise<void> {
+  async adopt(anchorFile: string, record: string, mode: AdoptMode): Promise<void> {
     await this.#ask({ type: 'adopt', anchorFile, record, mode })
   }
 
-  /** @throws DaemonError `non_finite_delta` for a file that no trainer can take, now or later */
+  /** @throws DaemonError `non_finite_delta`, `norm_too_large` for a file that no trainer can take, now or later */
   async restore(sequence: number, deltaFile: string): Promise<void> {
     await this.#ask({ type: 'restore', sequence, deltaFile })
   }
@@ -304,6 +305,6 @@ export class TrainerSupervisor {
 
 /** A full disk keeps its code, since training pauses for it, and so does a change that nobody can put back; whatever else a trainer could not do is its failure. */
 function failureOf({ code, message }: { code: string; message: string }): DaemonError {
-  if (code === 'disk_full' || code === 'non_finite_delta') return new DaemonError(code, message)
+  if (code === 'disk_full' || code === 'non_finite_delta' || code === 'norm_too_large') return new DaemonError(code, message)
   return new DaemonError('trainer_failed', `${code}: ${message}`)
 }

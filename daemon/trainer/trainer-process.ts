@@ -11,7 +11,7 @@ import { joinTokens, type TokenizerKind, tokenizeDocuments } from '../../trainin
 import type { CompiledTraining, TrainingOptions } from '../../training/engines/engine.ts'
 import { TrainingError } from '../../training/errors.ts'
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
-import { Trainer, type TrainerOptions } from '../../training/trainer.ts'
+import { type AdoptMode, Trainer, type TrainerOptions } from '../../training/trainer.ts'
 import { documentsOf } from '../corpora.ts'
 import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { byEngine, openChosen } from './chosen-engine.ts'
@@ -175,7 +175,7 @@ class TrainerProcess {
     }
   }
 
-  async adopt(anchorFile: string, record: string, mode: 'shift' | 'keep'): Promise<void> {
+  async adopt(anchorFile: string, record: string, mode: AdoptMode): Promise<void> {
     await this.#trainer.adopt(await readTensors(anchorFile), mode)
     this.#record = record
     await this.save()

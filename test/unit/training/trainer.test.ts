@@ -107,6 +107,12 @@ describe('Trainer', () => {
     assert.deepEqual(await trainer.parameters(), before)
   })
 
+  it('restore() refuses a change that is too large to be training, and stays as it was', async () => {
+    const before = await trainer.parameters()
+    await assert.rejects(trainer.restore(moved(before, 1e6)), { code: 'norm_too_large' })
+    assert.deepEqual(await trainer.parameters(), before)
+  })
+
   it('snapshot() gives base minus local once, with the mean loss', async () => {
     const start = await trainer.parameters()
     const losses = await steps(trainer, 3)
@@ -153,6 +159,24 @@ describe('Trainer', () => {
       delta,
       anchor.map((tensor, t) => ({ ...tensor, values: tensor.values.map((value, i) => value - local[t]!.values[i]!) }))
     )
+  })
+
+  it('adopt() with leave begins at the anchor anew, also where parameters and moments are no numbers', async () => {
+    const anchor = moved(trainer.base(), 0)
+    const fresh = await compile()
+    const other = await Trainer.open({ compiled: fresh, data: countingSource() }, { parameters: anchor }, options)
+    await steps(trainer, 1)
+    await trainer.adopt(moved(anchor, Number.NaN), 'keep')
+    await trainer.adopt(moved(anchor, Number.NaN), 'shift')
+    await assert.rejects(trainer.step(), { code: 'non_finite' })
+    await trainer.adopt(anchor, 'leave')
+    assert.deepEqual([await trainer.parameters(), trainer.base()], [anchor, anchor])
+    assert.deepEqual([trainer.stepsSinceSnapshot, trainer.tokensSinceSnapshot], [0, 0])
+    const { json, tensors } = await trainer.state()
+    assert.equal(json.momentSteps, 0)
+    const { tensors: begun } = await other.state()
+    assert.deepEqual(tensors, begun)
+    await fresh.dispose()
   })
 
   it('putBack() undoes a snapshot that could not be kept', async () => {

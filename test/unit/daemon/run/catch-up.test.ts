@@ -40,6 +40,7 @@ class Node {
           this.#happen(`adopt ${record}`)
           const anchor = Number(file)
           if (mode === 'shift') this.local += anchor - this.base
+          else if (mode === 'leave') this.local = anchor
           this.base = anchor
         },
         restore: async sequence => {
@@ -201,9 +202,35 @@ describe('CatchUp', () => {
     await assert.rejects(node.catchUp.toHead(), { code: 'disk_full' })
     assert.deepEqual([node.catchUp.isAstray, node.ended], [true, []])
     await node.catchUp.toHead()
-    assert.deepEqual(node.calls, ['shift P', 'shift P'])
-    assert.deepEqual([node.local, node.learned], [102, 2])
+    assert.deepEqual(node.calls, ['leave P', 'leave P'])
+    assert.deepEqual([node.local, node.learned], [100, 0], 'what it learned there is left behind as well')
     assert.deepEqual([node.catchUp.isAstray, node.ended], [false, ['dropped as gone 1']])
+  })
+
+  it('leaves also for an anchor that is far, and puts back what nobody took of before', async () => {
+    const node = new Node()
+    node.catchUp.trainerReady('A')
+    node.head = headAt('B')
+    const diverged = rowOf(3, { fate: 'made', cid: null, parent: 'A' })
+    node.open = [rowOf(1, { isSetAside: true }), diverged]
+    node.catchUp.lost(node.open[0]!)
+    node.catchUp.diverged(diverged)
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['leave B', 'restore 1'])
+    assert.deepEqual([node.local, node.ended], [120, ['dropped as gone 3', 'restored 1']])
+  })
+
+  it('leaves for the anchor where what was made just before a crash turns out to be too large to be put back', async () => {
+    const node = new Node()
+    node.catchUp.lost(rowOf(1, { fate: 'made', cid: null }))
+    node.during = {
+      'restore 1': () => {
+        throw new DaemonError('norm_too_large', 'too large')
+      }
+    }
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['restore 1', 'leave P'])
+    assert.deepEqual([node.failures, node.local, node.ended], [['norm_too_large'], 100, ['dropped as gone 1']])
   })
 
   it('tries again what failed for another reason', async () => {

@@ -12,6 +12,7 @@ import { Retention } from '../../../../daemon/run/retention.ts'
 import { deltaFile, trainerFolder } from '../../../../daemon/trainer/delta-files.ts'
 import { encodeBody } from '../../../../protocols/bodies/index.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
+import { ProtocolError } from '../../../../protocols/errors.ts'
 import { makeFolder, openStore, StorageError, type Store } from '../../../../storage/index.ts'
 import { temporaryHome } from '../../storage/temporary-home.ts'
 import { MemoryBlocks, STAGES, tensorsOf, writeTensors } from '../arithmetic/small-mesh.ts'
@@ -48,7 +49,10 @@ describe('OwnContributions', () => {
       manifest: { strategy: { codec: { name: 'int8' } } } as Manifest, // all that is read of it
       arithmetic: {
         encodeContribution: request => encodeContribution({ blocks: new MemoryBlocks() }, request),
-        normMax: async () => normMax
+        normMax: async () => {
+          if (Number.isNaN(normMax)) throw new ProtocolError('block_missing', 'gone')
+          return normMax
+        }
       } as Partial<Arithmetic> as Arithmetic, // all that is asked of it
       retention: { came: (root, round) => came.push(`${root} ${round}`) },
       failed: (_, error) => told.push((error as { code: string }).code)
@@ -142,7 +146,9 @@ describe('OwnContributions', () => {
     })
     assert.equal(await own.offerAgain(diverged, ANCHOR), 'diverged')
     assert.deepEqual(told, ['norm_too_large'])
-    assert.deepEqual(await ledger.own(1), [diverged])
+    const [kept] = await ledger.own(1)
+    assert.deepEqual(kept, { ...diverged, isDiverged: true })
+    assert.equal(await own.offerAgain(kept!, null), 'diverged', 'also where its round is over')
     assert.equal(came.length, 1, 'the body of the first')
     normMax = Number.POSITIVE_INFINITY
     await own.mark(diverged, 'dropped')
@@ -150,6 +156,11 @@ describe('OwnContributions', () => {
     const expected = await bodyOf(3, residual(1))
     const { contribution } = await own.offer(third, ANCHOR)
     assert.equal(contribution.body, expected, 'nothing of it is carried')
+  })
+
+  it('offers without a limit where the disk has lost a block of the anchor', async () => {
+    normMax = Number.NaN
+    assert.notEqual((await own.offer(await made(1), ANCHOR)).cid, null)
   })
 
   it('leaves no file of one that could not be offered, once it is put back or given up', async () => {

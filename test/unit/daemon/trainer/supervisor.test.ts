@@ -219,16 +219,17 @@ describe('TrainerSupervisor', function () {
     }
   })
 
-  it('goes back to an anchor that it has adopted before, without what its last snapshot had', async () => {
+  it('goes back to an anchor that it has adopted before, without what it learned since', async () => {
     await writeInputs()
     const { supervisor, told } = trainer()
     try {
       await supervisor.adopt(start().anchorFile, 'record', 'shift')
       supervisor.allow(3)
       await until(() => told.length === 3)
-      supervisor.allow(0)
       await supervisor.snapshot(1)
-      await supervisor.adopt(start().anchorFile, 'record', 'shift')
+      await until(() => told.length === 6)
+      supervisor.allow(0)
+      await supervisor.adopt(start().anchorFile, 'record', 'leave')
       const { tensors } = await readSafetensorsFile(join(start().directory, 'state.safetensors'))
       const valuesOf = (name: string) => floatsOf(tensors.find(tensor => tensor.name === name)!)
       for (const { name } of (await readSafetensorsFile(start().anchorFile)).tensors)
