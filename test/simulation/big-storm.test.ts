@@ -11,6 +11,7 @@ const STORMS = 6
 /** Storms of 64 nodes and 30 rounds that were broken once, and by what. */
 const FOUND: { [seed: number]: string } = {
   736: 'of what an author was told before it lost its disk, it was asked again when others gave its work back',
+  865: 'of what an author had stopped to watch on a longer branch, it was asked when it left a shorter one',
   868: 'a record whose anchor was taken from others went on asking for an envelope that nobody had'
 }
 

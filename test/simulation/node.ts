@@ -447,14 +447,14 @@ export class SimNode {
 
   #adopt(command: Extract<RoundCommand, { type: 'adopt' }>): void {
     const { disk, world } = this
-    const { cid, round, fork, own, ancestor, previous } = command
+    const { cid, round, fork, own, ancestor } = command
     const stored = disk.records.get(cid)
     if (stored !== undefined) stored.shown = true
     world.adopted(this, command)
     if (fork) {
       this.forks++
-      const left = disk.records.get(previous)!.record.round
-      disk.untold.push({ first: ancestor.round, last: left - FATE_ROUNDS - 1 })
+      // Where it was further on once, on whichever branch, it stopped to watch then.
+      disk.untold.push({ first: ancestor.round, last: this.furthest - FATE_ROUNDS - 1 })
     }
     this.furthest = Math.max(this.furthest, round)
     const parent = stored?.record.parent ?? ''
