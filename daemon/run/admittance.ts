@@ -192,7 +192,6 @@ export class Admittance {
     if (invitation !== null && !this.#c.isConnected(invitation.inviter)) await this.#callInviter(invitation.addresses, signal)
     const asked = this.#inOrder(invitation?.inviter)
     const waiting: string[] = []
-    const unreachable: string[] = []
     let refusal: DaemonError | null = null
     let isStillAdmitted = false
     for (const inviter of asked) {
@@ -208,7 +207,6 @@ export class Admittance {
         if (answer.is === 'granted') {
           if (await this.#take(answer.grant)) return
           isStillAdmitted = true
-          unreachable.push(inviter)
         } else if (answer.is === 'pending') waiting.push(inviter)
         // Others say nothing of an invitation that they do not know: their no is not its end.
         else if (isItsOwn || invitation === null)
@@ -218,7 +216,6 @@ export class Admittance {
       } catch (error) {
         signal.throwIfAborted()
         if (!isCodedError(error)) throw error
-        unreachable.push(inviter)
       }
     }
     if (isStillAdmitted && !this.isWaiting(this.#round + 1)) return
