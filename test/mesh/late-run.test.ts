@@ -1,6 +1,7 @@
 // A daemon that is told of a run before anybody it can reach has it.
 import assert from 'node:assert/strict'
 import { testDaemons } from './daemons.ts'
+import { lastingAddress } from './lasting-address.ts'
 
 const SPEC = {
   name: 'late',
@@ -16,7 +17,8 @@ describe('a run named at the start', function () {
   const { start, until } = testDaemons('shoal-late-run-', 60_000)
 
   it('is joined when somebody has it, is said to be waited for once, and is given up where it is refused for good', async () => {
-    const author = await start('author')
+    const listen = await lastingAddress()
+    const author = await start('author', { listen })
     const { run } = await author.control.createRun({ spec: SPEC })
     const [address] = author.daemon.ready.addresses
     await author.daemon.stop()
@@ -27,7 +29,7 @@ describe('a run named at the start', function () {
     await until(async () => (await rowOf(early))?.reason?.includes('connected to nobody') === true)
     assert.equal((await rowOf(early))?.state, 'joining')
 
-    await start('author', { listen: address!.split('/p2p/')[0] })
+    await start('author', { listen })
     await until(async () => ['training', 'waiting'].includes((await rowOf(early))?.state ?? ''))
     const { events } = await early.control.eventList()
     const waits = events.filter(event => event.run === run && event.message?.startsWith('not joined yet'))

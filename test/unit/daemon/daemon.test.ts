@@ -13,6 +13,7 @@ import { initHome, runDaemon } from '../../../daemon/index.ts'
 import { openNoRuns } from '../../../daemon/run/no-runs.ts'
 import { connectControl, locateDaemon } from '../../../protocols/control/index.ts'
 import type { RunStatus } from '../../../protocols/control/messages.ts'
+import { lastingAddress } from '../../mesh/lasting-address.ts'
 
 const read = async (path: string) => readFile(path, 'utf8').catch(() => undefined)
 
@@ -111,7 +112,11 @@ describe('Daemon', function () {
 
   it('finds peers again that it met only through a bootstrap node which is gone', async () => {
     const hub = await start('hub')
-    const met = [await start('a', { bootstrap: hub.ready.addresses }), await start('b', { bootstrap: hub.ready.addresses })]
+    const [listenA, listenB] = [await lastingAddress(), await lastingAddress()]
+    const met = [
+      await start('a', { bootstrap: hub.ready.addresses, listen: listenA }),
+      await start('b', { bootstrap: hub.ready.addresses, listen: listenB })
+    ]
     const peersOf = async (name: string) => (await (await clientOf(name)).peers()).peers
     const bothMeet = async (peers: string[]) => {
       // Those heard only by gossip have no connection, and so no address to keep.
@@ -128,9 +133,8 @@ describe('Daemon', function () {
     await until(() => bothMeet([...peers, hub.ready.peer]))
     for (const daemon of [hub, ...met]) await daemon.stop()
     // Each listens where it did, and is told of nobody.
-    const where = (index: number) => met[index]!.ready.addresses[0]!.split('/p2p/')[0]
-    await start('a', { listen: where(0) })
-    await start('b', { listen: where(1) })
+    await start('a', { listen: listenA })
+    await start('b', { listen: listenB })
     await until(() => bothMeet(peers))
     const foundBy = await Promise.all(['a', 'b'].map(async name => (await peersOf(name))[0]!.foundBy))
     assert.ok(foundBy.includes('remembered'), `${foundBy}`)
