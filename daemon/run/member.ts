@@ -1265,14 +1265,15 @@ export class RunMember {
   }
 
   async #reoffer(own: OwnContribution): Promise<void> {
+    if (own.body !== null) this.#c.retention.came(own.body, own.round)
+    // What was taken counts, also where its own block is damaged: put back it would count twice.
+    if (own.cid !== null && (await this.#settledByChain(own, own.cid))) return
     const isRoundOpen = own.round === this.#head.round + 1 && own.parent === this.#head.record && this.#isAdmitted()
     const offered = await this.#own.offerAgain(own, isRoundOpen ? this.#head.anchor : null)
     if (offered === 'lost' || offered === 'diverged') {
       this.#catchingUp[offered](own)
       return
     }
-    this.#c.retention.came(offered.contribution.body, own.round)
-    if (own.fate !== 'made' && (await this.#settledByChain(own, offered.cid))) return
     this.#dispatch({ type: 'contribution', cid: offered.cid, contribution: offered.contribution })
     this.#dispatch({ type: 'contributionHeld', cid: offered.cid })
     this.#paced({ type: 'contributed', head: own.parent, steps: this.#pace.steps })

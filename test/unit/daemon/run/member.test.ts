@@ -378,7 +378,11 @@ describe('RunMember', () => {
     )
   })
 
-  it('tells after a restart what became of its contribution, where it was killed before it had', async () => {
+  it('tells after a restart what became of its contribution, where it was killed before it had', () => isToldAfterRestart())
+
+  it('tells the same where the block of its contribution is damaged since', () => isToldAfterRestart(cid => store.blocks.delete(cid)))
+
+  async function isToldAfterRestart(meanwhile: (cid: string) => Promise<unknown> = async () => {}) {
     manifest = { ...manifest, strategy: { ...manifest.strategy, deadlineMs: 200, graceMs: 10 } }
     const { cid, bytes, contribution } = await contributionOf()
     await store.blocks.put(cid, bytes)
@@ -401,6 +405,7 @@ describe('RunMember', () => {
     const first = await open({ ...itself, ledger: killed })
     await isAdopted.promise
     await first.stop()
+    await meanwhile(cid)
     const told: Partial<NodeEvent>[] = []
     const events = { emit: (event: Partial<NodeEvent>) => event.data?.subject === cid && told.push(event) } as unknown as EventLog // all that is asked of it
     const second = await open({ ...itself, events })
@@ -413,7 +418,7 @@ describe('RunMember', () => {
       'once'
     )
     assert.deepEqual(lastContribution, { round: 1, cid, result: 'included', taken: { tokens, age: 0 } })
-  })
+  }
 
   it('goes on with nothing where it could not be opened', async () => {
     const ledger = new Ledger(store, RUN)
