@@ -74,6 +74,8 @@ class TrainerProcess {
   #snapshot: SnapshotResult | null
   #record: string | null
   #restored: number[]
+  /** Steps of this process. */
+  #taken = 0
 
   private constructor(
     directory: string,
@@ -143,7 +145,13 @@ class TrainerProcess {
   }
 
   async step(): Promise<TrainerReport> {
-    const report = await this.#trainer.step()
+    const report = await this.#trainer.step().catch(async error => {
+      // What a step says is of the parameters before it. A loss that was no number once may be the engine's doing; from a state that this process took up it is the state's.
+      const isStates = this.#taken === 0 && isCodedError(error) && error.code === 'non_finite'
+      const file = join(this.#directory, STATE_FILE)
+      throw isStates && existsSync(file) ? await setAside(file, error) : error
+    })
+    this.#taken++
     const { stepsSinceSnapshot, tokensSinceSnapshot } = this.#trainer
     return { type: 'step', step: { ...report, stepsSinceSnapshot, tokensSinceSnapshot, epoch: this.#batches.position().epoch } }
   }
@@ -224,14 +232,18 @@ async function resume(file: string, parts: { compiled: CompiledTraining; data: B
   } catch (cause) {
     const isDamage = isCodedError(cause) && (cause.code.startsWith('safetensors_') || UNUSABLE_STATE.includes(cause.code))
     if (!isDamage) throw cause
-    // A damaged state would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death.
-    await rename(file, `${file}.damaged`)
-    throw new DaemonError(
-      'trainer_state_damaged',
-      `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
-      { cause }
-    )
+    throw await setAside(file, cause)
   }
+}
+
+/** A damaged state would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death. */
+async function setAside(file: string, cause: unknown): Promise<DaemonError> {
+  await rename(file, `${file}.damaged`)
+  return new DaemonError(
+    'trainer_state_damaged',
+    `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
+    { cause }
+  )
 }
 
 function hasPlace(data: Batches, position: BatchPosition): boolean {

@@ -184,6 +184,38 @@ describe('TrainerSupervisor', function () {
     }
   })
 
+  it('sets aside a state whose numbers give none', async () => {
+    await writeInputs()
+    const first = trainer()
+    await until(() => first.readies.length === 1)
+    await first.supervisor.stop()
+    const state = join(home(), 'trainer', 'state.safetensors')
+    const { metadata, tensors } = await readSafetensorsFile(state)
+    const tooLarge = (tensor: (typeof tensors)[number]) =>
+      storedTensor(
+        tensor.name,
+        tensor.shape,
+        floatsOf(tensor).map((_, index) => (index % 2 === 0 ? 3e38 : -3e38))
+      )
+    await writeSafetensorsFile(
+      state,
+      tensors.map(tensor => (tensor.name.startsWith('local/') ? tooLarge(tensor) : tensor)),
+      { shoal: metadata.shoal! }
+    )
+    const next = trainer()
+    try {
+      next.supervisor.allow(2)
+      await until(() => next.steps() === 2 || next.deaths.length > 1)
+      assert.deepEqual(
+        next.deaths.map(({ code }) => code),
+        ['trainer_state_damaged']
+      )
+      assert.equal(next.readies.at(-1)!.step, 7)
+    } finally {
+      await next.supervisor.stop()
+    }
+  })
+
   it('begins the epoch again of a text that became shorter, with all that it has learned', async () => {
     await writeInputs()
     const opened = async (stepsWanted: number) => {
