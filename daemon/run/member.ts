@@ -171,7 +171,7 @@ export class RunMember {
   #rate: { atMs: number; tokens: number }[] = []
   #paused: string | null = null
   #adoptedAtMs = performance.now()
-  /** The head of which it was told last that training from it diverged: once is enough. */
+  /** The head of which it was told last that training from it diverged: one event is enough. */
   #divergedFrom: string | null = null
   #lastContribution: RunStatus['lastContribution'] = null
   #share: RunStatus['share'] = null
@@ -441,11 +441,12 @@ export class RunMember {
     return this.#learned ?? this.#trainerReason() ?? admittance?.reason(next) ?? null
   }
 
-  /** Why there is no trainer that trains. */
+  /** Why there is no trainer that trains, or none that gives anything. */
   #trainerReason(): string | null {
     if (this.#noAnchor !== null) return this.#noAnchor.message
     const trainer = this.#trainer
-    if (trainer === null || trainer.ready) return null
+    if (trainer === null) return null
+    if (trainer.ready) return this.#divergedFrom === this.#head.record ? DIVERGED : null
     if (trainer.paused) return `paused because no engine is left: ${sentenceOf(trainer.givenUp) || trainer.death?.reason}`
     return trainer.death === null ? 'the trainer is starting' : `${trainer.death.code}: ${trainer.death.reason}`
   }
@@ -1462,6 +1463,8 @@ const OWN_FATES = {
   contribution_dropped: 'counts no more: its work is in the local model, or is lost'
 } as const
 /** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
+const DIVERGED =
+  "what is learned from this anchor diverges, and nobody would take it: look at this node's data and engine; where others say so too, the run learns too fast"
 const RETRY_MS = 2_000
 /** Tokens a second are counted over this many ms. */
 const RATE_WINDOW_MS = 10_000
