@@ -1376,6 +1376,7 @@ export class RunMember {
       own = made
       const { cid, bytes, contribution } = await this.#own.offer(made, anchor)
       own = null
+      this.#divergedFrom = null
       this.#paced({ type: 'contributed', head: parent, steps: this.#pace.steps })
       this.#uploading = { cid, sinceMs }
       this.#lastContribution = { round, cid, result: 'pending', taken: null }
@@ -1462,9 +1463,9 @@ const OWN_FATES = {
   contribution_restored: 'was taken back into the local model, and is part of the next one',
   contribution_dropped: 'counts no more: its work is in the local model, or is lost'
 } as const
-/** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
 const DIVERGED =
   "what is learned from this anchor diverges, and nobody would take it: look at this node's data and engine; where others say so too, the run learns too fast"
+/** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
 const RETRY_MS = 2_000
 /** Tokens a second are counted over this many ms. */
 const RATE_WINDOW_MS = 10_000

@@ -74,8 +74,8 @@ class TrainerProcess {
   #snapshot: SnapshotResult | null
   #record: string | null
   #restored: number[]
-  /** Steps of this process. */
-  #taken = 0
+  /** Whether this process has taken a snapshot. */
+  #isProven = false
 
   private constructor(
     directory: string,
@@ -145,13 +145,7 @@ class TrainerProcess {
   }
 
   async step(): Promise<TrainerReport> {
-    const report = await this.#trainer.step().catch(async error => {
-      // What a step says is of the parameters before it. A loss that was no number once may be the engine's doing; from a state that this process took up it is the state's.
-      const isStates = this.#taken === 0 && isCodedError(error) && error.code === 'non_finite'
-      const file = join(this.#directory, STATE_FILE)
-      throw isStates && existsSync(file) ? await setAside(file, error) : error
-    })
-    this.#taken++
+    const report = await this.#trainer.step()
     const { stepsSinceSnapshot, tokensSinceSnapshot } = this.#trainer
     return { type: 'step', step: { ...report, stepsSinceSnapshot, tokensSinceSnapshot, epoch: this.#batches.position().epoch } }
   }
@@ -174,6 +168,7 @@ class TrainerProcess {
       await writeTensors(file, taken.delta)
       this.#snapshot = { sequence, round, steps, tokens, loss }
       await this.save()
+      this.#isProven = true
       return this.#snapshot
     } catch (error) {
       this.#snapshot = before.snapshot
@@ -181,6 +176,16 @@ class TrainerProcess {
       await rm(file, { force: true })
       throw error
     }
+  }
+
+  /**
+   * What is told of an error that ends this process. Where training led to what is no number before it led to a snapshot, the state that it began from is not gone on from again:
+   * a rotten weight may be a number, end each trainer some steps later, and move along to every anchor.
+   */
+  async endedBy(error: unknown): Promise<unknown> {
+    const file = join(this.#directory, STATE_FILE)
+    const isDiverged = isCodedError(error) && error.code === 'non_finite'
+    return isDiverged && !this.#isProven && existsSync(file) ? setAside(file, 'led to what is no number', error) : error
   }
 
   async adopt(anchorFile: string, record: string, mode: AdoptMode): Promise<void> {
@@ -232,16 +237,16 @@ async function resume(file: string, parts: { compiled: CompiledTraining; data: B
   } catch (cause) {
     const isDamage = isCodedError(cause) && (cause.code.startsWith('safetensors_') || UNUSABLE_STATE.includes(cause.code))
     if (!isDamage) throw cause
-    throw await setAside(file, cause)
+    throw await setAside(file, 'was damaged', cause)
   }
 }
 
-/** A damaged state would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death. */
-async function setAside(file: string, cause: unknown): Promise<DaemonError> {
+/** A state that is no use would end every trainer after this one, too. It is kept for whoever wants to look; the reason reaches the operator by this death. */
+async function setAside(file: string, what: string, cause: unknown): Promise<DaemonError> {
   await rename(file, `${file}.damaged`)
   return new DaemonError(
     'trainer_state_damaged',
-    `the trainer's state was damaged and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
+    `the trainer's state ${what} and is set aside as ${file}.damaged; training goes on from the newest anchor (${reasonOf(cause)})`,
     { cause }
   )
 }
@@ -366,6 +371,14 @@ async function main(inbox: Inbox): Promise<void> {
   await removeLeftovers(first.start.directory)
   const trainer = await TrainerProcess.open(first.start, first.without)
   tell(trainer.ready())
+  try {
+    await serve(trainer, inbox)
+  } catch (error) {
+    throw await trainer.endedBy(error)
+  }
+}
+
+async function serve(trainer: TrainerProcess, inbox: Inbox): Promise<void> {
   let until = 0
   let waiting = false
   for (;;) {
