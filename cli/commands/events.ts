@@ -1,7 +1,7 @@
 // `shoal events`: what happened on the node, and with -f what happens.
 import { type Command, Option } from 'commander'
 import { EVENT_TYPES, type EventType, MAX_ROWS } from '../../protocols/control/constants.ts'
-import type { NodeEvent } from '../../protocols/control/index.ts'
+import { CONTROL_SCHEMA, type ControlClient, type EventsDocument, type NodeEvent } from '../../protocols/control/index.ts'
 import { oneLine } from '../../protocols/control/printable.ts'
 import { action, wasInterrupted } from '../action.ts'
 import { parseDuration } from '../duration.ts'
@@ -28,7 +28,7 @@ export function registerEvents(program: Command): void {
     .option('--since <when>', "only events after this one's id, since a time such as 2026-05-01T10:00, or of the last 10m", readSince)
     .option(
       '-n, --limit <count>',
-      'at most so many of the past; 100, or with --since 10000, where it is not given',
+      'of the past only the newest so many; where it is not given 100, or with --since all',
       wholeNumber(1, MAX_ROWS)
     )
     .addOption(new Option('--type <type>', 'only these').choices(EVENT_TYPES))
@@ -37,20 +37,33 @@ export function registerEvents(program: Command): void {
         async (session, { follow, since, limit, type }) => {
           const { output, signal } = session
           const control = await session.control()
-          const most = limit ?? (since === undefined ? 100 : MAX_ROWS)
-          const wanted = type === undefined ? {} : { type }
-          const past = await control.eventList({ ...(since === undefined ? {} : { since }), ...wanted, limit: most }, { signal })
-          const { events, last } = past
-          if (follow !== true) {
-            output.answer(past, () => events.map(eventLine).join('\n') || 'no events')
+          let shown = 0
+          const show = (event: NodeEvent) => {
+            output.streamLine(event, () => eventLine(event))
+            shown = event.id
+          }
+          // Which are the newest shows at the end, and a document comes whole.
+          const isHeld = limit !== undefined || (output.json && follow !== true)
+          const held: NodeEvent[] = []
+          let last = 0
+          for await (const page of pastOf(control, { since, limit, type }, signal)) {
+            if (isHeld) held.push(...page.events)
+            else page.events.forEach(show)
+            last = page.last
+          }
+          const events = limit === undefined ? held : held.slice(-limit)
+          if (output.json && follow !== true) {
+            output.document({ schema: CONTROL_SCHEMA, events, last })
             return
           }
-          for (const event of events) output.streamLine(event, () => eventLine(event))
-          const shown = events.at(-1)?.id ?? 0
-          // Where there was no room for all since then, the next comes after the last that was shown.
-          const from = since !== undefined && events.length === most ? shown : Math.max(shown, last)
+          events.forEach(show)
+          if (follow !== true) {
+            if (shown === 0) output.text('no events')
+            return
+          }
+          const from = Math.max(shown, last)
           try {
-            for await (const event of control.events({ since: from, ...wanted }, { signal })) {
+            for await (const event of control.events({ since: from, type }, { signal })) {
               output.streamLine(event, () => eventLine(event))
             }
           } catch (error) {
@@ -59,6 +72,24 @@ export function registerEvents(program: Command): void {
         }
       )
     )
+}
+
+/** What happened, oldest first: the newest without `since`, and with it all since then, page after page, as one answer has room for the oldest of them alone. */
+async function* pastOf(
+  control: ControlClient,
+  { since, limit, type }: { since: number | string | undefined; limit: number | undefined; type: EventType | undefined },
+  signal: AbortSignal
+): AsyncGenerator<EventsDocument> {
+  if (since === undefined) {
+    yield await control.eventList({ type, limit: limit ?? 100 }, { signal })
+    return
+  }
+  for (let from = since; ; ) {
+    const page = await control.eventList({ since: from, type, limit: MAX_ROWS }, { signal })
+    yield page
+    if (page.events.length < MAX_ROWS) return
+    from = page.events.at(-1)!.id
+  }
 }
 
 /** "2026-05-01T10:00:00.000Z  round  3  message". */

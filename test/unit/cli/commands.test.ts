@@ -324,6 +324,31 @@ describe('commands', function () {
     )
   })
 
+  it('events --since tells all since then, page after page, and with -n the newest of them', async () => {
+    const kept = 25_000
+    const many = await startFakeDaemon({
+      'GET /v1/events': (response: ServerResponse) => {
+        const { searchParams } = new URL(response.req.url!, 'http://localhost')
+        const [since, limit] = [Number(searchParams.get('since')), Number(searchParams.get('limit'))]
+        const events = Array.from({ length: Math.min(limit, kept - since) }, (_, i) => ({ ...EVENT, id: since + i + 1 }))
+        response.end(JSON.stringify({ schema: 1, events, last: kept }))
+      }
+    })
+    const idsOf = async (...args: string[]) => {
+      const { events } = JSON.parse((await shoal(['events', '--since', '4', '--json', '--home', many.home, ...args])).stdout)
+      return events.map(({ id }: { id: number }) => id)
+    }
+    try {
+      const ids = await idsOf()
+      assert.deepEqual([ids.length, ids.at(0), ids.at(-1)], [kept - 4, 5, kept])
+      assert.deepEqual(await idsOf('-n', '2'), [kept - 1, kept])
+      const { stdout } = await shoal(['events', '--since', '4', '--home', many.home])
+      assert.equal(stdout.trimEnd().split('\n').length, kept - 4)
+    } finally {
+      await many.close()
+    }
+  })
+
   it('events -f --json streams one document a line and ends with 0 at Ctrl-C', async () => {
     const { status, stdout } = await shoal(['events', '-f', '--json'], (child, text) => {
       if (text.split('\n').length === 3) child.kill('SIGINT')
