@@ -12,8 +12,8 @@ export interface CatchUpComponents {
   own: Pick<OwnContributions, 'unsettled' | 'sentFile' | 'mark' | 'forgetFiles'>
   /** The head as it is now. */
   head(): Head
-  /** See {@link isNear}. */
-  isNear(record: string): Promise<boolean>
+  /** See {@link wayFrom}. */
+  wayFrom(record: string): Promise<AdoptMode>
   /** Resolves when it is known what became of our contributions by the adoptions so far. */
   settled(): Promise<void>
   /** The parameters of its anchor, as a file that the trainer reads. */
@@ -87,7 +87,7 @@ export class CatchUp {
   async #adopt(trainer: Pick<TrainerSupervisor, 'adopt'>, from: string): Promise<void> {
     const head = this.#c.head()
     const diverged = this.#diverged
-    const mode = diverged !== null ? 'leave' : (await this.#c.isNear(from)) ? 'shift' : 'keep'
+    const mode = diverged !== null ? 'leave' : await this.#c.wayFrom(from)
     if (mode === 'keep') await this.#dropKept(from)
     // The head moved on: what was decided was about the one before.
     if (this.#c.head().record !== head.record) return
@@ -111,6 +111,8 @@ export class CatchUp {
 
   /** Gives up where the disk has lost it: nobody else keeps what no record took, and those behind it must not wait for ever. */
   async #putBack(trainer: Pick<TrainerSupervisor, 'restore'>, own: OwnContribution): Promise<void> {
+    // Before the trainer has it: offered after a crash in between it would count twice.
+    if (own.fate !== 'lost') await this.#c.own.mark(own, 'lost')
     try {
       await trainer.restore(own.sequence, await this.#c.own.sentFile(own))
     } catch (error) {
@@ -135,24 +137,32 @@ export class CatchUp {
 
 interface Chain {
   run: string
+  head: string
   adopted: ReadonlySet<string>
   ledger: Pick<Ledger, 'round'>
   blocks: Pick<BlockStore, 'get'>
 }
 
-/**
- * Whether a trainer that rests on a record moves along with our chain: where the record is on it, or parted from it one round ago. What that one took of ours is taken late by our chain or put back,
- * so that the difference of the two anchors would count it twice.
- */
-export async function isNear(record: string, chain: Chain): Promise<boolean> {
-  if (await isOnChain(record, chain)) return true
-  const bytes = await chain.blocks.get(record)
-  return bytes !== undefined && (await isOnChain((await openRecord(bytes)).record.parent, chain))
-}
+/** Rounds that a branch is followed back to where it parted from ours: as many as are remembered of a history at once. */
+const ROUNDS_BACK_MAX = 16_384
 
-/** Of what a damaged disk lost of our chain the ledger still knows. */
-async function isOnChain(record: string, { run, adopted, ledger, blocks }: Chain): Promise<boolean> {
-  if (record === run || adopted.has(record)) return true
-  const bytes = await blocks.get(record)
-  return bytes !== undefined && (await ledger.round((await openRecord(bytes)).record.round))?.record === record
+/**
+ * How a trainer that rests on a record gets to our chain.
+ *
+ * `shift` where the record is on it, or ahead of our head, as where the records on the disk are older than the trainer's state, or parted from it one round ago: what that one took of ours is taken late by our chain
+ * or put back, so that the difference of the two anchors would count it twice. `keep` from further out on a branch that parted. `leave` where nobody can tell: kept, all that a chain of ours ever took might be in it.
+ */
+export async function wayFrom(record: string, { run, head, adopted, ledger, blocks }: Chain): Promise<AdoptMode> {
+  let at = record
+  for (let rounds = 0; rounds <= ROUNDS_BACK_MAX; rounds++) {
+    const way = rounds <= 1 || at === head ? 'shift' : 'keep'
+    if (at === run || adopted.has(at)) return way
+    const bytes = await blocks.get(at)
+    if (bytes === undefined) return 'leave'
+    const { round, parent } = (await openRecord(bytes)).record
+    // Of what a damaged disk lost of our chain the ledger still knows.
+    if ((await ledger.round(round))?.record === at) return way
+    at = parent
+  }
+  return 'leave'
 }

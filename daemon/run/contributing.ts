@@ -128,7 +128,8 @@ export class OwnContributions {
   async offerAgain(own: OwnContribution, parentAnchor: string | null): Promise<OfferedContribution | 'lost' | 'diverged'> {
     if (own.isDiverged === true) return 'diverged'
     try {
-      if (own.cid === null) return parentAnchor === null ? 'lost' : await this.offer(own, parentAnchor)
+      // One that is lost may be in the local model already.
+      if (own.cid === null) return parentAnchor === null || own.fate === 'lost' ? 'lost' : await this.offer(own, parentAnchor)
       const bytes = await this.#components.blocks.get(own.cid)
       return bytes === undefined ? 'lost' : { bytes, ...(await openContribution(bytes)) }
     } catch (error) {

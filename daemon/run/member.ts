@@ -57,7 +57,7 @@ import { type Next, TrainerSupervisor } from '../trainer/supervisor.ts'
 import type { Admittance } from './admittance.ts'
 import type { Audits } from './audits.ts'
 import { BranchLooks, LOOK_MS } from './branch-looks.ts'
-import { CatchUp, isNear } from './catch-up.ts'
+import { CatchUp, wayFrom } from './catch-up.ts'
 import { type ChainOptions, type ChainRecord, Chains, WRITTEN_AT_ONCE } from './chains.ts'
 import { CheckTurns } from './check-turns.ts'
 import { OwnContributions, whyNotOffered } from './contributing.ts'
@@ -225,7 +225,7 @@ export class RunMember {
       trainer: this.#trainer,
       own: this.#own,
       head: () => this.#head,
-      isNear: record => isNear(record, { ...components, adopted: this.#adopted }),
+      wayFrom: record => wayFrom(record, { ...components, head: this.#head.record, adopted: this.#adopted }),
       settled: () => this.#adopting,
       anchorFile: head => this.#anchorFile(head),
       onAdopting: head => this.#enter('adopting', head.round),
@@ -1260,7 +1260,8 @@ export class RunMember {
   async #recover(ready: TrainerReady): Promise<void> {
     const newest = await this.#own.newest()
     const snapshot = ready.snapshot
-    if (snapshot !== null && (newest === null || newest.sequence < snapshot.sequence)) {
+    // Where all rows of those before it are gone as well, the records were lost since: it may have been offered, and taken.
+    if (snapshot !== null && snapshot.sequence > (newest?.sequence ?? 0) && (newest !== null || snapshot.sequence === 1)) {
       await this.#reoffer(await this.#own.made(snapshot, ready.record ?? this.#c.run))
     }
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { DaemonError } from '../../../../daemon/errors.ts'
 import { peerOf } from '../../../../daemon/identity.ts'
-import { CatchUp, isNear } from '../../../../daemon/run/catch-up.ts'
+import { CatchUp, wayFrom } from '../../../../daemon/run/catch-up.ts'
 import type { Head, KeptRound, OwnContribution } from '../../../../daemon/run/ledger.ts'
 import { cidOf, DAG_CBOR } from '../../../../protocols/cids.ts'
 import { ProtocolError } from '../../../../protocols/errors.ts'
@@ -51,11 +51,11 @@ class Node {
       own: {
         unsettled: async () => this.open,
         sentFile: async () => 'file',
-        mark: async own => this.#mark(own),
+        mark: async (own, fate) => this.#mark(own, fate),
         forgetFiles: async () => {}
       },
       head: () => this.head,
-      isNear: async record => record !== 'A' || this.head.record !== 'B',
+      wayFrom: async record => (record !== 'A' || this.head.record !== 'B' ? 'shift' : 'keep'),
       settled: () => this.settled,
       anchorFile: async ({ record }) => {
         this.#happen(`file ${record}`)
@@ -74,7 +74,8 @@ class Node {
     return this.local - this.base
   }
 
-  #mark(own: OwnContribution): OwnContribution {
+  #mark(own: OwnContribution, fate: OwnContribution['fate']): OwnContribution {
+    if (fate === 'lost') this.calls.push(`lost ${own.sequence}`)
     if (own.isKept === true) this.kept.push(own.sequence)
     return own
   }
@@ -229,8 +230,15 @@ describe('CatchUp', () => {
       }
     }
     await node.catchUp.toHead()
-    assert.deepEqual(node.calls, ['restore 1', 'leave P'])
+    assert.deepEqual(node.calls, ['lost 1', 'restore 1', 'leave P'])
     assert.deepEqual([node.failures, node.local, node.ended], [['norm_too_large'], 100, ['dropped as gone 1']])
+  })
+
+  it('keeps that one is lost before the trainer has it back: after a crash in between it is not offered as well', async () => {
+    const node = new Node()
+    node.catchUp.lost(rowOf(1, { fate: 'made', cid: null }))
+    await node.catchUp.toHead()
+    assert.deepEqual(node.calls, ['lost 1', 'restore 1'])
   })
 
   it('tries again what failed for another reason', async () => {
@@ -247,8 +255,8 @@ describe('CatchUp', () => {
   })
 })
 
-describe('isNear()', () => {
-  it('holds for our records, also for one that the disk lost from what was read at the start, and for one that parted a round ago', async () => {
+describe('wayFrom()', () => {
+  it('shifts along our chain, also from what the disk lost of it or has not heard of yet, and from one round off it, keeps what parted before, and leaves what nobody knows', async () => {
     const privateKey = await generateKeyPair('Ed25519')
     const run = cidOf(new Uint8Array([7]), DAG_CBOR)
     const stored = new Map<string, Uint8Array>()
@@ -261,14 +269,19 @@ describe('isNear()', () => {
     }
     const [ours, left] = [await record(1), await record(2)]
     const [next, leftNext] = [await record(3, 2, ours), await record(4, 2, left)]
-    const isOurs = (cid: string, adopted: string[]): Promise<boolean> =>
-      isNear(cid, {
-        ...{ run, adopted: new Set(adopted), blocks: { get: async (at: string) => stored.get(at) } },
-        ledger: { round: async round => ({ record: [ours, next][round - 1] }) as KeptRound } // all that is read of it
+    const way = (cid: string, adopted: string[], head = adopted.at(-1) ?? run) =>
+      wayFrom(cid, {
+        ...{ run, head, adopted: new Set(adopted), blocks: { get: async (at: string) => stored.get(at) } },
+        ledger: {
+          round: async round => (adopted.length === 0 && cid !== next ? undefined : ({ record: [ours, next][round - 1] } as KeptRound))
+        } // all that is read of it
       })
-    assert.deepEqual([await isOurs(run, []), await isOurs(ours, [ours]), await isOurs(next, [])], [true, true, true])
-    assert.equal(await isOurs(left, [ours, next]), true)
-    assert.equal(await isOurs(leftNext, [ours, next]), false)
-    assert.equal(await isOurs(cidOf(new Uint8Array([9]), DAG_CBOR), [ours]), false, 'nobody knows it')
+    assert.deepEqual([await way(run, []), await way(ours, [ours]), await way(next, [])], ['shift', 'shift', 'shift'])
+    assert.equal(await way(left, [ours, next]), 'shift')
+    assert.equal(await way(leftNext, [ours, next]), 'keep')
+    assert.equal(await way(leftNext, []), 'shift', 'ahead of a head that is the genesis, where the records were moved away')
+    stored.delete(left)
+    assert.equal(await way(leftNext, [ours, next]), 'leave', 'nobody knows where it parted')
+    assert.equal(await way(cidOf(new Uint8Array([9]), DAG_CBOR), [ours]), 'leave', 'nobody knows it')
   })
 })

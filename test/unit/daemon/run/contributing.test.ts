@@ -207,6 +207,7 @@ describe('OwnContributions', () => {
     }
     const whole = await made(4)
     assert.equal(await own.offerAgain(whole, null), 'lost', 'its round is over')
+    assert.equal(await own.offerAgain({ ...whole, fate: 'lost' }, ANCHOR), 'lost', 'it may be in the local model')
     assert.notEqual(await own.offerAgain(whole, ANCHOR), 'lost')
     assert.deepEqual(told, [])
   })
