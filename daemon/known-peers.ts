@@ -43,10 +43,14 @@ const DAY_MS = 24 * 60 * 60_000
  * Lays those who are here now over those known, and keeps KNOWN_PEERS_MAX. Any number of ids may be connected at once, and whoever made them must not own all
  * places: most go to those whom a run took, then to those whom this node called, then to who was seen for longest. Pure.
  */
-export function keepBest(known: ReadonlyMap<string, KnownPeer>, here: ReadonlyMap<string, KnownPeer>): Map<string, KnownPeer> {
-  const merged = [...known, ...here].reduce((all, [peer, row]) => all.set(peer, withPast(row, all.get(peer))), new Map<string, KnownPeer>())
+export function keepBest(
+  known: ReadonlyMap<string, KnownPeer>,
+  here: ReadonlyMap<string, KnownPeer>,
+  nowMs = Date.now()
+): Map<string, KnownPeer> {
+  const past = [...known].map(([peer, row]): [string, KnownPeer] => [peer, ofThisClock(row, nowMs)])
+  const merged = [...past, ...here].reduce((all, [peer, row]) => all.set(peer, withPast(row, all.get(peer))), new Map<string, KnownPeer>())
   const all = [...merged]
-  const nowMs = Math.max(...all.map(([, { lastSeenMs }]) => lastSeenMs))
   const daysAway = ({ lastSeenMs }: KnownPeer): number => Math.floor((nowMs - lastSeenMs) / DAY_MS)
   const seenForMs = ({ firstSeenMs, lastSeenMs }: KnownPeer): number => lastSeenMs - firstSeenMs
   const best = all.toSorted(
@@ -72,6 +76,11 @@ export function keepBest(known: ReadonlyMap<string, KnownPeer>, here: ReadonlyMa
   take(newest, KNOWN_PEERS_MAX, ORIGIN_PEERS_MAX)
   take(best, KNOWN_PEERS_MAX, KNOWN_PEERS_MAX)
   return kept
+}
+
+/** A clock that was once far ahead makes nobody the newest for ever: when it was, nobody knows. */
+function ofThisClock(row: KnownPeer, nowMs: number): KnownPeer {
+  return row.lastSeenMs > nowMs + DAY_MS ? { ...row, firstSeenMs: 0, lastSeenMs: 0 } : row
 }
 
 /** What a peer once was to this node it stays. */

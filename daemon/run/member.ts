@@ -163,6 +163,9 @@ export class RunMember {
   #forgetting: Promise<void> = Promise.resolve()
   #ticker: NodeJS.Timeout | null = null
   #catchUpRetry: NodeJS.Timeout | null = null
+  #catchUpFailures = new Failures()
+  /** The anchor whose parameters the trainer's file holds; null where that is not sure. */
+  #anchorInFile: string | null = null
   #step: TrainerStep | null = null
   #ready: TrainerReady | null = null
   /** The engine given up of which the last fallback was told. */
@@ -1094,12 +1097,13 @@ export class RunMember {
 
   /** Does what the rules take for done already, again and again until it is: a full disk gets room some day. Null once the run is being left. */
   async #untilDone<T>(what: string, task: () => Promise<T>): Promise<T | null> {
+    const failures = new Failures()
     while (!this.#stopping.signal.aborted) {
       try {
         return await task()
       } catch (error) {
-        this.#failed(what, error)
-        await delay(RETRY_MS, undefined, { signal: this.#stopping.signal }).catch(() => {})
+        if (failures.count(error)) this.#failed(what, error)
+        await delay(failures.waitMs, undefined, { signal: this.#stopping.signal }).catch(() => {})
       }
     }
     return null
@@ -1297,19 +1301,24 @@ export class RunMember {
     this.#work(async () => {
       try {
         await this.#catchingUp.toHead()
+        this.#catchUpFailures = new Failures()
       } catch (error) {
+        if (this.#catchUpFailures.count(error)) this.#failed('the trainer', error)
+        // A disk that is full says nothing against the file; of anything else it may be the reason.
+        if (!isCodedError(error) || error.code !== 'disk_full') this.#anchorInFile = null
         this.#catchUpRetry ??= setTimeout(() => {
           this.#catchUpRetry = null
           this.#catchUp()
-        }, RETRY_MS).unref()
-        throw error
+        }, this.#catchUpFailures.waitMs).unref()
       }
     })
   }
 
-  /** The parameters of an anchor as a file that the trainer reads; made once. */
+  /** The parameters of an anchor as a file that the trainer reads; written once. */
   async #anchorFile(head: Head, until?: AbortSignal): Promise<string> {
     const file = this.#anchorPath()
+    if (this.#anchorInFile === head.anchor) return file
+    this.#anchorInFile = null
     try {
       await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
     } catch (error) {
@@ -1318,6 +1327,7 @@ export class RunMember {
       await this.#fetchWholeAnchor(head, [], until)
       await this.#c.arithmetic.anchorToSafetensors({ anchor: head.anchor, file })
     }
+    this.#anchorInFile = head.anchor
     return file
   }
 
@@ -1464,10 +1474,31 @@ const OWN_FATES = {
   contribution_restored: 'was taken back into the local model, and is part of the next one',
   contribution_dropped: 'counts no more: its work is in the local model, or is lost'
 } as const
+/** Failures of one thing in a row: worth an event once for each code, or a night with a full disk would leave nothing else to read. */
+class Failures {
+  #code: string | null = null
+  #count = 0
+
+  /** True where this one is news. */
+  count(error: unknown): boolean {
+    const code = isCodedError(error) ? error.code : 'internal'
+    const isNews = code !== this.#code
+    this.#code = code
+    this.#count++
+    return isNews
+  }
+
+  get waitMs(): number {
+    return seekDelayMs(this.#count, RETRY_MS, RETRY_MAX_MS)
+  }
+}
+
 const DIVERGED =
   "what is learned from this anchor diverges, and nobody would take it: look at this node's data and engine; where others say so too, the run learns too fast"
 /** Waits before another try at a contribution or an adoption that failed, in ms: long enough for a disk to be emptied a little. */
 const RETRY_MS = 2_000
+/** ...and where it fails again and again: what each try writes is as large as the model. */
+const RETRY_MAX_MS = 15_000
 /** Tokens a second are counted over this many ms. */
 const RATE_WINDOW_MS = 10_000
 /** How many fetch timeouts a whole anchor may take. */

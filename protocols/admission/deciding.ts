@@ -259,7 +259,8 @@ function hasRoom(state: DeskState, address: string | null, now: number, out: Des
   let fromThere = 0
   for (const row of [...state.candidates.values()]) {
     if (row.state !== 'pending') continue
-    if (now - row.askedAt > PENDING_KEEP_MS) {
+    // What a clock that was once ahead wrote is as old.
+    if (Math.abs(now - row.askedAt) > PENDING_KEEP_MS) {
       state.candidates.delete(row.peer)
       out.push({ type: 'forget', peer: row.peer })
       continue

@@ -211,7 +211,8 @@ function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offe
 function settle(row: Judged, code: string, now: number, out: TrustCommand[], isOpined: boolean): void {
   if (row.byOperator) return
   if (row.standing === 'banned') {
-    if (row.until === null || now < row.until) return
+    // One that would last longer than any can was begun by a clock that was ahead.
+    if (row.until === null || (now < row.until && row.until <= now + BAN_MAX_MS)) return
     row.points = POINTS_AFTER_BAN
     row.audited = 0
     row.at = now

@@ -44,6 +44,12 @@ describe('keepBest()', () => {
     assert.deepEqual(kept.get('p1'), known.get('p1'))
   })
 
+  it('gives no place for ever to those whom it saw while its clock was far ahead', () => {
+    const known = rows(KNOWN_PEERS_MAX, 'ahead', { accepted: true, firstSeenMs: 9_000 * DAY_MS, lastSeenMs: 9_000 * DAY_MS })
+    const kept = keepBest(known, rows(40, 'now', { accepted: true }), 100 * DAY_MS)
+    assert.equal(countOf(kept, 'now'), 40)
+  })
+
   it('gives a crowd that is only connected no places but those of the newest', () => {
     const seenMs = 100 * DAY_MS
     const known = new Map([

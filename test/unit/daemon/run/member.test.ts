@@ -390,8 +390,9 @@ describe('RunMember', () => {
     await new Ledger(store, RUN).putOwn({ sequence: 1, ...{ body, cid, loss, parent, round, steps, tokens }, fate: 'offered' })
     const killed = new Ledger(store, RUN)
     const isAdopted = Promise.withResolvers<void>()
+    let failures = 0
     killed.putOwn = async () => {
-      isAdopted.resolve()
+      if (++failures === 2) isAdopted.resolve()
       throw new StorageError('disk_full', 'this life has no room to say it')
     }
     const arithmetic = arithmeticOf({
@@ -402,9 +403,12 @@ describe('RunMember', () => {
       nextAnchor: async () => ({ anchor: named('anchor 1') }) as Awaited<ReturnType<Arithmetic['nextAnchor']>>
     })
     const itself = { train: true, self: author, privateKey: key, arithmetic, exchange: { fetch: async () => ({ missing: [] }) } }
-    const first = await open({ ...itself, ledger: killed })
+    const noRoom: unknown[] = []
+    const roomless = { emit: ({ code }: Partial<NodeEvent>) => code === 'disk_full' && noRoom.push(code) } as unknown as EventLog // all that is asked of it
+    const first = await open({ ...itself, ledger: killed, events: roomless })
     await isAdopted.promise
     await first.stop()
+    assert.equal(noRoom.length, 1, 'what fails again and again is told once')
     await meanwhile(cid)
     const told: Partial<NodeEvent>[] = []
     const events = { emit: (event: Partial<NodeEvent>) => event.data?.subject === cid && told.push(event) } as unknown as EventLog // all that is asked of it
