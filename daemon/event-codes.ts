@@ -38,7 +38,7 @@ const EVENT_CODES: { [code: string]: string } = {
     'This node is done with a peer: no connection is taken, and none of its work counted here, until the ban ends or `shoal unban`.',
   peer_good: 'A peer is trusted again: what it did has faded, its ban is over, or the operator said so.',
   accused: 'Another member holds something against this node: look at its disk, clock and version.',
-  audit_harmful: 'A contribution, tried on text of this node, made the loss worse by more than an audit forgives.',
+  audit_harmful: 'A contribution, tried by this node on text, made the loss worse by more than an audit forgives.',
   // the mesh
   mesh_split: 'Members of a run do not see one another, or some are on another branch: the event names who is here and who is missing.',
   mesh_healed: 'Members who were missed are here again, left the run, or are not heard of any more.',

@@ -146,7 +146,7 @@ function withJoinOptions(command: Command): Command {
     .option('--no-train', 'follow the run and hold its anchors without training')
     .option('--engine <name>', 'what computes; see: shoal engines')
     .option('--threads <count>', 'threads of the trainer', wholeNumber(1, 1024))
-    .option('--audit <fraction>', "look at so many of others' contributions on this node's own text, such as 0.1", decimalNumber(0, 1))
+    .option('--audit <fraction>', "look at so many of others' contributions on text that is here, such as 0.1", decimalNumber(0, 1))
     .option('--name <name>', 'what an inviter is shown of this node where the run admits by invitation')
 }
 

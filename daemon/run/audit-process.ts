@@ -1,4 +1,4 @@
-// Looks at one contribution: the loss of an anchor and of the same with the change in it, on text that its author did not train on. Gives way to the trainer.
+// Looks at one contribution: the loss of an anchor and of the same with the change in it, on text of this node, which its author did not train on where each has its own. Gives way to the trainer.
 import { setPriority } from 'node:os'
 import { floatsOf, readSafetensorsFile } from '../../storage/index.ts'
 import { parseBuiltinName } from '../../training/data/builtin-corpus.ts'
