@@ -16,9 +16,15 @@ export async function openHome(home: string, options: { signal?: AbortSignal } =
     if (!isCodedError(cause) || cause.code !== 'home_in_use') throw cause
     const owner = await readDaemonFile(home)
     const alive = owner !== undefined && isAlive(owner.pid)
-    const who = alive ? `a daemon with pid ${owner.pid} that answers at ${owner.api}` : 'another process'
+    // One that starts or stops has the lock and no API: `shoal stop` finds nobody.
+    const who = alive
+      ? `a daemon with pid ${owner.pid} that answers at ${owner.api}`
+      : 'a daemon that still starts or stops, or another command'
+    const wayOut = alive
+      ? `stop it with: shoal stop --home ${home}`
+      : `wait until it is done (a daemon's log: ${join(home, 'logs', 'daemon.log')})`
     throw new DaemonError('home_in_use', `the home ${home} is in use by ${who}`, {
-      hint: `stop it with: shoal stop --home ${home}, or give this one another --home`,
+      hint: `${wayOut}, or give this one another --home`,
       details: { home, ...(alive ? { pid: owner.pid, api: owner.api } : {}) },
       cause
     })

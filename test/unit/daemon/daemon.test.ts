@@ -9,6 +9,7 @@ import '../../../daemon/polyfill.ts'
 import { loadConfig } from '../../../daemon/config.ts'
 import { Daemon, type DaemonOptions } from '../../../daemon/daemon.ts'
 import { DaemonError } from '../../../daemon/errors.ts'
+import { openHome } from '../../../daemon/home.ts'
 import { initHome, runDaemon } from '../../../daemon/index.ts'
 import { openNoRuns } from '../../../daemon/run/no-runs.ts'
 import { connectControl, locateDaemon } from '../../../protocols/control/index.ts'
@@ -79,6 +80,20 @@ describe('Daemon', function () {
     })
     // The one that was refused took nothing from the one that runs.
     assert.equal((await (await clientOf('a')).status()).node.state, 'ready')
+  })
+
+  it('says to wait for whoever has the home and has no API, as one that still stops', async () => {
+    await initHome(home('a'))
+    const store = await openHome(home('a'))
+    await assert.rejects(start('a'), (error: Error & { code: string; hint: string; details: object }) => {
+      assert.equal(error.code, 'home_in_use')
+      assert.match(error.message, /still starts or stops/)
+      assert.doesNotMatch(error.hint, /shoal stop/)
+      assert.ok(error.hint.includes(join(home('a'), 'logs', 'daemon.log')), error.hint)
+      assert.deepEqual(error.details, { home: home('a') })
+      return true
+    })
+    await store.close()
   })
 
   it('finds a bootstrap node, shows it among the peers and tells of it by an event', async () => {
