@@ -44,8 +44,6 @@ const KEY_DIGITS = 16
 const MIN_PREFIX = 8
 /** Levels of an event's data that `why` looks into: a round's contributions are the third. */
 const MAX_DEPTH = 4
-/** Events that `why` answers with at most, the newest. */
-const MAX_WHY = 200
 
 /** Persisted log of events. Emitting never waits and never throws; writes follow in order. */
 export class EventLog {
@@ -152,7 +150,7 @@ export class EventLog {
     const found = new Map<number, NodeEvent>()
     for (const { table } of this.#tables) for await (const [, event] of table.entries()) if (about(event)) found.set(event.id, event)
     for (const event of unwritten) if (about(event)) found.set(event.id, event)
-    return [...found.values()].sort((a, b) => a.id - b.id).slice(-MAX_WHY)
+    return [...found.values()].sort((a, b) => a.id - b.id)
   }
 
   /** Resolves when everything emitted so far is written or could not be. */

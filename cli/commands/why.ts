@@ -9,7 +9,10 @@ export function registerWhy(program: Command): void {
   program
     .command('why')
     .description('why a peer, a round or a contribution was refused, late or lost, or an engine given up')
-    .argument('<subject>', 'a peer id (or ..its end, as tables show it), a run, a round number, a CID, an engine or a reason code')
+    .argument(
+      '<subject>',
+      'a peer id (or ..its end, as tables show it), a run, a round number or RUN/ROUND, a CID, an engine or a reason code'
+    )
     .action(
       action(async ({ output, control, signal }, _options, subject) => {
         const client = await control()
@@ -23,6 +26,7 @@ export function registerWhy(program: Command): void {
         const judged = isKnown ? [standingText(standing)] : []
         const events = answer.events.length === 0 ? [`nothing is recorded about ${subject}`] : answer.events.map(eventLine)
         output.answer(answer, () => [...meaning, ...judged, ...events].join('\n'))
+        if (answer.leftOut > 0) output.note(`these are the newest ${events.length}: ${answer.leftOut} older ones are left out`)
       })
     )
 }

@@ -18,6 +18,9 @@ export const MAX_CONNECTIONS = 256
 /** Streams at once: each costs a timer and a read per event. */
 export const MAX_STREAMS = 64
 
+/** Events that `why` answers with, the newest: what people read, not what there is. */
+export const MAX_WHY = 200
+
 /** Events read from the log in one go for a stream. */
 export const STREAM_PAGE = 500
 

@@ -24,6 +24,7 @@ import { logLine } from '../logging/log-line.ts'
 import { parseRunSpec, specWarnings } from '../manifest.ts'
 import type { Metrics } from '../metrics.ts'
 import type { RunHost } from '../run/run-host.ts'
+import { MAX_WHY } from './constants.ts'
 import { queryEventType, querySince } from './requests.ts'
 
 /** What the API needs to know of the node itself. */
@@ -127,6 +128,13 @@ function runOf(runs: RunHost, text: string): string {
   const named = runs.list().filter(row => row.name === text)
   if (named.length > 1) throw new DaemonError('unknown_run', `${named.length} runs are named ${text}`, { hint: 'use the run id' })
   return named[0]?.run ?? text
+}
+
+/** The same for what `why` is asked about: `demo` or `demo/7`. A number alone is a round's, and what is no run stays as it is. */
+function subjectOf(runs: RunHost, text: string): string {
+  if (/^\d+$/.test(text)) return text
+  const [, run, round] = /^(.+?)(\/\d+)?$/s.exec(text)!
+  return runOf(runs, run!) + (round ?? '')
 }
 
 async function statusOfRun(runs: RunHost, run: string): Promise<{ status: RunStatus }> {
@@ -300,12 +308,13 @@ export const ROUTES: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/why',
-    async handle({ query }, { events, face }) {
+    async handle({ query }, { events, face, runs }) {
       const subject = query.get('subject') ?? ''
       if (subject === '' || subject.length > 200) throw new DaemonError('bad_request', 'subject must be a peer, round, run or CID')
       const standing = v.is(PEER, subject) ? { standing: face.standing(subject) } : {}
       const meaning = meaningOf(subject)
-      return { subject, meaning, ...standing, events: await events.why(subject) }
+      const about = await events.why(subjectOf(runs, subject))
+      return { subject, meaning, ...standing, events: about.slice(-MAX_WHY), leftOut: Math.max(0, about.length - MAX_WHY) }
     }
   },
   {

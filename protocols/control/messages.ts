@@ -372,7 +372,10 @@ export interface WhyDocument extends Document {
   meaning: string | null
   /** Where the subject is a peer's whole id. */
   standing?: StandingRow
+  /** The newest that are about it, oldest first. */
   events: NodeEvent[]
+  /** Older ones that are about it, too, and not among these. */
+  leftOut: number
 }
 
 /** GET /v1/events?since=ID|TIME&limit=N&type=TYPE without `Accept: text/event-stream`. */

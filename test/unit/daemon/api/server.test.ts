@@ -231,6 +231,19 @@ describe('ApiServer', () => {
     await assert.rejects(client.fetchCheckpoint({ run: RUN }), { code: 'no_peers', hint: 'wait', status: 503 })
   })
 
+  it('answers why for a run by its name, for one of its rounds, and says how many older events it left out', async () => {
+    for (let round = 1; round <= 201; round++) events.emit({ type: 'round', run: RUN, round, message: 'closed' })
+    events.emit({ type: 'round', run: `b${'c'.repeat(58)}`, round: 7, message: 'closed elsewhere' })
+    const why = async (subject: string) => {
+      const { events, leftOut } = await client.why(subject)
+      return { ids: events.map(({ id }) => id), leftOut }
+    }
+    assert.deepEqual(await why('demo'), { ids: Array.from({ length: 200 }, (_, i) => i + 2), leftOut: 1 })
+    assert.deepEqual(await why('demo/7'), { ids: [7], leftOut: 0 })
+    runs.list = () => [{ ...RUN_STATUS, name: '7' }]
+    assert.deepEqual(await why('7'), { ids: [7, 202], leftOut: 0 })
+  })
+
   it("keeps a bug's words out of the answer and in the log", async () => {
     face.peers = () => {
       throw new TypeError('secret path')
