@@ -475,6 +475,8 @@ class Runs implements RunHost {
   }
 
   async pause(run: string): Promise<void> {
+    // Not behind a join that lasts: whoever asked would be gone when it was carried out.
+    this.#known(run)
     await this.#inTurn(run, async () => {
       await this.#setPaused(run, true)
       this.#known(run).member.pause('paused by the operator')
@@ -482,6 +484,7 @@ class Runs implements RunHost {
   }
 
   async resume(run: string): Promise<void> {
+    this.#known(run)
     await this.#inTurn(run, async () => {
       await this.#setPaused(run, false)
       const { member } = this.#known(run)
@@ -984,8 +987,10 @@ class Runs implements RunHost {
     const joined = this.#joined.get(run)
     if (joined !== undefined) return joined
     const reason = this.#others.get(run)?.reason ?? this.#seeks.get(run)?.reason
-    if (reason != null) {
-      throw new DaemonError('not_joined', `Run ${run} is not taken up yet: ${reason}`, { hint: `Give it up with: shoal run leave ${run}` })
+    if (this.#others.has(run) || this.#seeks.has(run)) {
+      throw new DaemonError('not_joined', `Run ${run} is not taken up yet${reason == null ? '' : `: ${reason}`}`, {
+        hint: `Give it up with: shoal run leave ${run}`
+      })
     }
     throw new DaemonError('not_joined', `This node is not in run ${run}`, { hint: `shoal run join ${run}` })
   }

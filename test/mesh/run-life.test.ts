@@ -135,6 +135,29 @@ describe('the life of a run', function () {
     assert.equal(await stateOf(await start('b')), undefined)
   })
 
+  it('refuses to pause or resume a run while that is being joined, and does not do it later', async () => {
+    const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const { control } = await start('h', {
+      openRuns: components => {
+        const { blocks } = components.store
+        const has = blocks.has.bind(blocks)
+        blocks.has = async cid => {
+          begun.resolve()
+          await gate.promise
+          return has(cid)
+        }
+        return openRunHost(components)
+      }
+    })
+    const { run } = await control.createRun({ spec: LONE_RUN })
+    const joined = control.joinRun(run, { train: false })
+    await begun.promise
+    await assert.rejects(control.pauseRun(run), { code: 'not_joined', message: `Run ${run} is not taken up yet` })
+    await assert.rejects(control.resumeRun(run), { code: 'not_joined' })
+    gate.resolve()
+    assert.equal((await joined).status.state, 'observing')
+  })
+
   it('lacks nobody while its members only adopt', async () => {
     const author = await start('author')
     const { run } = await author.control.createRun({
