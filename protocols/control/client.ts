@@ -1,7 +1,16 @@
 // The control API's client: one typed method for each request. It reads no file itself; `locateDaemon` is given the reader.
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { DAEMON_FILE, type EventType, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, REQUEST_TIMEOUT_MS, TOKEN_FILE } from './constants.ts'
+import {
+  DAEMON_FILE,
+  type EventType,
+  HEARTBEAT_MS,
+  MAX_ANSWER_BYTES,
+  MAX_EVENT_BYTES,
+  MISSED_HEARTBEATS,
+  REQUEST_TIMEOUT_MS,
+  TOKEN_FILE
+} from './constants.ts'
 import { ControlError } from './errors.ts'
 import { isAlive } from './is-alive.ts'
 import type {
@@ -121,10 +130,12 @@ export function connectControl(target: ControlTarget): ControlClient {
 export class ControlClient {
   readonly api: string
   readonly #token: string
+  readonly #heartbeatMs: number
 
-  constructor(target: ControlTarget) {
+  constructor(target: ControlTarget, options: { heartbeatMs?: number } = {}) {
     this.api = target.api.replace(/\/+$/, '')
     this.#token = target.token
+    this.#heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS
   }
 
   id(options?: CallOptions): Promise<IdDocument> {
@@ -287,15 +298,33 @@ export class ControlClient {
 
   async *#stream(path: string, signal: AbortSignal | undefined) {
     let response: IncomingMessage | undefined
+    const silence = new AbortController()
+    let isWaiting = true
+    let missed = 0
+    // Counted, as one long timer would end at once where this process itself was stopped; and a reader who takes his time is no silence.
+    const timer = setInterval(() => {
+      if (isWaiting && ++missed > MISSED_HEARTBEATS) silence.abort()
+    }, this.#heartbeatMs)
+    const heard = async function* (bytes: AsyncIterable<Buffer>) {
+      for await (const chunk of bytes) {
+        missed = 0
+        isWaiting = false
+        yield chunk
+        isWaiting = true
+      }
+    }
     try {
-      response = await this.#open('GET', path, undefined, { accept: 'text/event-stream', signal })
+      const either = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal])
+      response = await this.#open('GET', path, undefined, { accept: 'text/event-stream', signal: either })
       if (response.statusCode !== 200) throw refusalOf(response.statusCode ?? 0, await textOf(response))
-      yield* parseServerSentEvents(response, MAX_EVENT_BYTES)
+      yield* parseServerSentEvents(heard(response), MAX_EVENT_BYTES)
     } catch (error) {
       if (signal?.aborted && !timedOut(signal)) return
       if (signal?.aborted) throw this.#givenUp(`GET ${path}`, signal, error)
+      if (silence.signal.aborted) throw this.#silent(`GET ${path}`, error)
       throw error instanceof ControlError ? error : this.#connectionError(error)
     } finally {
+      clearInterval(timer)
       response?.destroy()
     }
   }
@@ -360,6 +389,14 @@ export class ControlClient {
   #givenUp(request: string, signal: AbortSignal, cause: unknown): ControlError {
     if (!timedOut(signal)) return new ControlError('aborted', `${request} was given up`, { cause })
     return new ControlError('timeout', `the time limit passed during ${request} of the daemon at ${this.api}`, { cause })
+  }
+
+  #silent(request: string, cause: unknown): ControlError {
+    const seconds = (MISSED_HEARTBEATS * this.#heartbeatMs) / 1000
+    return new ControlError('request_timeout', `the daemon at ${this.api} has said nothing to ${request} for more than ${seconds} s`, {
+      hint: 'it hangs or is stopped; while it lives a word comes every few seconds',
+      cause
+    })
   }
 
   #connectionError(error: unknown): ControlError {

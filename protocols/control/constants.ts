@@ -18,8 +18,11 @@ export const MAX_EVENT_BYTES = 1 << 20
 /** Bytes of one JSON answer that a client accepts. */
 export const MAX_ANSWER_BYTES = 64 << 20
 
-/** Milliseconds between the server's heartbeats on an open stream: a reader that hears nothing for three of them may give up. */
+/** Milliseconds between the server's heartbeats on an open stream. */
 export const HEARTBEAT_MS = 10_000
+
+/** Heartbeats that a reader misses before it gives up: a busy machine delays one, and who waits longer waits for a daemon that hangs. */
+export const MISSED_HEARTBEATS = 3
 
 /** Rounds or events that one request answers at most: some MiB of JSON, well under MAX_ANSWER_BYTES. */
 export const MAX_ROWS = 10_000
