@@ -1,5 +1,5 @@
 // Which run a word on the command line means: its id, its name, or the end of its id as tables show it.
-import type { ControlClient } from '../protocols/control/index.ts'
+import { type ControlClient, ControlError } from '../protocols/control/index.ts'
 import { CliError } from './errors.ts'
 import { nearestName } from './nearest.ts'
 
@@ -19,9 +19,19 @@ export async function theRun(control: ControlClient, word: string | undefined, s
 export async function theRunWithCheckpoints(control: ControlClient, word: string | undefined, signal: AbortSignal): Promise<string> {
   const [{ runs }, { checkpoints }] = await Promise.all([control.runs({ signal }), control.checkpoints({ signal })])
   const fetched = [...new Set(checkpoints.map(({ run }) => run))].filter(run => !runs.some(row => row.run === run))
-  const others = await Promise.all(fetched.map(async run => ({ run, name: (await control.run(run, { signal })).status.name })))
+  const others = await Promise.all(fetched.map(async run => ({ run, name: await nameOf(control, run, signal) })))
   const isJoined = word === undefined ? runs.length === 1 : runMeant(runs, word) !== undefined
   return meant(isJoined ? runs : [...runs, ...others], word, { hint: 'get one with: shoal checkpoint fetch RUN' })
+}
+
+/** A run whose manifest the daemon cannot read is called by its id: one that is damaged is no reason not to find another. */
+async function nameOf(control: ControlClient, run: string, signal: AbortSignal): Promise<string> {
+  try {
+    return (await control.run(run, { signal })).status.name
+  } catch (error) {
+    if (error instanceof ControlError && error.status !== undefined) return run
+    throw error
+  }
 }
 
 /** The one of these runs that a word means, or none. @throws CliError `bad_argument` where it means several. */

@@ -11,7 +11,14 @@ import { judge, readCondition } from '../../../cli/commands/wait.ts'
 import { readIfThere } from '../../../cli/files.ts'
 import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
 import type { Session } from '../../../cli/session.ts'
-import { type ControlClient, connectControl, locateDaemon, type PeerRow, type StatusDocument } from '../../../protocols/control/index.ts'
+import {
+  type ControlClient,
+  ControlError,
+  connectControl,
+  locateDaemon,
+  type PeerRow,
+  type StatusDocument
+} from '../../../protocols/control/index.ts'
 import { type FakeDaemon, startFakeDaemon } from './fake-daemon.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', '..', 'cli', 'main.js')
@@ -459,6 +466,20 @@ describe('theRunWithCheckpoints()', function () {
     const { signal } = new AbortController()
     for (const word of [undefined, RUN_STATUS.name]) assert.equal(await theRunWithCheckpoints(control, word, signal), RUN_STATUS.run)
     assert.equal(await theRunWithCheckpoints(control, FETCHED, signal), FETCHED)
+  })
+
+  it('knows a run whose manifest cannot be read by its id, and finds the others', async () => {
+    let failure = new ControlError('manifest_damaged', 'the manifest is damaged', { status: 500 })
+    const control = {
+      runs: async () => ({ runs: [RUN_STATUS] }),
+      checkpoints: async () => ({ checkpoints: [{ run: FETCHED }] }),
+      run: async () => Promise.reject(failure)
+    } as unknown as ControlClient
+    const { signal } = new AbortController()
+    assert.equal(await theRunWithCheckpoints(control, RUN_STATUS.name, signal), RUN_STATUS.run)
+    assert.equal(await theRunWithCheckpoints(control, '..dddddd', signal), FETCHED)
+    failure = new ControlError('daemon_not_running', 'the connection broke')
+    await assert.rejects(theRunWithCheckpoints(control, RUN_STATUS.name, signal), { code: 'daemon_not_running' })
   })
 })
 
