@@ -1,11 +1,9 @@
 // `shoal run invite` and the rest of an inviter's work: who may come in, who asks, who is sent away.
 import type { Command } from 'commander'
-import { MAX_SPAN_MS } from '../../protocols/control/constants.ts'
 import type { CandidateRow, DecideRequest, InvitationRow } from '../../protocols/control/index.ts'
 import { action } from '../action.ts'
-import { CliError } from '../errors.ts'
 import { formatTable, shortId } from '../format.ts'
-import { wholeNumber } from '../option-values.ts'
+import { duration, wholeNumber } from '../option-values.ts'
 import { theRun } from '../run-argument.ts'
 
 interface InviteFlags {
@@ -18,17 +16,8 @@ const DAY_MS = 24 * 60 * 60_000
 
 const GRANT_STAYS = 'its grant is not renewed; until that ends it may still contribute. To have nothing to do with it here: shoal ban PEER'
 
-/** Days, hours or minutes: `7d`, or `never`. @returns milliseconds, null for never. */
-function expiry(text: string): number | null {
-  if (text === 'never') return null
-  const match = /^(\d{1,6})(s|m|h|d)$/.exec(text)
-  const milliseconds = match === null ? Number.NaN : Number(match[1]) * { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS }[match[2] as 's']
-  if (milliseconds > 0 && milliseconds <= MAX_SPAN_MS) return milliseconds
-  throw new CliError(
-    'bad_argument',
-    `"${text}" is not a time: write a whole number with s, m, h or d, at most ${MAX_SPAN_MS / DAY_MS}d, or never`
-  )
-}
+/** @returns milliseconds, null for never. */
+export const expiry = (text: string): number | null => (text === 'never' ? null : duration(text))
 
 export function registerRunAdmission(run: Command): void {
   run

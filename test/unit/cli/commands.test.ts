@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { withCheckpoint } from '../../../cli/commands/checkpoint-folder.ts'
 import { readSince } from '../../../cli/commands/events.ts'
+import { expiry } from '../../../cli/commands/run-admission.ts'
 import { judge, readCondition } from '../../../cli/commands/wait.ts'
 import { readIfThere } from '../../../cli/files.ts'
 import { theRun, theRunWithCheckpoints } from '../../../cli/run-argument.ts'
@@ -82,6 +83,13 @@ describe('readSince()', () => {
     for (const text of ['', 'yesterday', '10 minutes', '2026-13-01T00:00:00Z', '-5', '0m']) {
       assert.throws(() => readSince(text, undefined, nowMs), { code: 'bad_argument' }, text)
     }
+  })
+})
+
+describe('expiry()', () => {
+  it('takes times as every option does, or never', () => {
+    assert.deepEqual(['7d', '1.5h', '90s', 'never'].map(expiry), [604_800_000, 5_400_000, 90_000, null])
+    for (const text of ['', '0m', '367d', 'soon']) assert.throws(() => expiry(text), { code: 'bad_argument' }, text)
   })
 })
 
