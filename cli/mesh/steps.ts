@@ -46,7 +46,7 @@ export type NodeDeed =
 
 /** What is done to the mesh. Each waits for all steps before it in the file, and all after it wait for it. */
 export type MeshDeed =
-  /** Nodes of one group hear nothing from those of another; `oneWay`: only the first group hears nothing. One in no group hears and is heard by all. */
+  /** Nodes of one group hear nothing from those of another; `oneWay`: packets are dropped at the first group only. One in no group hears and is heard by all. */
   | { do: 'partition'; groups: number[][]; oneWay: boolean }
   | { do: 'heal' }
   /** Nothing, so that the mesh goes on until then. */
