@@ -90,7 +90,7 @@ function withPast(row: KnownPeer, before: KnownPeer | undefined): KnownPeer {
     ...row,
     accepted: row.accepted || before.accepted,
     sought: row.sought || before.sought,
-    firstSeenMs: Math.min(row.firstSeenMs, before.firstSeenMs)
+    firstSeenMs: before.lastSeenMs === 0 ? row.firstSeenMs : Math.min(row.firstSeenMs, before.firstSeenMs)
   }
 }
 

@@ -1221,6 +1221,8 @@ export class RunMember {
 
   #trainerDied({ blame: _, ...death }: Death, { restarts, restartInMs, givenUp }: Next): void {
     this.#catchingUp.trainerGone()
+    // It may be what it died of.
+    this.#anchorInFile = null
     const on = death.engine === null ? '' : ` on ${death.engine}`
     const without = givenUp === null ? '' : ` without ${givenUp.engine}, given up after ${givenUp.deaths}`
     const then = restartInMs === null ? 'no engine is left, so the run is paused' : `restart ${restarts}${without} in ${restartInMs} ms`
@@ -1264,8 +1266,8 @@ export class RunMember {
   async #recover(ready: TrainerReady): Promise<void> {
     const newest = await this.#own.newest()
     const snapshot = ready.snapshot
-    // Where all rows of those before it are gone as well, the records were lost since: it may have been offered, and taken.
-    if (snapshot !== null && snapshot.sequence > (newest?.sequence ?? 0) && (newest !== null || snapshot.sequence === 1)) {
+    // Each has its row before the next is taken: where more rows are missing the records are older than the trainer's state, and it may have been offered, and taken.
+    if (snapshot !== null && snapshot.sequence === (newest?.sequence ?? 0) + 1) {
       await this.#reoffer(await this.#own.made(snapshot, ready.record ?? this.#c.run))
     }
   }

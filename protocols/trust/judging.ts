@@ -157,7 +157,7 @@ export function opinionsAbout(state: TrustState, peer: string, now: number): Acc
 }
 
 /**
- * @param now Unix ms: it outlives restarts; a clock that is set back only makes points fade later
+ * @param now Unix ms: it outlives restarts; a clock that is set back only makes points fade and bans end later
  * @returns `counted`: false for an opinion that changed nothing here
  */
 export function judge(
@@ -211,8 +211,7 @@ function takeOffence(state: TrustState, event: Extract<TrustEvent, { type: 'offe
 function settle(row: Judged, code: string, now: number, out: TrustCommand[], isOpined: boolean): void {
   if (row.byOperator) return
   if (row.standing === 'banned') {
-    // One that would last longer than any can was begun by a clock that was ahead.
-    if (row.until === null || (now < row.until && row.until <= now + BAN_MAX_MS)) return
+    if (row.until === null || now < row.until) return
     row.points = POINTS_AFTER_BAN
     row.audited = 0
     row.at = now

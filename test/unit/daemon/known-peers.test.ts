@@ -48,6 +48,8 @@ describe('keepBest()', () => {
     const known = rows(KNOWN_PEERS_MAX, 'ahead', { accepted: true, firstSeenMs: 9_000 * DAY_MS, lastSeenMs: 9_000 * DAY_MS })
     const kept = keepBest(known, rows(40, 'now', { accepted: true }), 100 * DAY_MS)
     assert.equal(countOf(kept, 'now'), 40)
+    const back = rows(1, 'ahead', { firstSeenMs: 100 * DAY_MS })
+    assert.equal(keepBest(known, back, 100 * DAY_MS).get('ahead0')?.firstSeenMs, 100 * DAY_MS, 'nor was any of them seen for longest')
   })
 
   it('gives a crowd that is only connected no places but those of the newest', () => {

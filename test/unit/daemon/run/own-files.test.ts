@@ -14,6 +14,11 @@ describe('unneededFiles()', () => {
   it('leaves the deltas of what can still be offered or put back, and the newest, by which a trainer numbers on', () => {
     assert.deepEqual(unneeded(files('delta', 1, 3, 4, 5, 6, 7), rows), [1, 4, 5])
     assert.deepEqual(unneeded(files('delta', 4, 5, 7, 8, 9), rows), [4, 5, 7], 'a snapshot may have no row yet')
+    assert.deepEqual(
+      unneeded(files('delta', 6, 7, 8), [row(8, 'made', null), row(7, 'lost', null), row(6, 'lost')]),
+      [6],
+      'lost before it was encoded'
+    )
   })
 
   it('leaves of the residuals that of the newest that was offered, and of one that may be being offered', () => {
