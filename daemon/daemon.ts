@@ -12,7 +12,7 @@ import { ApiServer, type NodeFace } from './api/server.ts'
 import { ClockWatch } from './clock-watch.ts'
 import type { DaemonConfig } from './config.ts'
 import { DiskWatch } from './disk-watch.ts'
-import { DaemonError, isCodedError, reasonOf } from './errors.ts'
+import { codeOf, DaemonError, isCodedError, reasonOf } from './errors.ts'
 import { EventLog } from './events.ts'
 import { HealthBoard } from './health.ts'
 import { createToken, emptyScratch, openHome, removeDaemonFile, writeDaemonFile } from './home.ts'
@@ -406,7 +406,7 @@ class Parts {
       // A run that nobody here has yet is looked for as long as the daemon lives; the start does not wait for it.
       this.#runs.seek(run, data.length === 0 ? {} : { data }).catch(error => {
         logger.error({ err: error, run }, 'a run could not be joined')
-        const code = isCodedError(error) ? error.code : 'internal'
+        const code = codeOf(error)
         this.#notJoined.set(run, reasonOf(error))
         this.#events.emit({ type: 'run', run, code, message: `could not join: ${reasonOf(error)}` })
         this.#look()

@@ -147,6 +147,11 @@ export function isCodedError(error: unknown): error is CodedError {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && /^[a-z][a-z0-9_]*$/.test(error.code)
 }
 
+/** Code of anything that was thrown: `internal` for what was not on purpose. */
+export function codeOf(error: unknown): string {
+  return isCodedError(error) ? error.code : 'internal'
+}
+
 /** Text of anything that was thrown. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

@@ -22,7 +22,7 @@ import {
 } from '../../protocols/admission/index.ts'
 import { RecentMap } from '../../protocols/recent-map.ts'
 import type { RecordOperation, Store } from '../../storage/index.ts'
-import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { SigningKey } from '../manifest.ts'
 import { originOf } from '../origins.ts'
@@ -206,7 +206,7 @@ export class AdmissionDesk {
   async load(run: string): Promise<void> {
     if (this.#c.runOf(run) === null) return
     await this.#desk(run).catch((error: unknown) => {
-      const code = isCodedError(error) ? error.code : 'internal'
+      const code = codeOf(error)
       this.#c.events.emit({ type: 'admission', run, code, message: `who was let into the run could not be read: ${reasonOf(error)}` })
     })
   }

@@ -12,7 +12,7 @@ import {
   type SignedGrant
 } from '../../protocols/admission/index.ts'
 import type { Store } from '../../storage/index.ts'
-import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest } from '../manifest.ts'
 
@@ -176,7 +176,7 @@ export class Admittance {
       this.onRenewed()
     } catch (error) {
       if (this.#stopping.signal.aborted) return
-      const code = isCodedError(error) ? error.code : 'internal'
+      const code = codeOf(error)
       const isNews = this.#trouble?.code !== code
       this.#trouble = { code, message: reasonOf(error) }
       if (isNews) events.emit({ type: 'admission', run, code, message: `the admission could not be renewed: ${reasonOf(error)}` })

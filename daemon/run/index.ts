@@ -34,7 +34,7 @@ import { parameterCount } from '../../training/models/sizes.ts'
 import { Arithmetic } from '../arithmetic/arithmetic.ts'
 import { exportFolder } from '../checkpoints/export.ts'
 import { requireCorpora } from '../corpora.ts'
-import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, DaemonError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import { scratchFolder } from '../home.ts'
 import { type Manifest, openManifest, type SigningKey } from '../manifest.ts'
@@ -1122,10 +1122,6 @@ function unknownRun(run: string, cause?: unknown): DaemonError {
     hint: 'Check the id; `shoal peers` shows who is connected, `shoal run ls` what this node knows',
     cause
   })
-}
-
-function codeOf(error: unknown): string {
-  return isCodedError(error) ? error.code : 'internal'
 }
 
 function mebibytes(bytes: number): number {

@@ -46,7 +46,7 @@ import { OPINION_ROUNDS, type Opinion, type Standing } from '../../protocols/tru
 import type { BlockStore } from '../../storage/index.ts'
 import { createCodec } from '../../training/compression/index.ts'
 import type { Arithmetic, StageNames } from '../arithmetic/arithmetic.ts'
-import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import type { EventLog } from '../events.ts'
 import type { Manifest, SigningKey } from '../manifest.ts'
 import { isOthersDoing } from '../refusals.ts'
@@ -586,7 +586,7 @@ export class RunMember {
 
   #failed(what: string, error: unknown): void {
     if (this.#stopping.signal.aborted) return
-    const code = isCodedError(error) ? error.code : 'internal'
+    const code = codeOf(error)
     this.#c.events.emit({ type: 'refused', run: this.#c.run, code, message: `${what}: ${reasonOf(error)}` })
   }
 
@@ -1171,7 +1171,7 @@ export class RunMember {
 
   /** Told once for each code in a row: it is tried again for as long as the run is open. */
   #noteNoAnchor(error: unknown): void {
-    const code = isCodedError(error) ? error.code : 'internal'
+    const code = codeOf(error)
     const { round } = this.#head
     const message = `training waits for the anchor of round ${round}: ${reasonOf(error)}`
     if (this.#noAnchor?.code !== code) this.#c.events.emit({ type: 'run', run: this.#c.run, round, code, message })
@@ -1483,7 +1483,7 @@ class Failures {
 
   /** True where this one is news. */
   count(error: unknown): boolean {
-    const code = isCodedError(error) ? error.code : 'internal'
+    const code = codeOf(error)
     const isNews = code !== this.#code
     this.#code = code
     this.#count++

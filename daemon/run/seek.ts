@@ -1,5 +1,5 @@
 // Joins a run that nobody in sight may know yet: tries again, ever more seldom, until it is joined or refused for a reason that time does not mend.
-import { isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, reasonOf } from '../errors.ts'
 
 /** Milliseconds before the second try; doubles with each failure. */
 export const SEEK_FIRST_MS = 1_000
@@ -72,7 +72,7 @@ export class Seek {
         return await this.#options.join({ signal })
       } catch (error) {
         if (signal.aborted) return
-        const code = isCodedError(error) ? error.code : 'internal'
+        const code = codeOf(error)
         if (code === 'already_joined') return
         if (!(this.#options.passes?.(code) ?? PASSING.has(code))) throw error
         const isNews = this.#reason?.code !== code

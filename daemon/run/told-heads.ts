@@ -2,7 +2,7 @@
 // A claim counts for nothing. Each head's chain is read back to the run's id, every record is checked as its members check it, and the choice among them is theirs.
 import { decodeBodyRoot } from '../../protocols/bodies/index.ts'
 import { type Contribution, createRounds, openContribution, type RunRules, viewOf } from '../../protocols/rounds/index.ts'
-import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { type ChainComponents, type ChainRecord, Chains, Load, MAX_UNDERWAY, tooManyChains } from './chains.ts'
 import { type Fetcher, type FetchOptions, pagesOf } from './fetching.ts'
 import type { Head } from './ledger.ts'
@@ -61,7 +61,7 @@ async function choose(
   const refuse = (head: string, error: unknown): void => {
     options.signal.throwIfAborted()
     if (isCodedError(error) && error.code === 'history_too_long') tooLong = error
-    for (const peer of tellers.get(head)!) onRefused(peer, isCodedError(error) ? error.code : 'internal', reasonOf(error))
+    for (const peer of tellers.get(head)!) onRefused(peer, codeOf(error), reasonOf(error))
   }
   /** They stay in memory until the choice: where that is too much one gives way by lot, as among those under way. */
   const fetched = new Load<{ head: string; records: ChainRecord[] }>()

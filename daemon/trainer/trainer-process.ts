@@ -13,7 +13,7 @@ import { TrainingError } from '../../training/errors.ts'
 import { createModel, type NamedTensor } from '../../training/models/model.ts'
 import { type AdoptMode, Trainer, type TrainerOptions } from '../../training/trainer.ts'
 import { documentsOf } from '../corpora.ts'
-import { DaemonError, isCodedError, reasonOf } from '../errors.ts'
+import { codeOf, DaemonError, isCodedError, reasonOf } from '../errors.ts'
 import { byEngine, openChosen } from './chosen-engine.ts'
 import { deltaFile, deltaSequences } from './delta-files.ts'
 import type { SnapshotResult, TrainerReport, TrainerRequest, TrainerStart } from './messages.ts'
@@ -426,7 +426,7 @@ function tell(report: TrainerReport): void {
 }
 
 function factsOf(error: unknown): { code: string; message: string } {
-  return { code: isCodedError(error) ? error.code : 'internal', message: reasonOf(error) }
+  return { code: codeOf(error), message: reasonOf(error) }
 }
 
 // Without its daemon a trainer would train for nobody, and hold the files of the one that takes its place.
