@@ -17,12 +17,12 @@ export async function openHome(home: string, options: { signal?: AbortSignal } =
     const owner = await readDaemonFile(home)
     const alive = owner !== undefined && isAlive(owner.pid)
     // One that starts or stops has the lock and no API: `shoal stop` finds nobody.
-    const who = alive
-      ? `a daemon with pid ${owner.pid} that answers at ${owner.api}`
-      : 'a daemon that still starts or stops, or another command'
-    const wayOut = alive
-      ? `stop it with: shoal stop --home ${home}`
-      : `wait until it is done (a daemon's log: ${join(home, 'logs', 'daemon.log')})`
+    const [who, wayOut] = alive
+      ? [`a daemon with pid ${owner.pid} that answers at ${owner.api}`, `stop it with: shoal stop --home ${home}`]
+      : [
+          'a daemon that still starts or stops, or another command',
+          `wait until it is done (a daemon's log: ${join(home, 'logs', 'daemon.log')})`
+        ]
     throw new DaemonError('home_in_use', `the home ${home} is in use by ${who}`, {
       hint: `${wayOut}, or give this one another --home`,
       details: { home, ...(alive ? { pid: owner.pid, api: owner.api } : {}) },

@@ -43,7 +43,8 @@ export function registerEvents(program: Command): void {
             shown = event.id
           }
           // Which are the newest shows at the end, and a document comes whole.
-          const isHeld = limit !== undefined || (output.json && follow !== true)
+          const isDocument = output.json && follow !== true
+          const isHeld = limit !== undefined || isDocument
           const held: NodeEvent[] = []
           let last = 0
           for await (const page of pastOf(control, { since, limit, type }, signal)) {
@@ -52,7 +53,7 @@ export function registerEvents(program: Command): void {
             last = page.last
           }
           const events = limit === undefined ? held : held.slice(-limit)
-          if (output.json && follow !== true) {
+          if (isDocument) {
             output.document({ schema: CONTROL_SCHEMA, events, last })
             return
           }
@@ -61,9 +62,8 @@ export function registerEvents(program: Command): void {
             if (shown === 0) output.text('no events')
             return
           }
-          const from = Math.max(shown, last)
           try {
-            for await (const event of control.events({ since: from, type }, { signal })) {
+            for await (const event of control.events({ since: Math.max(shown, last), type }, { signal })) {
               output.streamLine(event, () => eventLine(event))
             }
           } catch (error) {

@@ -36,14 +36,13 @@ export function unneededFiles(files: readonly OwnFile[], rows: readonly OwnContr
   const carried = rows.find(({ cid }) => cid !== null)?.sequence
   // A trainer that has lost its state numbers its snapshots on from this one.
   const lastDelta = Math.max(...files.map(({ kind, sequence }) => (kind === 'delta' ? sequence : 0)))
-  const fates = new Map(rows.map(({ sequence, fate }) => [sequence, fate]))
-  // What was never encoded is put back from its delta.
-  const lostDeltas = new Set(rows.filter(({ cid, fate }) => cid === null && fate === 'lost').map(({ sequence }) => sequence))
+  const rowOf = new Map(rows.map(row => [row.sequence, row]))
   return files.filter(({ kind, sequence }) => {
-    const fate = fates.get(sequence)
+    const { fate, cid } = rowOf.get(sequence) ?? {}
     // A snapshot that was just taken has no row yet.
     if (sequence > newest || fate === 'made') return false
-    if (kind === 'delta') return sequence !== lastDelta && !lostDeltas.has(sequence)
+    // What was lost before it was encoded is put back from its delta.
+    if (kind === 'delta') return sequence !== lastDelta && !(fate === 'lost' && cid === null)
     if (kind === 'residual') return sequence !== carried
     return fate === undefined || fate === 'included' || fate === 'restored' || fate === 'dropped'
   })

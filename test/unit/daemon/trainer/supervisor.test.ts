@@ -85,6 +85,16 @@ describe('TrainerSupervisor', function () {
       assert.ok(performance.now() < limit, `not so in time: ${condition}`)
   }
 
+  /** What a trainer leaves that began at the anchor and was stopped at once. */
+  async function savedState() {
+    await writeInputs()
+    const { supervisor, readies } = trainer()
+    await until(() => readies.length === 1)
+    await supervisor.stop()
+    const state = join(home(), 'trainer', 'state.safetensors')
+    return { state, ...(await readSafetensorsFile(state)) }
+  }
+
   it('tells of a snapshot before the steps that follow it, also where this process was too busy to hear any of them', async () => {
     await writeInputs()
     const { supervisor, told } = trainer()
@@ -138,12 +148,7 @@ describe('TrainerSupervisor', function () {
   })
 
   it('sets aside a state that can be read and not be resumed from, and blames no engine for it', async () => {
-    await writeInputs()
-    const first = trainer()
-    await until(() => first.readies.length === 1)
-    await first.supervisor.stop()
-    const state = join(home(), 'trainer', 'state.safetensors')
-    const { metadata, tensors } = await readSafetensorsFile(state)
+    const { state, metadata, tensors } = await savedState()
     const facts = JSON.parse(metadata.shoal!)
     const { position } = facts.trainer
     const notNumbers = tensors.map(tensor =>
@@ -185,12 +190,7 @@ describe('TrainerSupervisor', function () {
   })
 
   it('sets aside a state that leads to what is no number before it led to a snapshot', async () => {
-    await writeInputs()
-    const first = trainer()
-    await until(() => first.readies.length === 1)
-    await first.supervisor.stop()
-    const state = join(home(), 'trainer', 'state.safetensors')
-    const { metadata, tensors } = await readSafetensorsFile(state)
+    const { state, metadata, tensors } = await savedState()
     // One bit of one weight: the loss of the first step is a number still, its gradients are none.
     const rotten = tensors.map(tensor => {
       const values = floatsOf(tensor)
