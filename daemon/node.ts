@@ -25,7 +25,7 @@ import {
   type HandleOptions,
   MAX_GOSSIP_BYTES
 } from '../protocols/frame-stream.ts'
-import { type GossipMessageFacts, GossipRates } from '../protocols/gossip-rates.ts'
+import { GossipRates, type GossipSource } from '../protocols/gossip-rates.ts'
 import type { Twin } from '../protocols/identity/index.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
@@ -34,13 +34,18 @@ import { AnnounceTimes } from './node-announcing.ts'
 import { type Crowd, crowdOf, isCrowded, MAX_CONNECTIONS } from './node-crowd.ts'
 import { boundMessages, withProviders } from './node-dht.ts'
 import {
-  dropUnheard,
+  admitGossip,
   GOSSIP_RPC_BYTES,
   GOSSIP_STREAMS_IN,
   GOSSIP_UNSENT_BYTES,
+  gossipId,
+  isOfUsualKey,
   openStreamsAtOnce,
   readOneStream,
-  sendInBatches
+  sendInBatches,
+  type WireMessage,
+  wireBytes,
+  wireId
 } from './node-gossip.ts'
 import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { LookupTimes } from './node-lookups.ts'
@@ -50,6 +55,7 @@ import { frameStream, refusalCodeOf, type TrafficCounter, untilEnded } from './n
 import { Twins } from './node-twins.ts'
 import { mismatches, mismatchSentence, type VersionMismatch, versionsOf } from './node-versions.ts'
 import { countWireBytes, endUnread } from './node-wire.ts'
+import { originOf } from './origins.ts'
 
 /** Milliseconds that dialling one peer may take; what a stale provider record costs. */
 export const DIAL_TIMEOUT_MS = 5_000
@@ -241,7 +247,7 @@ export async function createNode(options: NodeOptions): Promise<ShoalNode> {
   }
   const discovered = new Discovered()
   const wire = { sent: 0, received: 0 }
-  const held: Held = { discovered, rates: new GossipRates(), wire, closedTo: new Set<string>(), connections: () => [] }
+  const held: Held = { discovered, rates: new GossipRates(originOf), wire, closedTo: new Set<string>(), connections: () => [] }
   const { libp2p, taken } = await startListening(options, held)
   const node = new Node(libp2p, options, held)
   await node.start()
@@ -282,6 +288,7 @@ interface Held {
 async function startLibp2p(options: NodeOptions, held: Held) {
   const { discovered, rates, wire, closedTo } = held
   // Before the handshake, which costs milliseconds, and after it, for those that came together.
+  const isClosedTo = (peer: PeerId) => peer.type !== 'Ed25519' || closedTo.has(peer.toString())
   const isTooMany = ({ remoteAddr }: { remoteAddr: { toString(): string } }) =>
     isCrowded(remoteAddr.toString(), held.connections(), options.isAccepted ?? nobody)
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
@@ -297,9 +304,9 @@ async function startLibp2p(options: NodeOptions, held: Held) {
     connectionGater: {
       denyInboundConnection: isTooMany,
       denyInboundUpgradedConnection: (_, connection) => isTooMany(connection),
-      denyDialPeer: peer => closedTo.has(peer.toString()),
-      denyInboundEncryptedConnection: peer => closedTo.has(peer.toString()),
-      denyOutboundEncryptedConnection: peer => closedTo.has(peer.toString())
+      denyDialPeer: isClosedTo,
+      denyInboundEncryptedConnection: isClosedTo,
+      denyOutboundEncryptedConnection: isClosedTo
     },
     // It drops good peers when the machine is busy; presence says who is alive.
     connectionMonitor: { enabled: false },
@@ -327,7 +334,8 @@ async function startLibp2p(options: NodeOptions, held: Held) {
         maxInboundDataLength: GOSSIP_RPC_BYTES,
         maxOutboundBufferSize: GOSSIP_UNSENT_BYTES,
         // Without it each duplicate's signature is verified before it is known to be one.
-        fastMsgIdFn: message => Buffer.concat([message.from ?? new Uint8Array(), message.seqno ?? new Uint8Array()]).toString('latin1'),
+        fastMsgIdFn: wireId,
+        msgIdFn: gossipId,
         // Many nodes behind one address are the rule on a LAN and on one machine.
         scoreParams: { IPColocationFactorWeight: 0, appSpecificScore: peer => (rates.isDeafTo(peer, performance.now()) ? DEAF_SCORE : 0) }
       }),
@@ -454,7 +462,7 @@ class Node implements ShoalNode {
     openStreamsAtOnce(libp2p.services.gossip, peer => this.#gaveUp(peer, 'peer_stalled', 'leaves unread what it is told by gossip'))
     readOneStream(libp2p.services.gossip, (peer, error) => this.#gossipBroke(peer, error))
     sendInBatches(libp2p.services.gossip)
-    dropUnheard(libp2p.services.gossip, (source, bytes) => this.#affords({ source, author: source, bytes }))
+    admitGossip(libp2p.services.gossip, (source, message) => this.#admits(source, message))
     this.#discovered.onPeer = peer => void this.#meet(peer)
     for (const address of this.#options.bootstrap ?? []) this.#redialBootstrap(address)
     for (const known of this.#options.remembered ?? []) this.#redialRemembered(known)
@@ -618,14 +626,18 @@ class Node implements ShoalNode {
   async #judge(source: string, message: Message, receive: GossipReceiver): Promise<GossipVerdict> {
     const author = message.type === 'signed' ? message.from.toString() : source
     const bytes = message.data.length
-    if (!this.#affords({ source, author, bytes })) return 'ignore'
+    if (!this.#rates.mayBeSaid(author, bytes, performance.now())) {
+      if (author === source) this.#rates.saidTooMuch(this.#sourceOf(peerIdFromString(source)), performance.now())
+      this.#refused(author, 'rate_limited', tooMuch(author))
+      return 'ignore'
+    }
     this.#traffic.received += bytes
     try {
       if (message.type !== 'signed') throw new ProtocolError('bad_message', 'cannot take gossip that nobody signed')
       if (bytes > MAX_GOSSIP_BYTES)
         throw new ProtocolError('message_too_large', `cannot take gossip of ${bytes} bytes: at most ${MAX_GOSSIP_BYTES} are allowed`)
       const verdict = await receive(message.data, author)
-      if (verdict === 'accept') this.#rates.wasNews({ source, author, bytes }, performance.now())
+      if (verdict === 'accept') this.#rates.wasNews(author, bytes, performance.now())
       return verdict
     } catch (error) {
       if (!isProtocolError(error)) throw error
@@ -635,12 +647,26 @@ class Node implements ShoalNode {
     }
   }
 
-  /** Whether a message may be looked at: its source pays. */
-  #affords(message: GossipMessageFacts): boolean {
-    const excess = this.#rates.take(message, performance.now())
-    if (excess !== null)
-      this.#refused(excess.excess, 'rate_limited', `${excess.excess} says more by gossip than it may: what is too much is dropped`)
-    return excess === null
+  /** Whether a piece of gossip may be looked at, its signature first of all: its source pays. */
+  #admits(source: PeerId, message: WireMessage): boolean {
+    const peer = source.toString()
+    const excess = this.#rates.bring(this.#sourceOf(source), wireBytes(message), performance.now())
+    if (excess !== null) {
+      this.#refused(peer, 'rate_limited', tooMuch(excess === 'source' ? peer : 'a crowd that no run has accepted, and this peer with it,'))
+      return false
+    }
+    // Nobody here listens: gossipsub would check it, keep it, and hand it to whoever asks.
+    if (!this.#libp2p.services.gossip.topicValidators.has(message.topic)) return false
+    if (isOfUsualKey(message)) return true
+    this.#refused(peer, 'bad_message', `gossip of ${peer} was refused: no Ed25519 key stands for its author`)
+    return false
+  }
+
+  #sourceOf(source: PeerId): GossipSource {
+    const peer = source.toString()
+    if ((this.#options.isAccepted ?? nobody)(peer)) return { peer, strangerAt: null }
+    const [connection] = this.#libp2p.getConnections(source)
+    return { peer, strangerAt: connection?.remoteAddr.toString() ?? peer }
   }
 
   /** With whom gossip is over all else is over as well, so that it may begin anew. */
@@ -1004,6 +1030,8 @@ class Node implements ShoalNode {
     for (const listener of this.#listeners) listener(event)
   }
 }
+
+const tooMuch = (who: string): string => `${who} says more by gossip than it may: what is too much is dropped`
 
 /** Gossipsub keeps its scores in a field that its interface does not name. */
 function scoreOf(gossip: unknown): PeerScore {

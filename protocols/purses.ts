@@ -78,7 +78,7 @@ export class StrangersPurses {
   }
 
   /** Those that a stranger at this address pays from, its origin's first: while it waits for that it has taken nothing of the others'. */
-  of(address: string): readonly Purse[] {
+  of(address: string): readonly [Purse, Purse] {
     return [this.#origins.of(this.#originOf(address) ?? address), this.#all.of(STRANGERS)]
   }
 }

@@ -8,6 +8,7 @@ import { createNode, DIAL_TIMEOUT_MS, type NodeOptions, type ShoalNode } from '.
 import { GOSSIP_UNSENT_BYTES } from '../../daemon/node-gossip.ts'
 import { MAX_ADDRESSES } from '../../daemon/node-peer-store.ts'
 import { cidOf, DAG_CBOR, parseCid } from '../../protocols/cids.ts'
+import { ProtocolError } from '../../protocols/errors.ts'
 import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
 import { SOURCE_BYTES } from '../../protocols/gossip-rates.ts'
 import { decodeAnswer, encodeQuestion } from '../../protocols/identity/index.ts'
@@ -15,6 +16,9 @@ import { addProvider, addressCounts, getProviders } from './dht-words.ts'
 import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
 import { until } from './until.ts'
 
+/** More than the wrong messages for which gossipsub leaves a peer unheard. */
+const PAIRS = 60
+const NONSENSE = 255
 const RUN = cidOf(new Uint8Array([42]), DAG_CBOR)
 
 describe('a node', () => {
@@ -277,6 +281,74 @@ describe('a node', () => {
     await until(() => told.length > 0)
     assert.equal(told[0], `${talker.peer} rate_limited`)
     assert.deepEqual(heard, [])
+  })
+
+  it('hears from its neighbours what somebody sends beside nonsense of the same number, and blames them for nothing', async () => {
+    const [a, b] = [await start(), await start()]
+    await a.connect(b.addresses()[0]!)
+    const topic = '/shoal/nodes/presence/1'
+    const [heard, refused] = [new Set<number>(), new Set<string>()]
+    a.onEvent(event => event.type === 'refused' && refused.add(event.peer))
+    const receive = (bytes: Uint8Array) => {
+      if (bytes[0] === NONSENSE) throw new ProtocolError('bad_message', 'nonsense')
+      return 'accept' as const
+    }
+    b.subscribe(topic, receive)
+    a.subscribe(topic, bytes => {
+      const verdict = receive(bytes)
+      heard.add(bytes[0]!)
+      return verdict
+    })
+    const isHeard = async (byte: number) => {
+      await b.publish(topic, Uint8Array.of(byte))
+      return heard.has(byte)
+    }
+    await eventually(() => isHeard(PAIRS))
+    const liar = await meetStranger(a, { gossips: true })
+    await liar.dial(b.addresses()[0]!)
+    const numbered = (byte: (n: number) => number) =>
+      Array.from({ length: PAIRS }, (_, n) => ({
+        ...{ topic, author: liar.privateKey, seqno: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, n) },
+        data: Uint8Array.of(byte(n))
+      }))
+    await liar.hand(
+      a.peer,
+      numbered(() => NONSENSE)
+    )
+    await until(() => refused.has(liar.peer))
+    await liar.hand(
+      b.peer,
+      numbered(n => n)
+    )
+    await until(() => heard.size > PAIRS)
+    await eventually(() => isHeard(PAIRS + 1))
+    assert.deepEqual([...refused], [liar.peer])
+  })
+
+  it('does not look at gossip of keys that are dear to check, and has no connection with them', async () => {
+    const node = await start()
+    const topic = '/shoal/nodes/presence/1'
+    const heard: string[] = []
+    node.subscribe(topic, (_, author) => {
+      heard.push(author)
+      return 'accept'
+    })
+    const told: string[] = []
+    node.onEvent(event => event.type === 'refused' && told.push(`${event.peer} ${event.code}`))
+    const talker = await meetStranger(node, { gossips: true })
+    const others = [await generateKeyPair('secp256k1'), await generateKeyPair('RSA')]
+    const said = { topic, data: Uint8Array.of(1), seqno: new Uint8Array(8) }
+    await talker.hand(
+      node.peer,
+      [...others, talker.privateKey].map(author => ({ ...said, author }))
+    )
+    await until(() => heard.length > 0)
+    assert.deepEqual([heard, told], [[talker.peer], Array(2).fill(`${talker.peer} bad_message`)])
+    const other = await openStranger({ network: 'nodes', privateKey: others[0]! })
+    strangers.push(other)
+    const connection = await other.dial(node.addresses()[0]!).catch(() => null)
+    await until(() => connection?.status !== 'open')
+    assert.ok(!node.isConnected(other.peer))
   })
 
   it('drops a peer that leaves unread what it is told by gossip, and tells of it', async () => {

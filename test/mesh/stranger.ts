@@ -1,12 +1,13 @@
 // A libp2p node that is none of ours: it speaks what it is told to, in the versions and with the words that a test wants, and behind no rule of the daemon's.
 
-import { generateKeyPair } from '@libp2p/crypto/keys'
+import { generateKeyPair, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { RPC } from '@libp2p/gossipsub/message'
 import { identify } from '@libp2p/identify'
 import type { Connection, PeerId, PrivateKey, Stream, StreamMuxerFactory } from '@libp2p/interface'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
-import { peerIdFromString } from '@libp2p/peer-id'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
@@ -27,6 +28,17 @@ export interface StrangerOptions {
   answersStreams?: number
   /** Addresses that it tells of itself. @default its own */
   announce?: string[]
+  /** @default a new Ed25519 key */
+  privateKey?: PrivateKey
+}
+
+/** Gossip as its author would sign it, whoever that is. */
+export interface Said {
+  topic: string
+  data: Uint8Array
+  /** Its number among the author's, 8 bytes. */
+  seqno: Uint8Array
+  author: PrivateKey
 }
 
 export interface Stranger {
@@ -42,6 +54,8 @@ export interface Stranger {
   tell(to: string, topic: string, data: Uint8Array): Promise<void>
   /** Reads nothing more of what `peer` tells it by gossip. */
   ignores(peer: string): Promise<void>
+  /** Sends several pieces of gossip at once. */
+  hand(to: string, said: Said[]): Promise<void>
   /** Sends gossip in another's name, with a signature that is none of theirs. */
   forge(to: string, topic: string, data: Uint8Array, from: string): void
   stop(): Promise<void>
@@ -54,9 +68,10 @@ export async function openStranger({
   kad = '1.0.0',
   gossips = false,
   answersStreams = Number.POSITIVE_INFINITY,
-  announce = []
+  announce = [],
+  privateKey: given
 }: StrangerOptions): Promise<Stranger> {
-  const privateKey = await generateKeyPair('Ed25519')
+  const privateKey = given ?? (await generateKeyPair('Ed25519'))
   const node = await createLibp2p({
     privateKey,
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'], announce },
@@ -88,6 +103,13 @@ export async function openStranger({
     })
   }
   const { gossip } = node.services as unknown as { gossip: GossipSub }
+  // What its interface does not offer, of course.
+  const parts = gossip as unknown as {
+    streamsOutbound: Map<string, unknown>
+    streamsInbound: Map<string, { rawStream: Stream }>
+    handleReceivedSubscription(from: PeerId, topic: string, subscribes: boolean): void
+    sendRpc(peer: string, rpc: object): void
+  }
   return {
     peer: node.peerId.toString(),
     privateKey,
@@ -103,19 +125,18 @@ export async function openStranger({
       }
     },
     tell: async (to, topic, data) => {
-      const parts = gossip as unknown as {
-        streamsOutbound: Map<string, unknown>
-        handleReceivedSubscription(from: PeerId, topic: string, subscribes: boolean): void
-      }
       // What has no stream yet is lost.
       await until(() => parts.streamsOutbound.has(to))
       parts.handleReceivedSubscription(peerIdFromString(to), topic, true)
       await gossip.publish(topic, data)
     },
     ignores: async peer => {
-      const { streamsInbound } = gossip as unknown as { streamsInbound: Map<string, { rawStream: Stream }> }
-      await until(() => streamsInbound.has(peer))
-      streamsInbound.get(peer)!.rawStream.pause()
+      await until(() => parts.streamsInbound.has(peer))
+      parts.streamsInbound.get(peer)!.rawStream.pause()
+    },
+    hand: async (to, said) => {
+      await until(() => parts.streamsOutbound.has(to))
+      parts.sendRpc(to, { messages: await Promise.all(said.map(signed)), subscriptions: [] })
     },
     forge: (to, topic, data, from) => {
       const forged = {
@@ -125,11 +146,16 @@ export async function openStranger({
         seqno: crypto.getRandomValues(new Uint8Array(8)),
         signature: crypto.getRandomValues(new Uint8Array(64))
       }
-      // What its interface does not offer, of course.
-      ;(gossip as unknown as { sendRpc(peer: string, rpc: object): void }).sendRpc(to, { messages: [forged], subscriptions: [] })
+      parts.sendRpc(to, { messages: [forged], subscriptions: [] })
     },
     stop: async () => node.stop()
   }
+}
+
+async function signed({ author, ...said }: Said): Promise<RPC.Message> {
+  const message = { ...said, from: peerIdFromPrivateKey(author).toMultihash().bytes }
+  const signature = await author.sign(Buffer.concat([Buffer.from('libp2p-pubsub:'), RPC.Message.encode(message)]))
+  return { ...message, signature, key: publicKeyToProtobuf(author.publicKey) }
 }
 
 function gossipOf(protocols: string[] | undefined): ReturnType<typeof gossipsub> {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
-import { AUTHOR_MESSAGES, DEAF_MS, GossipRates, SOURCE_MESSAGES } from '../../../protocols/gossip-rates.ts'
+import { AUTHOR_MESSAGES, DEAF_MS, GossipRates, type GossipSource, SOURCE_MESSAGES } from '../../../protocols/gossip-rates.ts'
 import { Purses, StrangersPurses } from '../../../protocols/purses.ts'
-
-const message = (source: string, author = source, bytes = 300) => ({ source, author, bytes })
 
 describe('Purses', () => {
   it('hold a burst, and refill by the second', () => {
@@ -53,44 +51,64 @@ describe('StrangersPurses', () => {
 })
 
 describe('the rates of gossip', () => {
-  it('let a mesh of a thousand speak through one neighbour', () => {
-    const rates = new GossipRates()
-    for (let second = 0; second < 60; second++) {
-      for (let n = 0; n < 450; n++) {
-        const said = message('neighbour', `author-${(second * 450 + n) % 1_000}`)
-        assert.equal(rates.take(said, second * 1_000), null)
-        rates.wasNews(said, second * 1_000)
+  const BYTES = 300
+  const accepted = (peer: string): GossipSource => ({ peer, strangerAt: null })
+  /** Of the machine that its first letter names. */
+  const stranger = (peer: string): GossipSource => ({ peer, strangerAt: peer })
+  let rates: GossipRates
+  beforeEach(() => {
+    rates = new GossipRates(address => address[0]!)
+  })
+
+  it('let a mesh of a thousand speak through one neighbour, a stranger as well', () => {
+    for (const source of [accepted('neighbour'), stranger('stranger')]) {
+      for (let second = 0; second < 60; second++) {
+        for (let n = 0; n < 450; n++) {
+          const author = `${source.peer}-${(second * 450 + n) % 1_000}`
+          assert.equal(rates.bring(source, BYTES, second * 1_000), null)
+          assert.ok(rates.mayBeSaid(author, BYTES, second * 1_000))
+          rates.wasNews(author, BYTES, second * 1_000)
+        }
       }
     }
   })
 
   it('drop what a neighbour says beyond its own measure, and soon do not listen to it at all', () => {
-    const rates = new GossipRates()
     let looked = 0
     for (let n = 0; n < 10_000; n++) {
-      const said = message('flooder')
-      if (rates.take(said, n / 10) === null) {
+      const nowMs = n / 10
+      if (rates.bring(accepted('flooder'), BYTES, nowMs) !== null) continue
+      if (rates.mayBeSaid('flooder', BYTES, nowMs)) {
         looked += 1
-        rates.wasNews(said, n / 10)
-      }
+        rates.wasNews('flooder', BYTES, nowMs)
+      } else rates.saidTooMuch(accepted('flooder'), nowMs)
     }
     assert.ok(looked <= AUTHOR_MESSAGES.burst + AUTHOR_MESSAGES.perSecond + 1, `${looked}`)
     assert.ok(rates.isDeafTo('flooder', 1_000))
     assert.ok(!rates.isDeafTo('flooder', 1_000 + DEAF_MS))
-    assert.equal(rates.take(message('other'), 1_000), null)
+    assert.equal(rates.bring(accepted('other'), BYTES, 1_000), null)
   })
 
-  it('hold a source to its measure under however many names it signs', () => {
-    const rates = new GossipRates()
-    let looked = 0
-    for (let n = 0; n < 20_000; n++) if (rates.take(message('source', `name-${n}`), 0) === null) looked += 1
-    assert.equal(looked, SOURCE_MESSAGES.burst)
+  const lookedAt = (sources: GossipSource[]) => sources.filter(source => rates.bring(source, BYTES, 0) === null).length
+
+  it('hold a source to its measure, and all strangers of one machine together to that of one', () => {
+    assert.equal(lookedAt(Array(20_000).fill(accepted('source'))), SOURCE_MESSAGES.burst)
+    assert.equal(lookedAt(Array.from({ length: 20_000 }, (_, n) => stranger(`m-${n % 64}`))), SOURCE_MESSAGES.burst)
+    assert.ok(rates.isDeafTo('m-1', 0))
+  })
+
+  it('hold strangers of many machines to a measure that they share, whom they do not blame for it, and leave accepted peers theirs', () => {
+    const crowd = Array.from({ length: 60_000 }, (_, n) => stranger(`${String.fromCharCode(0x100 + (n % 60))}`))
+    const looked = lookedAt(crowd)
+    assert.ok(looked > SOURCE_MESSAGES.burst && looked < 10 * SOURCE_MESSAGES.burst, `${looked}`)
+    assert.equal(rates.bring(stranger('newcomer'), BYTES, 0), 'strangers')
+    assert.ok(!rates.isDeafTo('newcomer', 0))
+    assert.equal(rates.bring(accepted('member'), BYTES, 0), null)
   })
 
   it('let nobody empty the purse of another by playing its old messages again', () => {
-    const rates = new GossipRates()
     // Old ones are no news.
-    for (let n = 0; n < 1_000; n++) rates.take(message('replayer', 'honest'), n)
-    assert.equal(rates.take(message('honest'), 1_000), null)
+    for (let n = 0; n < 1_000; n++) rates.bring(accepted('replayer'), BYTES, n)
+    assert.ok(rates.mayBeSaid('honest', BYTES, 1_000))
   })
 })

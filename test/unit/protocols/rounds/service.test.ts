@@ -91,7 +91,7 @@ describe('RoundsGossip', () => {
 
   it('passes on what is news only, and has nobody pay for what others say again in their name', async () => {
     const { b } = pair()
-    const rates = new GossipRates()
+    const rates = new GossipRates(() => null)
     const said: RoundsMessage[] = [
       { kind: 'contribution', block: signed.bytes },
       { kind: 'record', block: record.bytes },
@@ -100,14 +100,14 @@ describe('RoundsGossip', () => {
     for (const [n, verdict] of ['accept', ...Array(500).fill('ignore')].entries()) {
       for (const message of said) {
         const bytes = encodeRoundsMessage(message)
-        const facts = { source: 'replayer', author: 'member', bytes: bytes.length }
-        assert.equal(rates.take(facts, n), null)
-        const heard = await b.receive(TOPIC, bytes, facts.author)
+        assert.equal(rates.bring({ peer: 'replayer', strangerAt: null }, bytes.length, n), null)
+        assert.ok(rates.mayBeSaid('member', bytes.length, n))
+        const heard = await b.receive(TOPIC, bytes, 'member')
         assert.equal(heard, verdict)
-        if (heard === 'accept') rates.wasNews(facts, n)
+        if (heard === 'accept') rates.wasNews('member', bytes.length, n)
       }
     }
-    assert.equal(rates.take({ source: 'member', author: 'member', bytes: 300 }, 500), null)
+    assert.ok(rates.mayBeSaid('member', 300, 500))
   })
 
   it('hears nothing once stopped', async () => {
