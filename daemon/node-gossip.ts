@@ -1,4 +1,4 @@
-// Where the node does not leave gossipsub to itself: how it opens streams and reads them, and what it does with what nobody here listens to.
+// Where the node does not leave gossipsub to itself: how it opens streams and reads them, what it lets in, and what messages are told apart by.
 import { createHash } from 'node:crypto'
 import type { GossipSub, Message } from '@libp2p/gossipsub'
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
@@ -60,15 +60,16 @@ export function wireBytes({ topic, from, seqno, data, key, signature }: WireMess
   return [from, seqno, data, key, signature].reduce((sum, part) => sum + (part?.length ?? 0), topic.length)
 }
 
-/** Bytes before the key in a peer id that holds it: an identity multihash of an Ed25519 key, and before that one's own 32. */
-const ID_PREFIX_BYTES = 2
+/** A peer id that holds its key begins with an identity multihash: its code and its length. */
+const MULTIHASH_PREFIX_BYTES = 2
+/** That of an Ed25519 key, as far as the 32 bytes that are its own: then come its kind and its length. */
 const ED25519_ID_PREFIX = Uint8Array.from([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
 const ED25519_ID_BYTES = 38
 
 /** Whether a piece of gossip names an author with an Ed25519 key, and no other key: those of other kinds can be made to cost sixty times as much to check. */
 export function isOfUsualKey({ from, key }: WireMessage): boolean {
   if (from?.length !== ED25519_ID_BYTES || ED25519_ID_PREFIX.some((byte, n) => from[n] !== byte)) return false
-  return key === undefined || Buffer.compare(key, from.subarray(ID_PREFIX_BYTES)) === 0
+  return key === undefined || Buffer.compare(key, from.subarray(MULTIHASH_PREFIX_BYTES)) === 0
 }
 
 /**

@@ -287,8 +287,8 @@ interface Held {
 
 async function startLibp2p(options: NodeOptions, held: Held) {
   const { discovered, rates, wire, closedTo } = held
-  // Before the handshake, which costs milliseconds, and after it, for those that came together.
   const isClosedTo = (peer: PeerId) => peer.type !== 'Ed25519' || closedTo.has(peer.toString())
+  // Before the handshake, which costs milliseconds, and after it, for those that came together.
   const isTooMany = ({ remoteAddr }: { remoteAddr: { toString(): string } }) =>
     isCrowded(remoteAddr.toString(), held.connections(), options.isAccepted ?? nobody)
   const dialTimeout = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS
@@ -410,6 +410,7 @@ class Node implements ShoalNode {
   readonly network: string
   readonly #libp2p: Libp2pNode
   readonly #options: NodeOptions
+  readonly #isAccepted: (peer: string) => boolean
   readonly #discovered: Discovered
   readonly #rates: GossipRates
   /** What peers speak that we do not, and when they were last heard to. */
@@ -443,6 +444,7 @@ class Node implements ShoalNode {
     this.#wire = wire
     this.#rates = rates
     this.#options = options
+    this.#isAccepted = options.isAccepted ?? nobody
     this.#discovered = discovered
     this.peer = libp2p.peerId.toString()
     this.network = options.network
@@ -571,7 +573,7 @@ class Node implements ShoalNode {
   }
 
   crowd(): Crowd | null {
-    return crowdOf(this.#libp2p.getConnections(), this.#options.isAccepted ?? nobody)
+    return crowdOf(this.#libp2p.getConnections(), this.#isAccepted)
   }
 
   async ping(peer: string, options: { signal?: AbortSignal } = {}): Promise<number> {
@@ -664,7 +666,7 @@ class Node implements ShoalNode {
 
   #sourceOf(source: PeerId): GossipSource {
     const peer = source.toString()
-    if ((this.#options.isAccepted ?? nobody)(peer)) return { peer, strangerAt: null }
+    if (this.#isAccepted(peer)) return { peer, strangerAt: null }
     const [connection] = this.#libp2p.getConnections(source)
     return { peer, strangerAt: connection?.remoteAddr.toString() ?? peer }
   }
@@ -852,7 +854,7 @@ class Node implements ShoalNode {
     this.#emit({ type: 'disconnected', peer })
     if (this.#stopping.signal.aborted || this.#forgotten.has(peer)) return
     // Who only called us calls again: anybody may call, and name any addresses to be called at.
-    if (!member.isCalled && !(this.#options.isAccepted ?? nobody)(peer)) return
+    if (!member.isCalled && !this.#isAccepted(peer)) return
     this.#redial.add(peer, {
       connected: () => this.#members.has(peer),
       dial: async signal => {

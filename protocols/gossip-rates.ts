@@ -55,14 +55,14 @@ export class GossipRates {
   /** A source brings a message of so many bytes, all of it, before anything of it is looked at: null where it may. */
   bring(source: GossipSource, bytes: number, nowMs: number): GossipExcess | null {
     if (this.isDeafTo(source.peer, nowMs)) return 'source'
-    const [own, all] = this.#pursesOf(source)
-    const affords = (purses: SourcePurses) => purses.messages.has(1, nowMs) && purses.bytes.has(bytes, nowMs)
-    if (!affords(own)) {
+    const paid = this.#pursesOf(source)
+    const short = paid.find(purses => !purses.messages.has(1, nowMs) || !purses.bytes.has(bytes, nowMs))
+    if (short === paid[0]) {
       this.#deafUntilMs.set(source.peer, nowMs + DEAF_MS)
       return 'source'
     }
-    if (all !== undefined && !affords(all)) return 'strangers'
-    for (const purses of [own, ...(all === undefined ? [] : [all])]) {
+    if (short !== undefined) return 'strangers'
+    for (const purses of paid) {
       purses.messages.pay(1, nowMs)
       purses.bytes.pay(bytes, nowMs)
     }
@@ -90,8 +90,8 @@ export class GossipRates {
     return (this.#deafUntilMs.get(source) ?? Number.NEGATIVE_INFINITY) > nowMs
   }
 
-  /** Its own, and those it shares with all strangers. */
-  #pursesOf({ peer, strangerAt }: GossipSource): readonly [SourcePurses, SourcePurses?] {
+  /** Its own first, then, of a stranger, those that it shares with all strangers. */
+  #pursesOf({ peer, strangerAt }: GossipSource): readonly [SourcePurses, ...SourcePurses[]] {
     if (strangerAt === null) return [{ messages: this.#sourceMessages.of(peer), bytes: this.#sourceBytes.of(peer) }]
     const [messages, allMessages] = this.#strangersMessages.of(strangerAt)
     const [bytes, allBytes] = this.#strangersBytes.of(strangerAt)

@@ -108,7 +108,10 @@ describe('the rates of gossip', () => {
 
   it('let nobody empty the purse of another by playing its old messages again', () => {
     // Old ones are no news.
-    for (let n = 0; n < 1_000; n++) rates.bring(accepted('replayer'), BYTES, n)
+    for (let n = 0; n < 1_000; n++) {
+      assert.equal(rates.bring(accepted('replayer'), BYTES, n), null)
+      assert.ok(rates.mayBeSaid('honest', BYTES, n))
+    }
     assert.ok(rates.mayBeSaid('honest', BYTES, 1_000))
   })
 })
