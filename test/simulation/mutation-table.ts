@@ -91,11 +91,12 @@ function live(script: string, first = ''): Promise<Outcome> {
         } else outcome.broken = { trial, seed, text: broken }
       }
     })
-    child.on('close', code => {
+    child.on('close', (code, signal) => {
       clearTimeout(stuck)
       clearTimeout(limit)
-      // Out of memory, most likely.
-      if (code !== 0 && code !== null && outcome.broken === null) outcome.broken = { ...last, text: `the process ended with ${code}` }
+      // Out of memory, most likely; not where its time was over.
+      if (code !== 0 && !child.killed && outcome.broken === null)
+        outcome.broken = { ...last, text: `the process ended with ${code ?? signal}` }
       outcome.seconds = (Date.now() - startedAt) / 1_000
       done(outcome)
     })
