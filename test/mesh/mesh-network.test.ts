@@ -1,6 +1,6 @@
 // A mesh of which each node has a network namespace of its own, parted and whole again; and nothing of it left, whoever is killed.
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,7 @@ const TOOLS = 'for tool in ip tc nft nsenter setpriv; do command -v $tool || exi
 describe('shoal mesh run with namespaces', function () {
   this.timeout(400_000)
   let folder: string
+  let child: ChildProcess | undefined
   before(function () {
     if (spawnSync('unshare', [...PROBE, TOOLS]).status === 0) return
     this.test!.parent!.title += ' (skipped: this machine has no namespaces or lacks a tool)'
@@ -24,16 +25,23 @@ describe('shoal mesh run with namespaces', function () {
     folder = mkdtempSync(join(tmpdir(), 'shoal-mesh-network-'))
     writeFileSync(join(folder, 'run.yaml'), SMALL_RUN)
   })
-  afterEach(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+  afterEach(async () => {
+    // Whatever it started ends with it, also where a test did not come to its end.
+    child?.kill('SIGKILL')
+    await until(() => processesUnder(folder).length === 0, 60_000)
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  })
 
   const start = (scenario: string) => {
     writeFileSync(join(folder, 'scenario.yaml'), scenario)
     const args = [MAIN, 'mesh', 'run', join(folder, 'scenario.yaml'), '--report', join(folder, 'report.json')]
-    return spawn(process.execPath, args, { env: { ...process.env, TMPDIR: folder } })
+    const started = spawn(process.execPath, args, { env: { ...process.env, TMPDIR: folder } })
+    child = started
+    return started
   }
 
   it('parts it, sees both sides go apart, and ends with one anchor after it is whole again', async () => {
-    const child = start(`
+    const mesh = start(`
 nodes: 4
 network: namespaces
 run: run.yaml
@@ -46,8 +54,8 @@ steps:
 expect: [equalAnchors, nothingLost, { tells: { 1: [peer_silent], 3: [peer_silent] } }]
 `)
     let output = ''
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', data => (output += data))
-    const status = await new Promise(resolve => child.once('close', resolve))
+    for (const stream of [mesh.stdout, mesh.stderr]) stream.on('data', data => (output += data))
+    const status = await new Promise(resolve => mesh.once('close', resolve))
     assert.equal(status, 0, output)
     const { nodes, faults } = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')) as Report
     assert.equal(new Set(nodes.map(({ anchor }) => anchor)).size, 1)
@@ -58,9 +66,9 @@ expect: [equalAnchors, nothingLost, { tells: { 1: [peer_silent], 3: [peer_silent
   })
 
   it('leaves no process behind when it is killed', async () => {
-    const child = start('{ nodes: 2, network: namespaces, run: run.yaml, rounds: 100000 }')
+    const mesh = start('{ nodes: 2, network: namespaces, run: run.yaml, rounds: 100000 }')
     await until(() => processesUnder(folder).length > 3, 60_000) // This command, itself inside, and two daemons.
-    child.kill('SIGKILL')
+    mesh.kill('SIGKILL')
     await until(() => processesUnder(folder).length === 0, 60_000)
   })
 })

@@ -1,11 +1,13 @@
 // `shoal mesh run` with real daemons: few and small, because each costs seconds. Every process must be gone afterwards, whatever happened.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Report } from '../../cli/mesh/report.ts'
 import { MAIN, SMALL_RUN } from './small-run.ts'
+import { until } from './until.ts'
 
 /** What is done to the command while it runs, with what it has said so far. */
 type During = (output: string, child: ChildProcess) => void
@@ -13,32 +15,39 @@ type During = (output: string, child: ChildProcess) => void
 describe('shoal mesh run', function () {
   this.timeout(240_000)
   let folder: string
+  let child: ChildProcess
   beforeEach(() => {
     // The temporary folder of all that is started, so that a process left behind can be told by its environment.
     folder = mkdtempSync(join(tmpdir(), 'shoal-mesh-test-'))
     writeFileSync(join(folder, 'run.yaml'), SMALL_RUN)
   })
-  afterEach(() => {
+  afterEach(async () => {
+    // A test that did not come to its end leaves the command running, and with it all that it started.
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await until(() => processesUnder(folder).length === 0, 60_000)
+    }
     const left = processesUnder(folder)
     rmSync(folder, { recursive: true, force: true })
     assert.deepEqual(left, [])
   })
 
-  const mesh = (scenario: string, flags: string[], during?: During) =>
-    new Promise<{ status: number | null; report: Report; output: string }>(resolve => {
-      writeFileSync(join(folder, 'scenario.yaml'), scenario)
-      const report = join(folder, 'report.json')
-      const args = [MAIN, 'mesh', 'run', join(folder, 'scenario.yaml'), '--report', report, ...flags]
-      const child = spawn(process.execPath, args, { env: { ...process.env, TMPDIR: folder } })
-      let output = ''
-      for (const stream of [child.stdout, child.stderr]) {
-        stream.on('data', data => {
-          output += data
-          during?.(output, child)
-        })
-      }
-      child.on('close', status => resolve({ status, output, report: JSON.parse(readFileSync(report, 'utf8')) as Report }))
-    })
+  const mesh = async (scenario: string, flags: string[], during?: During) => {
+    writeFileSync(join(folder, 'scenario.yaml'), scenario)
+    const file = join(folder, 'report.json')
+    const args = [MAIN, 'mesh', 'run', join(folder, 'scenario.yaml'), '--report', file, ...flags]
+    const started = spawn(process.execPath, args, { env: { ...process.env, TMPDIR: folder } })
+    child = started
+    let output = ''
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.on('data', data => {
+        output += data
+        during?.(output, started)
+      })
+    }
+    const [status] = (await once(started, 'close')) as [number | null]
+    return { status, output, report: JSON.parse(readFileSync(file, 'utf8')) as Report }
+  }
 
   it('trains, loses a member by SIGKILL, gets it back, and ends with one anchor', async () => {
     const scenario = `

@@ -13,6 +13,7 @@ import { MAX_GOSSIP_BYTES } from '../../protocols/frame-stream.ts'
 import { SOURCE_BYTES } from '../../protocols/gossip-rates.ts'
 import { decodeAnswer, encodeQuestion } from '../../protocols/identity/index.ts'
 import { addProvider, addressCounts, getProviders } from './dht-words.ts'
+import { lastingAddress } from './lasting-address.ts'
 import { openStranger, type Stranger, type StrangerOptions } from './stranger.ts'
 import { until } from './until.ts'
 
@@ -130,19 +131,20 @@ describe('a node', () => {
   })
 
   it('calls its bootstrap node until it is there, and again when it comes back', async () => {
-    const privateKey = await generateKeyPair('Ed25519')
-    const first = await start({ privateKey })
-    const address = first.addresses()[0]!
-    const listen = [address.replace(/\/p2p\/.*/, '')]
+    const there: Partial<NodeOptions> = {
+      privateKey: await generateKeyPair('Ed25519'),
+      listen: [await lastingAddress()],
+      takenPorts: 'refused'
+    }
+    const first = await start(there)
     await stop(first)
-    const node = await start({ bootstrap: [address] })
-    await new Promise(resolve => setTimeout(resolve, 600))
-    const second = await start({ privateKey, listen })
+    const node = await start({ bootstrap: [`${there.listen![0]}/p2p/${first.peer}`] })
+    const second = await start(there)
     await until(() => node.isConnected(second.peer))
     assert.equal(node.peers()[0]!.foundBy, 'bootstrap')
     await stop(second)
     await until(() => !node.isConnected(second.peer))
-    const third = await start({ privateKey, listen })
+    const third = await start(there)
     await until(() => node.isConnected(third.peer))
   })
 

@@ -14,11 +14,15 @@ describe('a daemon whose stderr nobody reads any more', function () {
   this.timeout(60_000)
   let home: string
   let child: ChildProcess | undefined
+  /** Of the daemon that outlives its window. */
+  let pid: number | undefined
   beforeEach(async () => {
     home = await mkdtemp(join(tmpdir(), 'shoal-terminal-'))
   })
   afterEach(async () => {
     child?.kill('SIGKILL')
+    if (pid !== undefined) endNow(pid)
+    pid = undefined
     await rm(home, { recursive: true })
   })
 
@@ -42,9 +46,9 @@ describe('a daemon whose stderr nobody reads any more', function () {
   it('ends cleanly when its window is closed', async function () {
     if (process.platform !== 'linux') this.skip()
     const file = join(home, 'exit-code')
-    const daemon = `"${process.execPath}" "${MAIN}" daemon --home "${home}" --profile test --bootstrap-only`
+    const command = `"${process.execPath}" "${MAIN}" daemon --home "${home}" --profile test --bootstrap-only`
     // The shell outlives the window to say how the daemon ended.
-    const shell = `trap '' HUP; ${daemon}; echo $? > "${file}"`
+    const shell = `trap '' HUP; ${command}; echo $? > "${file}"`
     child = spawn('script', ['--quiet', '--command', shell, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
     const exited = once(child, 'exit')
     let shown = ''
@@ -52,12 +56,22 @@ describe('a daemon whose stderr nobody reads any more', function () {
       shown += text
       if (shown.includes('join with')) break
     }
-    const { pid } = JSON.parse(await readFile(join(home, 'daemon.json'), 'utf8'))
+    const { pid: daemon } = JSON.parse(await readFile(join(home, 'daemon.json'), 'utf8')) as { pid: number }
+    pid = daemon
     child.kill('SIGKILL')
     await exited
-    process.kill(pid, 'SIGHUP')
+    process.kill(daemon, 'SIGHUP')
     const textOf = () => readFile(file, 'utf8').catch(() => '')
     while ((await textOf()) === '') await new Promise(resolve => setTimeout(resolve, 50))
     assert.equal(await textOf(), '0\n')
+    pid = undefined
   })
 })
+
+function endNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended.
+  }
+}
