@@ -6,7 +6,7 @@ import { type Conduct, together } from './conduct.ts'
 import type { Invariant } from './invariants.ts'
 import { equivocating } from './liars/equivocating.ts'
 import { givingNothingFrom } from './liars/giving-nothing.ts'
-import { claimingTokens, givingRubbishFrom } from './liars/giving-rubbish.ts'
+import { claimingSteps, claimingTokens, givingRubbishFrom } from './liars/giving-rubbish.ts'
 import { Mouth, onEachRecord, type Place } from './liars/mouth.ts'
 import { namingNewHeads, namingOneHead } from './liars/naming-nothing.ts'
 import { notClosing } from './liars/not-closing.ts'
@@ -15,7 +15,7 @@ import { servingWrongBytes } from './liars/serving-wrong-bytes.ts'
 import { withholding } from './liars/withholding.ts'
 import { flawedBody, peerName, rankOf } from './names.ts'
 import type { SimNode } from './node.ts'
-import { TOKENS_A_STEP } from './training.ts'
+import { MAX_STEPS, TOKENS_A_STEP } from './training.ts'
 import { World, type WorldOptions } from './world.ts'
 
 export interface Attack {
@@ -226,6 +226,12 @@ export const ATTACKS: readonly Attack[] = [
   {
     name: 'members claim tokens that their steps do not have',
     begin: seed => eight(seed, [claimingTokens, claimingTokens], rules({ tokensPerStep: TOKENS_A_STEP })),
+    liars: LIARS,
+    rounds: 20
+  },
+  {
+    name: 'members claim more steps than a round has',
+    begin: seed => eight(seed, [claimingSteps, claimingSteps], rules({ tokensPerStep: TOKENS_A_STEP, maxSteps: MAX_STEPS })),
     liars: LIARS,
     rounds: 20
   },

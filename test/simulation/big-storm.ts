@@ -5,7 +5,7 @@ import { FAULTS } from './faults/index.ts'
 import { LIARS } from './liars/index.ts'
 import { Progress } from './progress.ts'
 import { Random } from './random.ts'
-import { TOKENS_A_STEP } from './training.ts'
+import { MAX_STEPS, TOKENS_A_STEP } from './training.ts'
 import { World } from './world.ts'
 
 export interface BigStormOptions {
@@ -151,8 +151,8 @@ function bigWorld(seed: number, nodes: number, random: Random, liars: { [name: s
       deadlineMs: random.pick([10_000, 20_000]),
       graceMs: random.pick([1_000, 3_000]),
       fetchTimeoutMs: 5_000,
-      // Where a run says how many tokens a step has, whoever claims others is refused.
-      ...(random.chance(0.5) ? { tokensPerStep: TOKENS_A_STEP } : {})
+      // Where a run says how many tokens a step has, and how many steps a round, whoever claims others is refused.
+      ...(random.chance(0.5) ? { tokensPerStep: TOKENS_A_STEP, maxSteps: MAX_STEPS } : {})
     }
   })
 }

@@ -12,6 +12,8 @@ export class Disk {
   readonly contributions = new Map<string, Contribution>()
   /** Contributions whose bodies are here whole, with their rounds. */
   readonly bodies = new Map<string, number>()
+  /** Contributions of others that it has said it has, and that nothing took from it since: what is too old to be kept was not taken. */
+  readonly acknowledged = new Set<string>()
   readonly anchors = new Map<string, number>([['genesis', 0]])
   readonly fates = new Map<string, Fate>()
   /** Rounds of branches that its node left which the rules did not watch any more: nobody told it that its work in them counts no more. */
@@ -31,7 +33,9 @@ export class Disk {
   crash(self: string, random: Random): void {
     this.lost.clear()
     for (const [cid, contribution] of this.contributions) {
-      if (contribution.peer !== self && random.chance(UNSYNCED)) this.bodies.delete(cid)
+      if (contribution.peer === self || !random.chance(UNSYNCED)) continue
+      this.bodies.delete(cid)
+      this.acknowledged.delete(cid)
     }
   }
 
@@ -43,7 +47,12 @@ export class Disk {
   /** Some of the bodies and anchors, this share of them, do not match their names any more: whoever reads one finds that it is not here. */
   damage(share: number, random: Random): void {
     for (const shelf of [this.anchors, this.bodies])
-      for (const name of shelf.keys()) if (random.chance(share) && shelf.delete(name)) this.lost.add(name)
+      for (const name of shelf.keys()) {
+        if (!random.chance(share)) continue
+        shelf.delete(name)
+        this.lost.add(name)
+        this.acknowledged.delete(name)
+      }
   }
 
   /** All that is here, as the rules are told it when they begin. */

@@ -1,6 +1,5 @@
 // How a node gets what the rules want from others: contributions, records, anchors, and a whole chain when it starts over.
 import { isAuthor, type RoundCommand, type RoundEvent, type RoundRecord, remembers, reopenRounds } from '../../protocols/rounds/index.ts'
-import { HONEST } from './conduct.ts'
 import { flawOf } from './names.ts'
 import type { SimNode } from './node.ts'
 
@@ -67,7 +66,7 @@ export class Fetching {
       const flaw = flawOf(contribution)
       if (flaw === null) {
         disk.bodies.set(cid, contribution.round)
-        if (node.conduct === HONEST) world.acknowledges(node, cid)
+        disk.acknowledged.add(cid)
       }
       const found: RoundEvent = flaw === null ? { type: 'contributionHeld', cid } : { type: 'contributionRefused', cid, reason: flaw }
       if (known === undefined) node.hears({ type: 'contribution', cid, contribution }, found)

@@ -119,8 +119,9 @@ export const INVARIANTS: readonly Invariant[] = [
       if (node === undefined) return
       const { round } = node.rounds.head
       const accepted = new Set(node.chain().flatMap(({ record }) => record.contributions))
-      for (const [cid, { holder, life }] of world.acknowledged) {
-        if (holder.life !== life || holder.disk.lost.has(cid)) continue
+      const holders = new Map<string, SimNode>()
+      for (const holder of world.up) if (holder.conduct === HONEST) for (const cid of holder.disk.acknowledged) holders.set(cid, holder)
+      for (const [cid, holder] of holders) {
         const contribution = holder.disk.contributions.get(cid)!
         const author = world.byPeer.get(contribution.peer)
         // Still open; or its author lies, is gone for good, or lost all that it knew with its disk.

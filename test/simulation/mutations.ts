@@ -231,6 +231,14 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: 'members claim tokens that their steps do not have'
   },
   {
+    defence: 'steps are those that a round has',
+    protects: 'whoever claims a million steps weighs as much as all others together',
+    file: 'chain/validity.js',
+    from: 'if (maxSteps !== undefined && steps > maxSteps)',
+    to: 'if (false)',
+    noticedBy: 'members claim more steps than a round has'
+  },
+  {
     defence: 'the heavier branch is chosen, not the first that came',
     protects: 'nodes that heard two records in different order never agree',
     file: 'chain/choice.js',

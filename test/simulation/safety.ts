@@ -105,6 +105,7 @@ function judgeRecord(node: SimNode, parent: Judged, cid: string, record: RoundRe
     if (contribution.run !== rules.run || !admitted(peer) || !isInvited(rules, contribution))
       wrong.push(`lists ${name} of ${peer}, who is not admitted`)
     if (rules.tokensPerStep !== undefined && tokens !== steps * rules.tokensPerStep) wrong.push(`lists ${name} of ${tokens} tokens`)
+    if (steps > (rules.maxSteps ?? steps)) wrong.push(`lists ${name} of ${steps} steps`)
     const flaw = flawOf(contribution)
     if (flaw !== null) wrong.push(`lists ${name}, which is ${flaw}`)
     // Rounds of one chain have as many digits, or nearly: two contributions of one author are neighbours.

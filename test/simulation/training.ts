@@ -15,6 +15,10 @@ export const STEPS_MS = 500
 /** ms from a snapshot to a signed contribution. */
 const ENCODE_MS = 200
 export const TOKENS_A_STEP = 64
+const INNER_STEPS = 50
+const MAX_STEPS_AHEAD = 100
+/** In one contribution, where a world says nothing of steps: as daemons make it of a manifest. */
+export const MAX_STEPS = INNER_STEPS + MAX_STEPS_AHEAD
 /** ms before another try at a contribution for which there was no room. */
 const RETRY_MS = 2_000
 
@@ -29,7 +33,7 @@ export class Training {
     const { disk, world } = node
     const { head, round } = node.view()
     const contributed = [...disk.contributions.values()].some(({ peer, parent }) => peer === node.peer && parent === head)
-    const { innerSteps = 50, maxStepsAhead = 100 } = world.options
+    const { innerSteps = INNER_STEPS, maxStepsAhead = MAX_STEPS_AHEAD } = world.options
     this.#pace = createPace(
       { innerSteps, maxStepsAhead, deadlineMs: world.rules.deadlineMs },
       { now: node.now, steps: disk.steps, head, contributed }

@@ -56,8 +56,6 @@ export class World {
   readonly checks: Checks
   /** When each contribution was made: names only. */
   readonly madeAt = new Map<string, number>()
-  /** Who has a contribution of somebody else whole on disk and says so, one for each; another where that one died. */
-  readonly acknowledged = new Map<string, { holder: SimNode; life: number }>()
   readonly reports = new Map<string, number>()
   readonly problems: string[] = []
   onPhase: (node: SimNode, phase: Phase, round: number) => void = () => {}
@@ -138,11 +136,6 @@ export class World {
       node.resume()
       node.start()
     }
-  }
-
-  acknowledges(holder: SimNode, cid: string): void {
-    const before = this.acknowledged.get(cid)
-    if (before === undefined || before.holder.life !== before.life) this.acknowledged.set(cid, { holder, life: holder.life })
   }
 
   problem(text: string): void {

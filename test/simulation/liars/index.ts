@@ -3,7 +3,7 @@ import type { Conduct } from '../conduct.ts'
 import { copying } from './copying.ts'
 import { closingTwice, equivocating } from './equivocating.ts'
 import { givingNothingFrom } from './giving-nothing.ts'
-import { claimingTokens, givingRubbishFrom } from './giving-rubbish.ts'
+import { claimingSteps, claimingTokens, givingRubbishFrom } from './giving-rubbish.ts'
 import { namingNewHeads, namingOneHead } from './naming-nothing.ts'
 import { notClosing } from './not-closing.ts'
 import { pretending } from './pretending.ts'
@@ -20,6 +20,7 @@ export const LIARS: readonly { readonly name: string; readonly conduct: Conduct 
   { name: 'gives nothing', conduct: givingNothingFrom(1) },
   { name: 'copies', conduct: copying },
   { name: 'claims any number of tokens', conduct: claimingTokens },
+  { name: 'claims any number of steps', conduct: claimingSteps },
   { name: 'signs two of everything', conduct: equivocating },
   { name: 'shows two records', conduct: closingTwice },
   { name: 'never closes', conduct: notClosing },
