@@ -1,13 +1,16 @@
 // One node's rules, told more of everything than they keep: each flood goes beyond one bound, and a member must be heard after it.
 import {
+  FORK_WINDOW_ROUNDS,
   MAX_CONTRIBUTIONS_PER_RECORD,
   MAX_LISTED_OFF_CHAIN,
   MAX_OPEN_CONTRIBUTIONS,
   MAX_ORPHAN_RECORDS,
   MAX_PEERS,
   MAX_RECORDS_ASKED,
+  MAX_RECORDS_OFF_CHAIN,
   MAX_STRAY_CONTRIBUTIONS,
-  MAX_UNKNOWN_CONTRIBUTIONS
+  MAX_UNKNOWN_CONTRIBUTIONS,
+  MAX_WATCHED
 } from '../../protocols/rounds/constants.ts'
 import {
   advance,
@@ -55,14 +58,15 @@ function* times(count: number, event: (turn: number) => RoundEvent): Generator<R
   for (let turn = 0; turn < count; turn++) yield event(turn)
 }
 
-/** All of it in a second; then a member gives, and another closes. */
-function flooded(events: Iterable<RoundEvent>, listedBefore = 0): string[] {
+/** All of it in a second, so many at once; then a member gives, and another closes. */
+function flooded(events: Iterable<RoundEvent>, { listedBefore = 0, atOnce = 1 } = {}): string[] {
   const state: RoundsState = createRounds(RULES, 'A', { now: 0 })
   state.listedOffChain = listedBefore
-  const tell = (event: RoundEvent): void => void advance(state, event, 1_000)
+  const tell = (event: RoundEvent | RoundEvent[]): void => void advance(state, event, 1_000)
   for (const event of [{ type: 'tick' }, { type: 'synced' }] as const) tell(event)
-  for (const event of events) {
-    tell(event)
+  const rest = [...events]
+  while (rest.length > 0) {
+    tell(rest.splice(0, atOnce))
     const beyond = beyondBounds(state)
     if (beyond !== null) return [`every queue is within its bound: ${beyond}`]
   }
@@ -103,8 +107,24 @@ export const FLOODS: readonly { name: string; run(): string[] }[] = [
             contributions: Array.from({ length: MAX_CONTRIBUTIONS_PER_RECORD }, (_, at) => `c${turn} ${at}`)
           })
         ),
-        MAX_LISTED_OFF_CHAIN - 2 * MAX_CONTRIBUTIONS_PER_RECORD
+        { listedBefore: MAX_LISTED_OFF_CHAIN - 2 * MAX_CONTRIBUTIONS_PER_RECORD }
       )
+  },
+  {
+    name: 'a flood of records of strangers',
+    run: () =>
+      flooded(
+        times(MAX_RECORDS_OFF_CHAIN + 2 * FORK_WINDOW_ROUNDS, turn => recorded(`r${turn}`, { closer: `X${turn}` })),
+        { atOnce: 1_024 }
+      )
+  },
+  {
+    name: 'a flood of records that parted too long ago',
+    run: () => flooded(times(MAX_ORPHAN_RECORDS + 10, turn => recorded(`r${turn}`, { parent: `r nowhere ${turn}` })))
+  },
+  {
+    name: 'a flood of own work on branches',
+    run: () => flooded(times(MAX_WATCHED + 10, turn => given(`c${turn}`, made('A', `r${turn}`, 3))))
   },
   {
     name: 'a flood of heads',

@@ -424,6 +424,38 @@ export const MUTATIONS: readonly Mutation[] = [
     to: 'if (false)',
     noticedBy: 'a flood of peers'
   },
+  {
+    defence: 'records off the own chain are bounded',
+    protects: 'records of identities that cost nothing fill the memory',
+    file: 'intake.js',
+    from: 'tree.byCid.size - (head.round - tree.root.round) <= MAX_RECORDS_OFF_CHAIN',
+    to: 'true',
+    noticedBy: 'a flood of records of strangers'
+  },
+  {
+    defence: 'what records off the own chain list is bounded',
+    protects: 'a few long records fill the memory',
+    file: 'intake.js',
+    from: 'state.listedOffChain + contributions.length <= MAX_LISTED_OFF_CHAIN',
+    to: 'true',
+    noticedBy: 'a flood of records that list all that they can'
+  },
+  {
+    defence: 'what parted too long ago is remembered in bounds',
+    protects: 'names of records that nobody can look at fill the memory',
+    file: 'state.js',
+    from: 'if (tooOld.size > MAX_ORPHAN_RECORDS)',
+    to: 'if (false)',
+    noticedBy: 'a flood of records that parted too long ago'
+  },
+  {
+    defence: 'own work is watched in bounds',
+    protects: 'a branch that grows and falls again and again fills the memory with own work',
+    file: 'intake.js',
+    from: 'if (own.size <= MAX_WATCHED)',
+    to: 'if (true)',
+    noticedBy: 'a flood of own work on branches'
+  },
   // ---- what a node is told of its own work
   {
     defence: 'a node is told what became of its work',

@@ -5,6 +5,7 @@ import {
   HOLDERS_NEEDED,
   KEEP_ROUNDS,
   MAX_HOLDERS,
+  MAX_LISTED_OFF_CHAIN,
   MAX_OPEN_CONTRIBUTIONS,
   MAX_ORPHAN_RECORDS,
   MAX_PASSED_OVER,
@@ -178,6 +179,8 @@ const BOUNDS: readonly [what: string, size: (state: RoundsState) => number, most
   ['contributions', state => state.contributions.size, state => MAX_OPEN_CONTRIBUTIONS + state.listedOffChain],
   ['contributions to records that it does not have', strays, state => MAX_STRAY_CONTRIBUTIONS + state.listedOffChain],
   ['records', state => state.tree.byCid.size, () => FORK_WINDOW_ROUNDS + BRANCH_KEEP_ROUNDS + MAX_RECORDS_OFF_CHAIN],
+  // An orphan comes in with the record that it waits for, whatever it lists: storms are far from that many.
+  ['contributions that records off its chain list', state => state.listedOffChain, () => MAX_LISTED_OFF_CHAIN],
   ['orphans', state => state.orphans.size, () => MAX_ORPHAN_RECORDS],
   ['heads that parted too long ago', state => state.tooOld.size, () => MAX_ORPHAN_RECORDS],
   ['rumours', state => state.unknown.size, () => MAX_UNKNOWN_CONTRIBUTIONS],
