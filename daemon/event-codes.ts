@@ -27,6 +27,7 @@ const EVENT_CODES: { [code: string]: string } = {
   origin_full: 'Callers from one address hold all places that one may have: nobody else there can call this node.',
   peer_stalled:
     'A peer said nothing, or next to nothing, for as long as this node waits, on a stream that it opened or when it was asked; or it read nothing of what it was told.',
+  block_missing: 'A block that should be here is not: it went between the moment it was fetched and the moment it was needed.',
   block_unavailable: 'Nobody who was asked gave a block in time; it is asked for again where it is still needed.',
   history_learned:
     'A run is far ahead of this node, which is new to it or was away for long: its history is learned before its newest round.',
@@ -38,6 +39,7 @@ const EVENT_CODES: { [code: string]: string } = {
     'This node is done with a peer: no connection is taken, and none of its work counted here, until the ban ends or `shoal unban`.',
   peer_good: 'A peer is trusted again: what it did has faded, its ban is over, or the operator said so.',
   accused: 'Another member holds something against this node: look at its disk, clock and version.',
+  audit_failed: "An audit came to no verdict, and that is nobody's fault: what it needed was not here, or the anchor itself has no loss.",
   audit_harmful: 'A contribution, tried by this node on text, made the loss worse by more than an audit forgives.',
   // the mesh
   mesh_split: 'Members of a run do not see one another, or some are on another branch: the event names who is here and who is missing.',
@@ -63,12 +65,30 @@ const EVENT_CODES: { [code: string]: string } = {
   engine_fallback: 'An engine was given up after it had failed again and again; another one goes on.',
   no_engine: 'No engine is left to train with: the run is paused until `shoal run resume RUN`.',
   non_finite_delta: 'Work that was to be put back holds what is not a finite number, and cannot be.',
+  arithmetic_crashed: 'The process that sums and checks contributions ended; the next sum starts another.',
   trainer_failed: 'The trainer failed by itself; it is started again.',
   // runs
   admission_pending: 'An inviter has not said yes or no yet; it is asked again.',
   peer_admitted: 'A peer was let into a run by invitation.',
   join_failed: 'A run could not be joined.',
   run_failed: 'A run could not be taken up.',
+  not_allowed: 'The manifest names who may take part, and this node is not among them; or this node takes part in no run.',
+  run_too_large: 'What a manifest names is larger than its model, or than any file of its kind may be; nothing of it was fetched.',
+  manifest_damaged: "A run's description on disk cannot be read any more.",
+  genesis_unusable: 'What a run is to begin with cannot be used: a tensor or the tokenizer is missing, or a tensor has another shape.',
+  bad_anchor: "An anchor does not have the tensors of the run's first, or not the outer state that the run's strategy keeps.",
+  not_enough_memory: 'The run needs more memory than this machine has.',
+  data_missing: "The run trains on each member's own text, and none was named here.",
+  data_unreadable: 'A file of text cannot be read.',
+  bad_corpus: 'What is to be trained on is no text that a trainer can read.',
+  corpus_empty: 'What is to be trained on has no text in it.',
+  corpus_too_small: "What is to be trained on has fewer tokens than one of the run's contexts needs.",
+  corpus_too_large: 'What is to be trained on is more than a trainer takes.',
+  invalid_utf8: 'What is to be trained on is not UTF-8.',
+  bad_json_line: 'A line of what is to be trained on is not the JSON that it should be.',
+  bad_tokenizer: "The run's tokenizer cannot be used.",
+  stopping: 'The daemon, or this run in it, was being stopped meanwhile.',
+  internal: 'Something failed here that no code is for: the message says what, and it is a fault of the daemon.',
   unknown_run: 'Nobody reachable knows the run; it is looked for as long as the daemon runs.',
   port_taken: 'A port that was wished for is taken by another program.'
 }
