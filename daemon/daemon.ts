@@ -555,6 +555,18 @@ class Parts {
         : null,
       'the members of every run see one another again'
     )
+    const asked = runs.filter(run => run.pending > 0)
+    this.#health.check(
+      'admission_pending',
+      asked.length > 0
+        ? {
+            level: 'warn',
+            message: asked.map(run => `${run.name}: ${run.pending} wait for admission by this node`).join('; '),
+            fix: 'shoal run pending RUN shows who; answer with: shoal run admit RUN PEER or shoal run refuse RUN PEER'
+          }
+        : null,
+      'nobody waits for admission by this node any more'
+    )
     const fallen = runs.filter(run => run.trainer.givenUp.length > 0)
     this.#health.check(
       'engine_fallback',

@@ -68,7 +68,8 @@ const EVENT_CODES: { [code: string]: string } = {
   arithmetic_crashed: 'The process that sums and checks contributions ended; the next sum starts another.',
   trainer_failed: 'The trainer failed by itself; it is started again.',
   // runs
-  admission_pending: 'An inviter has not said yes or no yet; it is asked again.',
+  admission_pending:
+    'Who asks to take part in a run has no answer yet: it asks again, until an inviter decides by `shoal run admit` or `shoal run refuse`.',
   peer_admitted: 'A peer was let into a run by invitation.',
   join_failed: 'A run could not be joined.',
   run_failed: 'A run could not be taken up.',

@@ -108,6 +108,7 @@ export class Metrics {
       ['tokens', 'Tokens trained on by this node.', run => run.tokens],
       ['tokens_per_second', 'Training speed of this node.', run => run.tokensPerSecond],
       ['split', '1 while members do not see one another, else 0.', run => (run.split === null ? 0 : 1)],
+      ['pending', 'Peers that wait for admission by this node.', run => run.pending],
       ['members', 'Live members.', run => run.members.length],
       ['share', 'Part of the accepted tokens of the newest rounds that is of this node, from 0 to 1.', run => run.share?.share ?? null],
       ['last_accepted_round', 'The newest round whose record took a contribution of this node.', run => run.lastAccepted?.round ?? null]

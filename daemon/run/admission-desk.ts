@@ -67,6 +67,8 @@ const MAX_TOLD = 1_024
 export class AdmissionDesk {
   readonly #c: AdmissionDeskComponents
   readonly #desks = new Map<string, Promise<DeskState>>()
+  /** As they were read last, for whoever asks without waiting. */
+  readonly #open = new Map<string, DeskState>()
   /** What is decided about a run is decided one after the other, each on disk before the next. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #told = new RecentMap<string, string>(MAX_TOLD)
@@ -150,6 +152,11 @@ export class AdmissionDesk {
   async candidates(run: string): Promise<Candidate[]> {
     this.#require(run)
     return [...(await this.#desk(run)).candidates.values()].sort((a, b) => a.since - b.since)
+  }
+
+  /** Peers that wait for the operator's word. */
+  pending(run: string): number {
+    return [...(this.#open.get(run)?.candidates.values() ?? [])].filter(({ state }) => state === 'pending').length
   }
 
   /** The operator's word about a peer. @returns what is kept: who was let in before is revoked where it is refused */
@@ -286,7 +293,9 @@ export class AdmissionDesk {
     const rows = { invitations: [] as Invitation[], candidates: [] as Candidate[] }
     for await (const [, row] of records.table<Invitation>('invitations').entries({ prefix })) rows.invitations.push(row)
     for await (const [, row] of records.table<Candidate>('candidates').entries({ prefix })) rows.candidates.push(row)
-    return openDesk({ run, self: this.#c.self, inviters }, rows)
+    const desk = openDesk({ run, self: this.#c.self, inviters }, rows)
+    this.#open.set(run, desk)
+    return desk
   }
 
   /** Ids and wrong secrets cost nothing, and who takes turns with two of them is refused for another reason each time. */

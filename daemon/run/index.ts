@@ -110,10 +110,6 @@ interface Joined {
   split: SplitWatch
 }
 
-function statusOf({ member, split }: Joined): RunStatus {
-  return { ...member.status(), split: split.sentence }
-}
-
 /** Builds the part of the daemon that keeps runs; nothing happens before `start`. */
 export function openRunHost(components: RunHostComponents): RunHost {
   return new Runs(components)
@@ -499,8 +495,12 @@ class Runs implements RunHost {
     membership.paused = paused
   }
 
+  #statusOf({ member, split, membership: { run } }: Joined): RunStatus {
+    return { ...member.status(), split: split.sentence, pending: this.#desk.pending(run) }
+  }
+
   list(): RunStatus[] {
-    const joined = [...this.#joined.values()].map(statusOf)
+    const joined = [...this.#joined.values()].map(each => this.#statusOf(each))
     const others = [...this.#others].map(([run, facts]) => emptyStatus(run, facts))
     const sought = [...this.#seeks]
       .filter(([run]) => !this.#joined.has(run) && !this.#others.has(run))
@@ -510,7 +510,7 @@ class Runs implements RunHost {
 
   async inspect(run: string): Promise<{ manifest: Manifest; parameters: number; status: RunStatus }> {
     const joined = this.#joined.get(run)
-    if (joined !== undefined) return described(joined.manifest, statusOf(joined))
+    if (joined !== undefined) return described(joined.manifest, this.#statusOf(joined))
     const bytes = await this.#c.store.blocks.get(run)
     if (bytes === undefined) throw unknownRun(run)
     const { manifest } = await openManifest(bytes)
@@ -1099,6 +1099,7 @@ function emptyStatus(run: string, { name, state, reason }: { name: string; state
     state,
     waitingFor: null,
     split: null,
+    pending: 0,
     reason,
     round: 0,
     head: null,

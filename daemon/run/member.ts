@@ -412,6 +412,7 @@ export class RunMember {
       state: this.#state(),
       waitingFor: waits,
       split: null,
+      pending: 0,
       reason: this.#reason(),
       round: this.#head.round,
       head: this.#head.record,

@@ -56,6 +56,8 @@ export interface RunStatus {
   waitingFor: string | null
   /** Which members do not see one another, in a sentence; null while all do. */
   split: string | null
+  /** Peers that asked this node to be let in and wait for its operator's word. */
+  pending: number
   /** Why the state is what it is, where that needs words. */
   reason: string | null
   /** Round of the adopted head; 0 is the genesis. */

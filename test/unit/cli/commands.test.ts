@@ -30,6 +30,7 @@ const RUN_STATUS = {
   state: 'waiting' as const,
   waitingFor: 'waiting for 1 more',
   split: null,
+  pending: 0,
   reason: null,
   round: 3,
   head: 'bhead',

@@ -227,11 +227,45 @@ describe('Daemon', function () {
         assert.ok(performance.now() < limit, `${condition} ${await shown()}`)
     }
     await until(message => [first, second].every(run => message?.includes(`${run} could not be joined: no text was named`)))
-    const status = { name: 'demo', split: null, trainer: { givenUp: [] } } as unknown as RunStatus
+    const status = { name: 'demo', split: null, pending: 0, trainer: { givenUp: [] } } as unknown as RunStatus
     joined.push({ ...status, run: first!, state: 'training' })
     await until(message => message?.includes(first!) === false && message.includes(second!))
     joined.push({ ...status, run: second!, state: 'observing' })
     await until(message => message === undefined)
+  })
+
+  it('says in its health and its metrics that members do not see one another, and that peers wait for admission, until it is over', async () => {
+    const calm = { run: `b${'a'.repeat(58)}`, name: 'demo', split: null, pending: 0, trainer: { givenUp: [] }, members: [] }
+    let status = calm as unknown as RunStatus
+    await start('a', {}, { openRuns: () => ({ ...openNoRuns(), list: () => [status] }) })
+    const client = await clientOf('a')
+    const shown = async () =>
+      (await client.status()).health.map(({ code }) => code).filter(code => /mesh_split|admission_pending/.test(code))
+    const gauges = async () =>
+      ['split', 'pending'].map(async name => new RegExp(`^shoal_run_${name}\\{.*\\} (\\d+)$`, 'm').exec(await client.metrics())?.[1])
+    const until = async (codes: string[]) => {
+      for (
+        const limit = performance.now() + 20_000;
+        String(await shown()) !== String(codes);
+        await new Promise(resolve => setTimeout(resolve, 50))
+      )
+        assert.ok(performance.now() < limit, String(await shown()))
+    }
+    assert.deepEqual(await Promise.all(await gauges()), ['0', '0'])
+    status = { ...status, split: 'this node sees a; b is missed', pending: 3 }
+    await until(['admission_pending', 'mesh_split'])
+    assert.deepEqual(await Promise.all(await gauges()), ['1', '3'])
+    const [pending, split] = (await client.status()).health.filter(({ code }) => /mesh_split|admission_pending/.test(code))
+    assert.match(pending!.message, /^demo: 3 wait/)
+    assert.match(split!.message, /^demo: this node sees a; b is missed/)
+    status = calm as unknown as RunStatus
+    await until([])
+    const codes = (await client.eventList()).events.filter(({ type }) => type === 'health').map(({ code, data }) => [code, data?.level])
+    for (const code of ['mesh_split', 'admission_pending'])
+      assert.deepEqual(
+        codes.filter(([which]) => which === code).map(([, level]) => level),
+        ['warn', 'ok']
+      )
   })
 
   it('only helps others find one another where it was told so', async () => {

@@ -76,6 +76,7 @@ export class FakeNode implements MeshNode {
       engineReason: null,
       members: this.members,
       split: null,
+      pending: 0,
       share: null,
       lastAccepted: null,
       lastContribution: null,

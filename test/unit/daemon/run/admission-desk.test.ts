@@ -102,6 +102,20 @@ describe('AdmissionDesk', () => {
     assert.deepEqual(codes, ['peer_admitted', 'admission_revoked'])
   })
 
+  it('counts who waits for the word of its operator, as soon as it is read', async () => {
+    const ask = (desk: AdmissionDesk, peer: string) =>
+      desk.answer(peer, { say: 'admit', run: RUN, name: null, secret: null, grant: null }, ADDRESS)
+    const desk = await open()
+    assert.equal(desk.pending(RUN), 0)
+    for (const peer of ['first', 'second', 'first']) assert.deepEqual(await ask(desk, peer), { is: 'pending' })
+    assert.equal(desk.pending(RUN), 2)
+    await desk.decided(RUN, 'first', 'refused')
+    assert.equal(desk.pending(RUN), 1)
+    const later = await open()
+    await later.load(RUN)
+    assert.equal(later.pending(RUN), 1)
+  })
+
   it('knows the other inviters where the run was left while it was read, and is joined again', async () => {
     const desk = await open()
     const loading = desk.load(RUN)
