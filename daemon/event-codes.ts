@@ -21,7 +21,8 @@ const EVENT_CODES: { [code: string]: string } = {
   version_mismatch: 'A peer speaks another version of a protocol than this node; one of the two needs an update.',
   other_network: 'A node of another mesh called, or was called, and was sent away.',
   rate_limited: 'A peer says or asks more than it may: what is too much is dropped.',
-  too_many_streams: 'A peer has as many streams of a protocol open as one may, or all places were taken and it had most: one was ended.',
+  too_many_streams:
+    'A peer has as many streams of a protocol open as one may, or all places were taken and it, or its address, had most: one was ended.',
   too_many_connections: 'A peer opened more connections than one may: the newest was closed.',
   connections_full: 'All places for connections are taken: nobody else can call this node.',
   origin_full: 'Callers from one address hold all places that one may have: nobody else there can call this node.',

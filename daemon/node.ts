@@ -27,6 +27,7 @@ import {
 } from '../protocols/frame-stream.ts'
 import { GossipRates, type GossipSource } from '../protocols/gossip-rates.ts'
 import type { Twin } from '../protocols/identity/index.ts'
+import { payerOf } from '../protocols/purses.ts'
 import { RecentMap } from '../protocols/recent-map.ts'
 import { DaemonError, reasonOf } from './errors.ts'
 import { byReach, freeAddresses, parseAddress, peerInAddress, portTaken } from './node-addresses.ts'
@@ -47,7 +48,7 @@ import {
   wireBytes,
   wireId
 } from './node-gossip.ts'
-import { InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
+import { type Inbound, InboundStreams, STREAMS_PER_PEER } from './node-inbound.ts'
 import { LookupTimes } from './node-lookups.ts'
 import { boundAddresses } from './node-peer-store.ts'
 import { Redial } from './node-redial.ts'
@@ -714,11 +715,13 @@ class Node implements ShoalNode {
   }
 
   async handle(protocol: string, handler: FrameHandler, { frameBytesMax, streamsPerPeer }: HandleOptions = {}): Promise<void> {
-    const open = new InboundStreams<{ peer: string; movedMs(): number; end(error: ProtocolError): void }>(streamsPerPeer)
+    const open = new InboundStreams<Inbound & { end(error: ProtocolError): void }>(streamsPerPeer)
     const answer = async (stream: Stream, connection: Connection) => {
       const peer = connection.remotePeer.toString()
       const frames = frameStream(stream, this.#traffic, frameBytesMax)
-      const entry = { peer, movedMs: () => frames.movedMs, end: (error: ProtocolError) => frames.abort(error) }
+      const address = connection.remoteAddr.toString()
+      const payer = () => payerOf({ peer, address, isAccepted: this.#isAccepted(peer) }, originOf)
+      const entry = { peer, payer, movedMs: () => frames.movedMs, end: (error: ProtocolError) => frames.abort(error) }
       const victim = open.add(entry)
       if (victim !== null) {
         victim.end(new ProtocolError('too_many_streams', `no more streams of ${protocol} are served`))
@@ -730,7 +733,7 @@ class Node implements ShoalNode {
         if (victim === entry) return
       }
       try {
-        await handler(frames, peer, connection.remoteAddr.toString())
+        await handler(frames, peer, address)
         await untilEnded(stream)
       } catch (error) {
         frames.abort(error instanceof Error ? error : new Error(String(error)))

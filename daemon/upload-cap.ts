@@ -1,4 +1,4 @@
-// Holds what a node sends to the rate its operator allows: counts all that leaves, and lets blocks and chains go one frame after the other, each peer in its turn.
+// Holds what a node sends to the rate its operator allows: counts all that leaves, and lets blocks and chains go one frame after the other, each payer in its turn.
 import { performance } from 'node:perf_hooks'
 import { askToSend, bytesLeft, createUpload, pacedFrameBytes, type UploadState } from '../protocols/blocks/index.ts'
 
@@ -11,7 +11,7 @@ interface Waiting {
 export class UploadCap {
   readonly bytesPerSecond: number
   readonly #state: UploadState
-  /** By peer, the one whose turn it is first: whoever opens more streams than others gets no more for it. */
+  /** By who pays, the one whose turn it is first: whoever opens more streams than others, or under more names from one address, gets no more for it. */
   readonly #waiting = new Map<string, Set<Waiting>>()
   #timer: NodeJS.Timeout | undefined
 
@@ -29,14 +29,14 @@ export class UploadCap {
     bytesLeft(this.#state, bytes, performance.now())
   }
 
-  /** Resolves when so many bytes of a block or a chain may leave for `peer`; rejects when `signal` fires first. */
-  async take(bytes: number, { peer, signal }: { peer: string; signal: AbortSignal }): Promise<void> {
+  /** Resolves when so many bytes of a block or a chain may leave at the cost of `payer`; rejects when `signal` fires first. */
+  async take(bytes: number, { payer, signal }: { payer: string; signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted()
     await new Promise<void>((resolve, reject) => {
-      const ofPeer = this.#waiting.get(peer) ?? new Set()
+      const ofPayer = this.#waiting.get(payer) ?? new Set()
       const stop = (): void => {
-        ofPeer.delete(waiting)
-        if (ofPeer.size === 0) this.#waiting.delete(peer)
+        ofPayer.delete(waiting)
+        if (ofPayer.size === 0) this.#waiting.delete(payer)
         reject(signal.reason)
       }
       const waiting: Waiting = {
@@ -47,7 +47,7 @@ export class UploadCap {
         }
       }
       signal.addEventListener('abort', stop, { once: true })
-      this.#waiting.set(peer, ofPeer.add(waiting))
+      this.#waiting.set(payer, ofPayer.add(waiting))
       if (this.#timer === undefined) this.#serve()
     })
   }
@@ -59,16 +59,16 @@ export class UploadCap {
   #serve(): void {
     this.#timer = undefined
     for (let [next] = this.#waiting; next !== undefined; [next] = this.#waiting) {
-      const [peer, ofPeer] = next
-      const first = ofPeer.values().next().value!
+      const [payer, ofPayer] = next
+      const first = ofPayer.values().next().value!
       const waitMs = askToSend(this.#state, first.bytes, performance.now())
       if (waitMs > 0) {
         this.#timer = setTimeout(() => this.#serve(), waitMs)
         return
       }
-      ofPeer.delete(first)
-      this.#waiting.delete(peer)
-      if (ofPeer.size > 0) this.#waiting.set(peer, ofPeer)
+      ofPayer.delete(first)
+      this.#waiting.delete(payer)
+      if (ofPayer.size > 0) this.#waiting.set(payer, ofPayer)
       first.resolve()
     }
   }

@@ -61,6 +61,14 @@ export class Purses {
   }
 }
 
+/** Who pays for what a peer costs: one that is accepted for itself, a stranger together with all others of its origin. Ids cost nothing, addresses do. */
+export function payerOf(
+  { peer, address, isAccepted }: { peer: string; address: string; isAccepted: boolean },
+  originOf: (address: string) => string | null = address => address
+): string {
+  return isAccepted ? peer : (originOf(address) ?? address)
+}
+
 /** Whose purse it is that they share. */
 const STRANGERS = 'strangers'
 

@@ -1,7 +1,7 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { Purses } from '../purses.ts'
+import { Purses, payerOf } from '../purses.ts'
 import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS, WANTS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
@@ -79,17 +79,16 @@ export class BlockExchange {
 
   async start(): Promise<void> {
     const { node, store } = this.#components
-    const { pace, isAccepted = () => true, originOf = address => address } = this.#options
+    const { pace, isAccepted = () => true, originOf } = this.#options
     await node.handle(
       this.#protocol,
       (stream, peer, address) =>
         serveBlocks({
           stream,
-          peer,
+          payer: () => payerOf({ peer, address, isAccepted: isAccepted(peer) }, originOf),
           store,
           pace,
-          // Ids cost nothing: strangers of one machine draw from one purse.
-          purse: () => this.#wants.of(isAccepted(peer) ? peer : (originOf(address) ?? address)),
+          wants: this.#wants,
           onSent: bytes => {
             this.#sent += bytes
           }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ProtocolError } from '../errors.ts'
 import type { FrameStream } from '../frame-stream.ts'
-import { type Purse, Purses } from '../purses.ts'
+import { Purses } from '../purses.ts'
 import { FLUSH_MS, FRAME_BYTES, MAX_DEBT_MS, MAX_QUEUED_WANTS, SERVE_IDLE_MS, WANTS } from './constants.ts'
 import { AnswerEncoder, decodeRequest } from './messages.ts'
 import { Patience } from './patience.ts'
@@ -11,21 +11,21 @@ import { Patience } from './patience.ts'
 export interface Pace {
   /** Bytes of the frames that blocks are cut into, at most `most`. */
   frameBytes(most: number): number
-  /** Resolves when so many bytes may leave for `peer`; rejects when `signal` fires first. */
-  take(bytes: number, options: { peer: string; signal: AbortSignal }): Promise<void>
+  /** Resolves when so many bytes may leave at the cost of `payer`; rejects when `signal` fires first. */
+  take(bytes: number, options: { payer: string; signal: AbortSignal }): Promise<void>
 }
 
 export interface ServingComponents {
   stream: FrameStream
-  /** Who asks. */
-  peer: string
+  /** Who pays for what is asked and sent, looked up for each: it may be accepted meanwhile. */
+  payer: () => string
   store: { get(cid: string): Promise<Uint8Array | undefined> }
   /** Told how many payload bytes (of blocks) were handed to the stream. */
   onSent: (bytes: number) => void
   /** @default blocks leave as fast as they can */
   pace?: Pace | undefined
-  /** What its wants are paid from, looked up for each. @default a peer's, as if this were its only stream */
-  purse?: () => Purse
+  /** What wants are paid from. @default as if this were the only stream */
+  wants?: Purses
   /** @default SERVE_IDLE_MS */
   idleMs?: number
 }
@@ -122,8 +122,8 @@ class Serving {
   #waiting: (() => void)[] = []
   readonly #givenUp = new AbortController()
   readonly pace: Pace | undefined
-  readonly #peer: string
-  readonly #purse: () => Purse
+  readonly #payer: () => string
+  readonly #purses: Purses
   /** With an asker that takes nothing off our hands: counts while a frame is being written. */
   readonly taking: Patience
   /**
@@ -133,10 +133,9 @@ class Serving {
   readonly speaking: Patience
   ended = false
 
-  constructor({ peer, pace, purse }: ServingComponents, idleMs: number) {
-    this.#peer = peer
-    const own = new Purses(WANTS).of(peer)
-    this.#purse = purse ?? (() => own)
+  constructor({ payer, pace, wants }: ServingComponents, idleMs: number) {
+    this.#payer = payer
+    this.#purses = wants ?? new Purses(WANTS)
     this.pace = pace
     this.taking = new Patience(idleMs)
     this.speaking = new Patience(idleMs)
@@ -144,7 +143,7 @@ class Serving {
 
   /** Resolves when so many bytes may leave; rejects when the stream is over. */
   async turn(bytes: number): Promise<void> {
-    await this.pace?.take(bytes, { peer: this.#peer, signal: this.#givenUp.signal })
+    await this.pace?.take(bytes, { payer: this.#payer(), signal: this.#givenUp.signal })
   }
 
   get queued(): number {
@@ -156,7 +155,7 @@ class Serving {
     if (this.#wants.length + cids.length > MAX_QUEUED_WANTS) {
       throw new ProtocolError('bad_message', `cannot queue more than ${MAX_QUEUED_WANTS} wants of one stream`)
     }
-    const purse = this.#purse()
+    const purse = this.#purses.of(this.#payer())
     const nowMs = performance.now()
     if (purse.debtMs(nowMs) > MAX_DEBT_MS) throw new ProtocolError('rate_limited', 'cannot look for more blocks for now')
     purse.pay(cids.length, nowMs)

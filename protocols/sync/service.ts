@@ -2,7 +2,7 @@
 import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
 import { askOnce } from '../one-answer.ts'
-import { type Purse, Purses, StrangersPurses } from '../purses.ts'
+import { type Purse, Purses, payerOf, StrangersPurses } from '../purses.ts'
 import {
   ANSWER_TIMEOUT_MS,
   ASKED_AT_ONCE,
@@ -41,8 +41,8 @@ export interface ChainSource {
 /** What chains wait for, where a node may send only so much. */
 export interface SyncPace {
   readonly bytesPerSecond: number
-  /** Resolves when so many bytes may leave for `peer`; rejects when `signal` fires first. */
-  take(bytes: number, options: { peer: string; signal: AbortSignal }): Promise<void>
+  /** Resolves when so many bytes may leave at the cost of `payer`; rejects when `signal` fires first. */
+  take(bytes: number, options: { payer: string; signal: AbortSignal }): Promise<void>
 }
 
 export interface SyncComponents {
@@ -71,6 +71,7 @@ export class SyncService {
   readonly #requests = new Purses(REQUESTS)
   /** Bytes of chains for those whom a run has not accepted. */
   readonly #strangers: StrangersPurses
+  readonly #originOf: SyncComponents['originOf']
   readonly #lot: () => number
 
   constructor({ node, source, originOf, pace, lot }: SyncComponents, { network, timeoutMs }: SyncOptions) {
@@ -81,6 +82,7 @@ export class SyncService {
     const burst = STRANGERS_BURST_SECONDS * perSecond
     const origin = { perSecond: ORIGIN_SHARE * perSecond, burst: Math.max(ORIGIN_SHARE * burst, MAX_CHAIN * RECORD_CID_BYTES) }
     this.#strangers = new StrangersPurses({ all: { perSecond, burst }, origin }, originOf)
+    this.#originOf = originOf
     this.#lot = lot ?? Math.random
     this.#protocol = syncProtocol(network)
     this.#timeoutMs = timeoutMs ?? ANSWER_TIMEOUT_MS
@@ -162,14 +164,16 @@ export class SyncService {
   async #answerTo(peer: string, address: string, request: SyncRequest): Promise<Uint8Array> {
     const { run } = request
     if (request.ask === 'head') return encodeHeadAnswer(await this.#source.head(run))
-    const purses = this.#source.isAccepted(peer, run) ? [] : this.#strangers.of(address)
+    const isAccepted = this.#source.isAccepted(peer, run)
+    const purses = isAccepted ? [] : this.#strangers.of(address)
     // All that it may be, before the disk is read: many ask at once.
     const most = request.limit * RECORD_CID_BYTES
     draw(purses, most)
     const records = await this.#source.chain(run, request.fromRound, request.limit)
     const answer = encodeChainAnswer(records === null ? null : { records: records.slice(0, request.limit) })
     for (const purse of purses) purse.pay(answer.length - most, performance.now())
-    await this.#pace?.take(answer.length, { peer, signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
+    const payer = payerOf({ peer, address, isAccepted }, this.#originOf)
+    await this.#pace?.take(answer.length, { payer, signal: AbortSignal.timeout(this.#timeoutMs) }).catch(cause => {
       throw new ProtocolError('rate_limited', 'cannot answer in time: this node may send only so much', { cause })
     })
     return answer

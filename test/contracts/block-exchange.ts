@@ -181,7 +181,7 @@ export function describeBlockExchange(name: string, connect: () => Promise<Excha
       for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
       let streams = 0
       await busy.handle(PROTOCOL, async (stream, peer) => {
-        if (++streams > 1) return await serveBlocks({ stream, peer, store, onSent: () => {} })
+        if (++streams > 1) return await serveBlocks({ stream, payer: () => peer, store, onSent: () => {} })
         while ((await stream.read()) !== null) {}
       })
       const asker = await member(new Map(), { stallMs: 300 })
@@ -201,7 +201,7 @@ export function describeBlockExchange(name: string, connect: () => Promise<Excha
       for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
       await holder.handle(PROTOCOL, async (stream, peer) => {
         most = Math.max(most, ++open)
-        await serveBlocks({ stream, peer, store, onSent: () => {} }).finally(() => open--)
+        await serveBlocks({ stream, payer: () => peer, store, onSent: () => {} }).finally(() => open--)
       })
       const asker = await member()
       const results = await Promise.all([...blocks.keys()].map(cid => asker.exchange.fetch([cid], () => [holder.peer])))

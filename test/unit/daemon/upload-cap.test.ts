@@ -20,16 +20,16 @@ describe('UploadCap', () => {
   })
 
   /** And more: whoever asks after it must wait. */
-  const allThatMayLeaveAtOnce = () => cap.take(RATE * 0.7, { peer: 'before', signal: stop.signal })
+  const allThatMayLeaveAtOnce = () => cap.take(RATE * 0.7, { payer: 'before', signal: stop.signal })
 
-  const ask = async (peer: string, signal = stop.signal): Promise<void> => {
-    await cap.take(FRAME_BYTES, { peer, signal })
-    served.push(peer)
+  const ask = async (payer: string, signal = stop.signal): Promise<void> => {
+    await cap.take(FRAME_BYTES, { payer, signal })
+    served.push(payer)
   }
 
-  it('serves peers in turn, however many streams one of them has', async () => {
+  it('serves those who pay in turn, however many streams one of them has', async () => {
     await allThatMayLeaveAtOnce()
-    await Promise.all(['greedy', 'greedy', 'greedy', 'greedy', 'a', 'a', 'b'].map(peer => ask(peer)))
+    await Promise.all(['greedy', 'greedy', 'greedy', 'greedy', 'a', 'a', 'b'].map(payer => ask(payer)))
     assert.deepEqual(served, ['greedy', 'a', 'b', 'greedy', 'a', 'greedy', 'greedy'])
   })
 

@@ -23,7 +23,7 @@ describe('serveBlocks()', () => {
 
   function serve(pace?: Pace): { asker: FrameStream; answering: FrameStream; served: Promise<void> } {
     const [asker, answering] = framePair()
-    const served = serveBlocks({ stream: answering, peer: 'asker', store, onSent: () => {}, idleMs: IDLE_MS, pace })
+    const served = serveBlocks({ stream: answering, payer: () => 'asker', store, onSent: () => {}, idleMs: IDLE_MS, pace })
     served.catch(() => {}) // Each test awaits it at its end.
     return { asker, answering, served }
   }
@@ -55,7 +55,7 @@ describe('serveBlocks()', () => {
     const asking = ['greedy', 'greedy', 'other'].map((peer, stream) => {
       const [asker, answering] = framePair()
       const store = { get: async () => void lookedFor.push(`${peer} ${stream}`) }
-      return { asker, served: serveBlocks({ stream: answering, peer, store, purse: () => wants.of(peer), onSent: () => {} }) }
+      return { asker, served: serveBlocks({ stream: answering, payer: () => peer, store, wants, onSent: () => {} }) }
     })
     for (const { asker } of asking) await asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid, cid] })])
     for (const { asker, served } of asking) {
@@ -66,10 +66,10 @@ describe('serveBlocks()', () => {
   })
 
   it('refuses a peer that would wait for longer than an asker does', async () => {
-    const wants = new Purses({ perSecond: 1, burst: 1 }).of('asker')
-    wants.pay(100, performance.now())
+    const wants = new Purses({ perSecond: 1, burst: 1 })
+    wants.pay('asker', 100, performance.now())
     const [asker, answering] = framePair()
-    const served = serveBlocks({ stream: answering, peer: 'asker', store, purse: () => wants, onSent: () => {} })
+    const served = serveBlocks({ stream: answering, payer: () => 'asker', store, wants, onSent: () => {} })
     await Promise.all([
       asker.write([CREDIT, encodeRequest({ kind: 'want', cids: [cid] })]),
       assert.rejects(served, { code: 'rate_limited' })
