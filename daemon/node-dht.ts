@@ -22,7 +22,7 @@ interface DhtParts {
   network: { _writeReadMessage(stream: Stream, message: unknown, options: unknown): Promise<Answer> }
 }
 
-/** From now on a stream on which more comes is ended, each carries one message, and of an answer that names more peers the first are taken. Before the DHT is started: then it hands its parts over. */
+/** From now on a stream on which more comes is ended, and of an answer that names more peers the first are taken. Before the DHT is started: then it hands its parts over. */
 export function boundMessages(dht: KadDHT): void {
   const { rpc, network } = dht as unknown as DhtParts
   const [answer, ask] = [rpc.onIncomingStream.bind(rpc), network._writeReadMessage.bind(network)]
