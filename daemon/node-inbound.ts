@@ -5,8 +5,8 @@ export const STREAMS_PER_PEER = 32
 /** Streams of one protocol in all. One that serves blocks holds up to 2.3 MiB, so that all of them together hold less than 300. */
 export const STREAMS_IN_ALL = 128
 
-/** Part of all places that strangers keep where members want them. */
-const STRANGERS_SHARE = 0.5
+/** Of these, those that strangers keep where members want them. */
+const STREAMS_OF_STRANGERS = STREAMS_IN_ALL / 2
 
 export interface Inbound {
   peer: string
@@ -41,7 +41,7 @@ export class InboundStreams<S extends Inbound> {
     if (this.#open.size <= STREAMS_IN_ALL) return null
     const open = [...this.#open].map(stream => ({ stream, peer: stream.peer, payer: stream.payer() }))
     const ofStrangers = open.filter(({ peer, payer }) => payer !== peer)
-    const candidates = ofStrangers.length > STRANGERS_SHARE * STREAMS_IN_ALL ? ofStrangers : open
+    const candidates = ofStrangers.length > STREAMS_OF_STRANGERS ? ofStrangers : open
     const ofPayer = ofMost(candidates, ({ payer }) => payer)
     const [victim] = ofMost(ofPayer, ({ peer }) => peer).sort((a, b) => a.stream.movedMs() - b.stream.movedMs())
     this.#open.delete(victim!.stream)

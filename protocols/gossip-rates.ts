@@ -4,7 +4,7 @@
 // An *author* is who signed it; it pays for what proved to be news only, so that nobody empties another's purse by playing old messages again. A source
 // that overdraws is not listened to for a while, in which gossipsub drops what it sends unread. Sources that no run has accepted pay from the purse of where
 // they are, and from one of all of them: ids cost nothing.
-import { type Allowance, type Purse, Purses, StrangersPurses } from './purses.ts'
+import { type Allowance, type OriginOf, type Purse, Purses, StrangersPurses } from './purses.ts'
 import { RecentMap } from './recent-map.ts'
 
 /** A neighbour's messages, its own and others': presence of a thousand peers, and as much when we were stopped for some seconds. */
@@ -46,8 +46,7 @@ export class GossipRates {
   readonly #authorBytes = new Purses(AUTHOR_BYTES)
   readonly #deafUntilMs = new RecentMap<string, number>(MAX_DEAF_TO)
 
-  /** @param originOf which addresses are one machine's for all that we know */
-  constructor(originOf: (address: string) => string | null) {
+  constructor(originOf: OriginOf) {
     this.#strangersMessages = new StrangersPurses({ all: times(ALL_STRANGERS, SOURCE_MESSAGES), origin: SOURCE_MESSAGES }, originOf)
     this.#strangersBytes = new StrangersPurses({ all: times(ALL_STRANGERS, SOURCE_BYTES), origin: SOURCE_BYTES }, originOf)
   }

@@ -61,12 +61,19 @@ export class Purses {
   }
 }
 
+/** Which addresses are one machine's for all that we know; null for one that does not say: it stands for itself, as each does where no rule is given. */
+export type OriginOf = (address: string) => string | null
+
 /** Who pays for what a peer costs: one that is accepted for itself, a stranger together with all others of its origin. Ids cost nothing, addresses do. */
 export function payerOf(
   { peer, address, isAccepted }: { peer: string; address: string; isAccepted: boolean },
-  originOf: (address: string) => string | null = address => address
+  originOf?: OriginOf
 ): string {
-  return isAccepted ? peer : (originOf(address) ?? address)
+  return isAccepted ? peer : originAt(address, originOf)
+}
+
+function originAt(address: string, originOf: OriginOf = () => null): string {
+  return originOf(address) ?? address
 }
 
 /** Whose purse it is that they share. */
@@ -76,10 +83,9 @@ const STRANGERS = 'strangers'
 export class StrangersPurses {
   readonly #all: Purses
   readonly #origins: Purses
-  readonly #originOf: (address: string) => string | null
+  readonly #originOf: OriginOf | undefined
 
-  /** @param originOf which addresses are one machine's for all that we know; each by itself where it is not given */
-  constructor({ all, origin }: { all: Allowance; origin: Allowance }, originOf: (address: string) => string | null = address => address) {
+  constructor({ all, origin }: { all: Allowance; origin: Allowance }, originOf?: OriginOf) {
     this.#all = new Purses(all)
     this.#origins = new Purses(origin)
     this.#originOf = originOf
@@ -87,6 +93,6 @@ export class StrangersPurses {
 
   /** Those that a stranger at this address pays from, its origin's first: while it waits for that it has taken nothing of the others'. */
   of(address: string): readonly [Purse, Purse] {
-    return [this.#origins.of(this.#originOf(address) ?? address), this.#all.of(STRANGERS)]
+    return [this.#origins.of(originAt(address, this.#originOf)), this.#all.of(STRANGERS)]
   }
 }

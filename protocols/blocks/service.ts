@@ -1,7 +1,7 @@
 // The block exchange wired to a node and a store: answers others, and fetches for us from several holders at once.
 import { ProtocolError } from '../errors.ts'
 import type { FrameNode } from '../frame-stream.ts'
-import { Purses, payerOf } from '../purses.ts'
+import { type OriginOf, Purses, payerOf } from '../purses.ts'
 import { blocksProtocol, IDLE_STREAM_MS, IMPATIENCE_MS, MAX_REQUEST_BYTES, MAX_STREAMS_PER_PEER, STALL_MS, WANTS } from './constants.ts'
 import { Fetch, type HolderFailure } from './fetch.ts'
 import { HolderStream } from './holder-stream.ts'
@@ -29,7 +29,7 @@ export interface BlockExchangeOptions {
   /** Whether any run has accepted anything of a peer. @default nobody is a stranger */
   isAccepted?: (peer: string) => boolean
   /** Which addresses are one machine's for all that we know. @default each by itself */
-  originOf?: (address: string) => string | null
+  originOf?: OriginOf
 }
 
 export interface FetchOptions {

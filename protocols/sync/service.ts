@@ -2,7 +2,7 @@
 import { isProtocolError, ProtocolError } from '../errors.ts'
 import type { FrameNode, FrameStream } from '../frame-stream.ts'
 import { askOnce } from '../one-answer.ts'
-import { type Purse, Purses, payerOf, StrangersPurses } from '../purses.ts'
+import { type OriginOf, type Purse, Purses, payerOf, StrangersPurses } from '../purses.ts'
 import {
   ANSWER_TIMEOUT_MS,
   ASKED_AT_ONCE,
@@ -49,7 +49,7 @@ export interface SyncComponents {
   node: FrameNode
   source: ChainSource
   /** Which addresses are one machine's for all that we know. @default each by itself */
-  originOf?: (address: string) => string | null
+  originOf?: OriginOf
   /** @default chains leave as fast as they can */
   pace?: SyncPace | undefined
   /** At least 0 and less than 1. @default Math.random */
@@ -71,7 +71,7 @@ export class SyncService {
   readonly #requests = new Purses(REQUESTS)
   /** Bytes of chains for those whom a run has not accepted. */
   readonly #strangers: StrangersPurses
-  readonly #originOf: SyncComponents['originOf']
+  readonly #originOf: OriginOf | undefined
   readonly #lot: () => number
 
   constructor({ node, source, originOf, pace, lot }: SyncComponents, { network, timeoutMs }: SyncOptions) {

@@ -18,10 +18,12 @@ describe('BlockExchange', () => {
     const network = new MemoryNetwork()
     const store = new MemoryStore()
     for (const [cid, bytes] of blocks) store.blocks.set(cid, bytes)
+    const payers = new Set<string>()
     const holder = new BlockExchange(
       { node: network.node('holder'), store },
       {
         network: NETWORK,
+        pace: { frameBytes: most => most, take: async (_, { payer }) => void payers.add(payer) },
         isAccepted: peer => peer.startsWith('member'),
         originOf: address => (address.startsWith('/memory/newcomer') ? 'elsewhere' : 'here')
       }
@@ -52,6 +54,7 @@ describe('BlockExchange', () => {
     await Promise.any(crowd.map(async end => assert.equal(await end, 'rate_limited')))
     const newcomer = new BlockExchange({ node: network.node('newcomer'), store: new MemoryStore() }, { network: NETWORK })
     assert.deepEqual(await newcomer.fetch([...blocks.keys()], () => ['holder']), { missing: [] })
+    assert.deepEqual(payers, new Set([...Array.from({ length: 16 }, (_, n) => `member ${n}`), 'here', 'elsewhere']))
     network.kill('holder')
     await Promise.all(crowd)
     await Promise.all([holder.stop(), newcomer.stop()])

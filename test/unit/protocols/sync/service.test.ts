@@ -97,11 +97,13 @@ describe('sync', () => {
   it('tells all strangers together of chains for a part of what it may send, and members by its pace', async () => {
     const page = Array.from({ length: MAX_CHAIN }, (_, n) => cid(n % 200))
     const taken: number[] = []
+    const payers: string[] = []
     let isTaken = true
     const pace: SyncPace = {
       bytesPerSecond: 16_000,
-      take: async (bytes, { signal }) => {
+      take: async (bytes, { payer, signal }) => {
         taken.push(bytes)
+        payers.push(payer)
         if (!isTaken) await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
       }
     }
@@ -115,6 +117,7 @@ describe('sync', () => {
     )
     assert.deepEqual(await ours.chain('b', RUN, 1, MAX_CHAIN), page)
     assert.equal(taken.length, 2)
+    assert.deepEqual(payers, ['/memory/first', 'a'])
     assert.ok(taken.every(bytes => bytes > 40 * MAX_CHAIN))
     isTaken = false
     assert.deepEqual(await ours.head('b', RUN), { head: records[4], round: 5 })
